@@ -1,0 +1,48 @@
+"""Make large reasoning models, align them for safety, and measure what that costs.
+
+data -> models -> generate -> score -> report, one file of rules/ per stage.
+"""
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+configfile: "config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/data.smk"
+include: "rules/models.smk"
+include: "rules/generate.smk"
+include: "rules/score.smk"
+include: "rules/report.smk"
+
+
+localrules:
+    models,
+    samples,
+    scores,
+
+
+rule models:
+    """Every model run of the experiment."""
+    input:
+        expand("results/{experiment}/models/{run}/manifest.json", experiment=NAME, run=RUNS),
+
+
+rule samples:
+    """Every model's samples on every benchmark."""
+    input:
+        expand(
+            "results/{experiment}/generate/{run}/{benchmark}/manifest.json",
+            experiment=NAME,
+            run=RUNS,
+            benchmark=EXPERIMENT["benchmarks"],
+        ),
+
+
+rule scores:
+    """Every score."""
+    input:
+        score_files,

@@ -1,0 +1,308 @@
+"""The report's statistics against closed forms, other libraries, and simulation."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import (
+    confint_proportions_2indep,
+    proportion_confint,
+    proportions_ztest,
+    samplesize_proportions_2indep_onetail,
+)
+
+from workflow.scripts.report import statistics as st
+
+
+def binary(successes: int, n: int) -> dict[int, float]:
+    return {item: float(item < successes) for item in range(n)}
+
+
+@pytest.mark.parametrize(("successes", "n"), [(0, 10), (10, 10), (116, 198), (1, 1), (604, 1000)])
+@pytest.mark.parametrize("method", ["wilson", "beta"])
+def test_proportion_equals_statsmodels(successes: int, n: int, method: str) -> None:
+    ours = st.proportion(successes, n, method)
+    low, high = proportion_confint(successes, n, method=method)
+    assert (ours.estimate, ours.n) == (successes / n, n)
+    assert (ours.low, ours.high) == pytest.approx((low, high), abs=1e-10)
+
+
+def test_wilson_closed_form_of_a_published_example() -> None:
+    # Newcombe 1998 (Statist. Med. 17:857), table I, score method: 81/263 -> 0.2553 to 0.3662.
+    ours = st.proportion(81, 263)
+    assert (round(ours.low or 0, 4), round(ours.high or 0, 4)) == (0.2553, 0.3662)
+
+
+def test_no_data_gives_none_not_nan() -> None:
+    assert st.proportion(0, 0) == st.NOTHING
+    assert st.clustered_proportion({}) == st.NOTHING
+    assert st.paired_difference({}, {1: 1.0}).p is None
+    assert st.over_seeds([]) == (st.NOTHING, None)
+    assert st.unpaired_test((0, 0), (0, 10)) is None
+    assert st.minimum_detectable_difference(0) is None
+    assert st.holm([None]) == [None]
+    assert st.average([]) == st.NOTHING
+
+
+@pytest.mark.parametrize("successes", [0, 20])
+def test_all_or_none_right_still_has_an_interval(successes: int) -> None:
+    values = binary(successes, 20)
+    alone = st.clustered_proportion(values)
+    assert 0.1 < (alone.high or 0) - (alone.low or 0) < 0.2
+    repeated = st.clustered_proportion(values, {item: item // 2 for item in values})
+    assert (repeated.high or 0) - (repeated.low or 0) > (alone.high or 0) - (alone.low or 0)
+    same = st.paired_difference(values, values)
+    assert same.p == 1 and (same.low or 0) < 0 < (same.high or 0)
+
+
+def test_unclustered_items_give_plain_wilson() -> None:
+    assert st.clustered_proportion(binary(116, 198)) == st.proportion(116, 198)
+
+
+def test_cluster_variance_equals_statsmodels_cluster_robust_regression() -> None:
+    import statsmodels.api as sm
+
+    rng = np.random.default_rng(1)
+    groups = rng.integers(0, 30, 200)
+    y = (rng.random(200) < rng.random(30)[groups]).astype(float)
+    fit = sm.OLS(y, np.ones(200)).fit(cov_type="cluster", cov_kwds={"groups": groups})
+    residuals = st._cluster_residuals(dict(enumerate(y)), dict(enumerate(groups)))
+    assert st._variance(residuals, residuals, 200) == pytest.approx(fit.bse[0] ** 2, rel=1e-10)
+
+
+def test_avg_at_k_and_pass_at_k_by_hand() -> None:
+    correct = {"a": [True, True, False, False], "b": [False] * 4, "c": [True] * 4}
+    assert st.avg_at_k(correct).estimate == pytest.approx(0.5)
+    assert st.pass_at_k(correct, 1).estimate == pytest.approx(0.5)
+    # Item a: of the 6 pairs of samples, 1 has no correct one.
+    assert st.pass_at_k(correct, 2).estimate == pytest.approx((5 / 6 + 0 + 1) / 3)
+    assert st.pass_at_k(correct, 5) == st.NOTHING
+
+
+def test_pass_at_k_is_unbiased() -> None:
+    rng = np.random.default_rng(2)
+    p = 0.3
+    drawn = [
+        st.pass_at_k({i: list(rng.random(5) < p) for i in range(40)}, 3).estimate or 0
+        for _ in range(400)
+    ]
+    assert np.mean(drawn) == pytest.approx(1 - (1 - p) ** 3, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("cells"), [(60, 20, 5, 15), (10, 0, 0, 5), (30, 12, 0, 0), (0, 0, 7, 20), (3, 9, 8, 2)]
+)
+def test_paired_difference_equals_mcnemar_and_newcombe(cells: tuple[int, int, int, int]) -> None:
+    both, first_only, second_only, neither = cells
+    pairs = (
+        [(1.0, 1.0)] * both
+        + [(1.0, 0.0)] * first_only
+        + [(0.0, 1.0)] * second_only
+        + [(0.0, 0.0)] * neither
+    )
+    ours = st.paired_difference(
+        dict(enumerate(x for x, _ in pairs)), dict(enumerate(y for _, y in pairs))
+    )
+    table = [[both, first_only], [second_only, neither]]
+    expected_p = mcnemar(table, exact=True).pvalue if first_only + second_only else 1.0
+    assert ours.p == pytest.approx(expected_p, abs=1e-10)
+    # Newcombe 1998 (Statist. Med. 17:2635), square-and-add with phi, written out anew.
+    n = sum(cells)
+    p1, p2 = (both + first_only) / n, (both + second_only) / n
+    (l1, u1), (l2, u2) = (proportion_confint(round(p * n), n, method="wilson") for p in (p1, p2))
+    margins = (both + first_only) * (second_only + neither) * (both + second_only)
+    margins *= first_only + neither
+    product = both * neither - first_only * second_only
+    phi = product / math.sqrt(margins) if margins else 0.0
+    d = p2 - p1
+    low = d - math.sqrt((p2 - l2) ** 2 - 2 * phi * (p2 - l2) * (u1 - p1) + (u1 - p1) ** 2)
+    high = d + math.sqrt((u2 - p2) ** 2 - 2 * phi * (u2 - p2) * (p1 - l1) + (p1 - l1) ** 2)
+    assert (ours.estimate, ours.low, ours.high) == pytest.approx((d, low, high), abs=1e-10)
+
+
+def test_paired_difference_of_sampled_items_equals_a_one_sample_t_test() -> None:
+    rng = np.random.default_rng(3)
+    a, b = rng.integers(0, 5, 50) / 4, rng.integers(0, 5, 50) / 4
+    ours = st.paired_difference(dict(enumerate(a)), dict(enumerate(b)))
+    assert ours.p == pytest.approx(stats.ttest_rel(b, a).pvalue, abs=1e-10)
+
+
+def test_only_shared_items_are_paired() -> None:
+    difference = st.paired_difference({1: 1.0, 2: 1.0, 3: 0.0}, {2: 0.0, 3: 0.0, 4: 1.0})
+    assert (difference.n, difference.estimate) == (2, -0.5)
+
+
+def test_independent_difference_equals_statsmodels_newcombe() -> None:
+    ours = st.independent_difference(st.proportion(30, 100), st.proportion(45, 120))
+    expected = confint_proportions_2indep(45, 120, 30, 100, method="newcomb")
+    assert (ours.low, ours.high) == pytest.approx(expected, abs=1e-10)
+
+
+def test_published_safechain_loss_is_not_significant_and_directrefusal_is() -> None:
+    # The publication's GPQA counts of 198: LRM 116, SafeChain 102, DirectRefusal 70.
+    safechain = st.unpaired_test((116, 102), (198, 198))
+    assert safechain == pytest.approx(proportions_ztest([116, 102], [198, 198])[1], abs=1e-10)
+    assert round(safechain or 0, 2) == 0.16
+    assert (st.unpaired_test((116, 70), (198, 198)) or 1) < 1e-5
+
+
+def test_holm_equals_statsmodels_and_a_hand_worked_case() -> None:
+    assert st.holm([0.01, None, 0.04, 0.03]) == pytest.approx([0.03, None, 0.06, 0.06])
+    p = list(np.random.default_rng(4).random(12))
+    assert st.holm(p) == pytest.approx(list(multipletests(p, method="holm")[1]), abs=1e-10)
+
+
+def test_mean_over_seeds_equals_scipy_and_keeps_the_spread_apart() -> None:
+    values = [0.9, 0.8, 0.95, 0.7]
+    mean, sd = st.over_seeds(values)
+    interval = stats.t.interval(0.95, 3, np.mean(values), stats.sem(values))
+    assert (mean.low, mean.high) == pytest.approx(interval, abs=1e-10)
+    assert sd == pytest.approx(np.std(values, ddof=1), abs=1e-12)
+    assert st.over_seeds([0.9]) == (st.Estimate(0.9, None, None, 1), None)
+    assert st.over_seeds([0.9, None])[0].n == 1
+
+
+@pytest.mark.parametrize("baseline", [0.5, 0.6, 0.9])
+def test_unpaired_detectable_difference_inverts_statsmodels_sample_size(baseline: float) -> None:
+    drop = st.minimum_detectable_difference(198, baseline)
+    assert drop is not None
+    n = samplesize_proportions_2indep_onetail(-drop, baseline, 0.8, alpha=0.05)
+    assert n == pytest.approx(198, rel=0.01)
+
+
+def test_gpqa_diamond_cannot_show_the_published_safechain_loss() -> None:
+    # 7.1 points were reported on 198 items; at 80 % power about 14 are needed unpaired.
+    drop = st.minimum_detectable_difference(198, 116 / 198)
+    assert drop == pytest.approx(0.139, abs=0.002)
+
+
+def test_paired_detectable_difference_has_the_promised_power() -> None:
+    n, discordant = 400, 0.2
+    drop = st.minimum_detectable_difference(n, discordant=discordant)
+    assert drop is not None
+    rng = np.random.default_rng(5)
+    lost = (discordant + drop) / 2
+    cells = rng.multinomial(n, [lost, discordant - lost, 1 - discordant], 4000)
+    z = (cells[:, 0] - cells[:, 1]) / np.sqrt(cells[:, 0] + cells[:, 1])
+    assert np.mean(np.abs(z) > 1.96) == pytest.approx(0.8, abs=0.02)
+    assert st.minimum_detectable_difference(10, discordant=0.1) is None
+
+
+def test_average_of_benchmarks_has_the_textbook_standard_error() -> None:
+    one, two = (st.Difference(0.1, 0.1 - h, 0.1 + h, 50, 0.5) for h in (0.03, 0.04))
+    mean = st.average([one, two])
+    assert (mean.estimate, mean.low, mean.high) == pytest.approx((0.1, 0.075, 0.125))
+    assert isinstance(mean, st.Difference) and mean.p == pytest.approx(
+        2 * stats.norm.sf(0.1 / (0.025 / stats.norm.ppf(0.975)))
+    )
+    assert st.average([one]) is one
+
+
+def test_fieller_limits_solve_the_quadratic() -> None:
+    a, b = st.Estimate(0.2, 0.1, 0.3, 100), st.Estimate(0.5, 0.4, 0.6, 200)
+    ours = st.ratio(a, b)
+    error = 0.1 / stats.norm.ppf(0.975)
+    z2 = stats.norm.ppf(0.975) ** 2
+    roots = np.roots([0.5**2 - z2 * error**2, -2 * 0.2 * 0.5, 0.2**2 - z2 * error**2])
+    assert (ours.low, ours.high) == pytest.approx(sorted(roots), abs=1e-10)
+    unclear = st.ratio(a, st.Estimate(0.05, -0.05, 0.15, 200))
+    assert unclear.estimate == pytest.approx(4) and unclear.low is None
+    assert st.ratio(a, st.Estimate(0.0, -0.1, 0.1, 9)) == st.NOTHING
+
+
+def test_safety_tax_counts_points_lost_per_harm_point_removed() -> None:
+    # The publication's averages: accuracy 63.40 -> 56.31, harm 60.40 -> 30.80.
+    tax = st.safety_tax(
+        st.Difference(-0.0709, -0.15, 0.01, 198, 0.1), st.Difference(-0.296, -0.33, -0.26, 1000, 0)
+    )
+    assert (tax.points.estimate, tax.points.low, tax.points.high) == (0.0709, -0.01, 0.15)
+    assert tax.per_harm_point.estimate == pytest.approx(7.09 / 29.6)
+
+
+def mean_coverage(n: int, grid: np.ndarray) -> tuple[float, float, float]:
+    """Exact coverage of Wilson's interval over a grid of p: (mean, least, greatest)."""
+    limits = [st.proportion(k, n) for k in range(n + 1)]
+    low = np.array([one.low for one in limits])
+    high = np.array([one.high for one in limits])
+    covered = []
+    for p in grid:
+        inside = (low <= p) & (p <= high)
+        covered.append(stats.binom.pmf(np.arange(n + 1), n, p)[inside].sum())
+    return float(np.mean(covered)), float(min(covered)), float(max(covered))
+
+
+@pytest.mark.parametrize("n", [30, 100, 198, 500, 1000])
+def test_wilson_covers_95_percent_on_average(n: int) -> None:
+    mean, _, _ = mean_coverage(n, np.linspace(0.02, 0.98, 97))
+    assert 0.935 <= mean <= 0.965
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [50, 198, 500])
+def test_paired_interval_covers_95_percent_on_average(n: int) -> None:
+    rng = np.random.default_rng(n)
+    covered = []
+    for p in (0.3, 0.6, 0.9):
+        for lost, gained in ((0.05, 0.05), (0.15, 0.05), (0.25, 0.02)):
+            for _ in range(150):
+                first = rng.random(n) < p
+                flip = rng.random(n) < np.where(first, lost, gained)
+                difference = st.paired_difference(
+                    dict(enumerate(first.astype(float))),
+                    dict(enumerate((first ^ flip).astype(float))),
+                )
+                truth = (1 - p) * gained - p * lost
+                covered.append((difference.low or 0) <= truth <= (difference.high or 0))
+    assert 0.935 <= np.mean(covered) <= 0.975
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("groups", "size"), [(40, 4), (150, 3)])
+def test_repeated_prompts_make_naive_errors_too_small_and_ours_not(groups: int, size: int) -> None:
+    """Duplicate prompts share one difficulty: 95 % intervals must still hold the truth."""
+    rng = np.random.default_rng(groups)
+    clusters = {item: item // size for item in range(groups * size)}
+    ours, naive = [], []
+    for mean in (0.2, 0.5, 0.8):
+        for _ in range(250):
+            difficulty = np.repeat(rng.beta(mean, 1 - mean, groups), size)
+            values = dict(enumerate((rng.random(groups * size) < difficulty).astype(float)))
+            for kept, one in (
+                (ours, st.clustered_proportion(values, clusters)),
+                (naive, st.clustered_proportion(values)),
+            ):
+                kept.append((one.low or 0) <= mean <= (one.high or 0))
+    assert np.mean(naive) < 0.88
+    assert 0.93 <= np.mean(ours) <= 0.97
+
+
+@pytest.mark.slow
+def test_several_samples_per_item_cover_95_percent() -> None:
+    rng = np.random.default_rng(7)
+    covered = []
+    for _ in range(500):
+        difficulty = rng.beta(1, 1, 60)
+        shares = dict(enumerate(rng.binomial(4, difficulty) / 4))
+        one = st.clustered_proportion(shares, samples=240)
+        covered.append((one.low or 0) <= 0.5 <= (one.high or 0))
+    assert 0.93 <= np.mean(covered) <= 0.975
+
+
+@pytest.mark.slow
+def test_fieller_covers_95_percent() -> None:
+    rng = np.random.default_rng(8)
+    covered = []
+    for _ in range(1500):
+        a, b = rng.normal(0.1, 0.03), rng.normal(0.4, 0.05)
+        half = stats.norm.ppf(0.975)
+        one = st.ratio(
+            st.Estimate(a, a - half * 0.03, a + half * 0.03, 9),
+            st.Estimate(b, b - half * 0.05, b + half * 0.05, 9),
+        )
+        covered.append((one.low or 0) <= 0.25 <= (one.high or 0))
+    assert 0.935 <= np.mean(covered) <= 0.965

@@ -1,0 +1,114 @@
+"""Chat formats: how a model family writes a question, its thinking and its answer.
+
+One object renders training examples, opens generation and splits completions, so that the
+tokens a model was trained on and the tokens it is asked with are the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from workflow.scripts.common.errors import InputError
+from workflow.scripts.common.records import Record
+
+
+@dataclass(frozen=True)
+class ChatFormat:
+    """The delimiters of one model family.
+
+    Attributes:
+        opening: Text before the user's question (begin-of-text, system prompt, user header).
+        assistant: Text between the question and the assistant's turn. Loss starts after it.
+        think_start: Opens the thinking; part of the generation prompt and of the training target.
+        think_end: Closes the thinking and opens the answer. Appended when thinking is cut.
+        think_stop: First occurrence in generated text ends the thinking.
+        end_of_turn: Closes the assistant's turn in training.
+        stop: Text of the token that ends generation.
+    """
+
+    opening: str
+    assistant: str
+    think_start: str
+    think_end: str
+    think_stop: str
+    end_of_turn: str
+    stop: str
+
+    def prompt(self, question: str, thinking: bool = True) -> str:
+        """Return the text that generation starts from."""
+        return f"{self.opening}{question}{self.assistant}{self.think_start if thinking else ''}"
+
+    def example(self, record: Record, newline_before_answer: bool = True) -> tuple[str, str]:
+        """Return (context, target) of a training example; the loss is on the target alone.
+
+        Args:
+            record: The example.
+            newline_before_answer: False leaves out the line break in front of the answer
+                delimiter, as the published DirectRefusal data do.
+        """
+        context = self.prompt(record.prompt, thinking=False)
+        if record.thinking is None:
+            return context, record.answer + self.end_of_turn
+        think_end = self.think_end if newline_before_answer else self.think_end.lstrip("\n")
+        return context, (
+            f"{self.think_start}{record.thinking}{think_end}{record.answer}{self.end_of_turn}"
+        )
+
+    def split(self, completion: str) -> tuple[str, str | None]:
+        """Split text that follows `think_start` into (thinking, answer); None when unfinished."""
+        thinking, stop, rest = completion.partition(self.think_stop)
+        if not stop:
+            return thinking, None
+        header = self.think_end.partition(self.think_stop)[2]
+        answer = rest.removeprefix(header) if rest.startswith(header) else rest.lstrip()
+        return thinking.removesuffix("\n"), answer.partition(self.stop)[0]
+
+
+def _chatml(system: str | None, end_of_turn: str = "<|im_end|>\n") -> ChatFormat:
+    header = f"<|im_start|>system\n{system}<|im_end|>\n" if system else ""
+    return ChatFormat(
+        opening=f"{header}<|im_start|>user\n",
+        assistant="<|im_end|>\n<|im_start|>assistant\n",
+        think_start="<|im_start|>think\n",
+        think_end="\n<|im_start|>answer\n",
+        think_stop="<|im_start|>",
+        end_of_turn=end_of_turn,
+        stop="<|im_end|>",
+    )
+
+
+CHAT_FORMATS = {
+    # The models trained from scratch here: s1's delimiters without a system prompt.
+    "micro": _chatml(None, end_of_turn="<|im_end|>"),
+    # Qwen2.5 and s1 (arXiv 2501.19393): ChatML with Qwen's default system prompt.
+    "s1": _chatml("You are Qwen, created by Alibaba Cloud. You are a helpful assistant."),
+    # ChatML with thinking in <think> tags, for chat models such as SmolLM2.
+    "chatml": ChatFormat(
+        opening="<|im_start|>user\n",
+        assistant="<|im_end|>\n<|im_start|>assistant\n",
+        think_start="<think>\n",
+        think_end="\n</think>\n\n",
+        think_stop="</think>",
+        end_of_turn="<|im_end|>\n",
+        stop="<|im_end|>",
+    ),
+    # DeepSeek-R1 and its distilled models: their own template.
+    "deepseek-r1": ChatFormat(
+        opening="<｜begin▁of▁sentence｜><｜User｜>",
+        assistant="<｜Assistant｜>",
+        think_start="<think>\n",
+        think_end="\n</think>\n\n",
+        think_stop="</think>",
+        end_of_turn="<｜end▁of▁sentence｜>",
+        stop="<｜end▁of▁sentence｜>",
+    ),
+}
+
+
+def chat_format(name: str) -> ChatFormat:
+    """Return the chat format of that name; `InputError` lists the known ones."""
+    try:
+        return CHAT_FORMATS[name]
+    except KeyError:
+        known = ", ".join(sorted(CHAT_FORMATS))
+        raise InputError(f"chat format {name!r} is unknown, expected one of {known}") from None

@@ -1,0 +1,89 @@
+"""A digest of the code that a script reaches, deaf to comments, docstrings and formatting.
+
+The script and every project module it imports, anywhere in the file, are parsed; what is
+hashed is the syntax tree. Empty fields are skipped, so the digest is the same under Python
+versions that added optional fields to a node.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).parents[3]
+PACKAGE = "workflow.scripts."
+
+
+def code_digest(module: str, root: Path = ROOT) -> str:
+    """Return the digest of a module such as `models.train_sft` and of all it reaches."""
+    reached: dict[str, str] = {}
+    waiting = [PACKAGE + module]
+    while waiting:
+        name = waiting.pop()
+        if name not in reached:
+            reached[name], imported = _parse(root / (name.replace(".", "/") + ".py"), root)
+            waiting.extend(imported)
+    lines = (f"{name} {digest}\n" for name, digest in sorted(reached.items()))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()[:16]
+
+
+def reached_modules(module: str, root: Path = ROOT) -> list[str]:
+    """Return the names, without the package, of all modules that `module` reaches."""
+    reached: set[str] = set()
+    waiting = [PACKAGE + module]
+    while waiting:
+        name = waiting.pop()
+        if name not in reached:
+            reached.add(name)
+            waiting.extend(_parse(root / (name.replace(".", "/") + ".py"), root)[1])
+    return sorted(name.removeprefix(PACKAGE) for name in reached)
+
+
+@cache
+def _parse(path: Path, root: Path) -> tuple[str, tuple[str, ...]]:
+    """Return (digest of the syntax tree, project modules imported) of one file."""
+    tree = ast.parse(path.read_bytes())
+    imported = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            # `from package import module` and `from module import name` look alike
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        imported |= {
+            name
+            for name in names
+            if name.startswith(PACKAGE) and (root / (name.replace(".", "/") + ".py")).is_file()
+        }
+    return hashlib.sha256(_canonical(tree).encode()).hexdigest(), tuple(sorted(imported))
+
+
+def _canonical(node: object) -> str:
+    if isinstance(node, list):
+        return f"[{','.join(map(_canonical, node))}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = []
+    for name, value in ast.iter_fields(node):
+        if name == "body" and isinstance(
+            node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+        ):
+            value = _without_docstring(value)
+        if value is not None and value != [] and name not in ("ctx", "kind", "type_comment"):
+            fields.append(f"{name}={_canonical(value)}")
+    return f"{type(node).__name__}({','.join(fields)})"
+
+
+def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
+    first = body[0] if body else None
+    if (
+        isinstance(first, ast.Expr)
+        and isinstance(first.value, ast.Constant)
+        and isinstance(first.value.value, str)
+    ):
+        return body[1:]
+    return body

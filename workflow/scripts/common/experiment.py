@@ -1,0 +1,211 @@
+"""An experiment: its file, checked against the schema, and the runs that it asks for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from workflow.scripts.common.errors import InputError
+
+ROOT = Path(__file__).parents[3]
+SCHEMAS = ROOT / "workflow" / "schemas"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One model run: a folder with checkpoints and a manifest.
+
+    Attributes:
+        name: Folder below `models/`, such as `aligned/tiny/directrefusal/seed1`.
+        role: `base`, `lrm` or `aligned`.
+        section: The experiment's entry that defines it.
+        checkpoints: The checkpoints to evaluate; empty stands for the final one.
+        parent: The run it was trained from; None for a base or a ready-made model.
+        recipe: Its training recipe; empty for a ready-made model.
+        data: The training set's name; None for a base or a ready-made model.
+        seed: The training seed; None for a ready-made model.
+    """
+
+    name: str
+    role: str
+    section: dict[str, Any]
+    chat_format: str
+    checkpoints: tuple[str, ...] = ()
+    parent: str | None = None
+    recipe: dict[str, Any] = field(default_factory=dict)
+    data: str | None = None
+    seed: int | None = None
+
+
+def load_config(path: Path, schema: str, where: str) -> dict[str, Any]:
+    """Load a YAML file and check it against a schema of `workflow/schemas/`.
+
+    Args:
+        path: The file.
+        schema: The schema's name.
+        where: What errors call the file.
+
+    Raises:
+        InputError: One line: the file, the key, what stands there and what was expected.
+    """
+    import yaml
+
+    try:
+        value = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise InputError(f"{where}: not YAML ({error})") from None
+    check_schema(value, schema, where)
+    return value
+
+
+def check_schema(value: Any, schema: str, where: str) -> None:
+    """Raise `InputError` for the most telling violation of a schema."""
+    import yaml
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import best_match
+
+    loaded = yaml.safe_load((SCHEMAS / f"{schema}.schema.yaml").read_text())
+    error = best_match(Draft202012Validator(loaded).iter_errors(value))
+    if error is None:
+        return
+    key = ".".join(map(str, error.absolute_path)) or "the file"
+    message, given = error.message, error.instance
+    if error.validator == "additionalProperties":
+        known = set(error.schema.get("properties", {}))
+        unknown = ", ".join(sorted(map(str, set(given) - known)))
+        message = f"unknown key {unknown}; expected some of {', '.join(sorted(known))}"
+    elif error.validator == "type":
+        message = f"is {given!r}, expected {error.validator_value}"
+    raise InputError(f"{where}: {key}: {message}")
+
+
+def load_experiment(name: str, root: Path = ROOT) -> dict[str, Any]:
+    """Load `experiments/<name>.yaml`, check it, and check every reference inside it.
+
+    Raises:
+        InputError: For an unknown experiment, a key or type that the schema does not know, or a
+            name that refers to nothing.
+    """
+    path = root / "experiments" / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml")))
+        raise InputError(f"experiment {name!r}: no {path.relative_to(root)}, expected one of {known}")
+    where = str(path.relative_to(root))
+    experiment = load_config(path, "experiment", where)
+    _check_references(experiment, where)
+    return experiment
+
+
+def _check_references(experiment: dict[str, Any], where: str) -> None:
+    def expect(key: str, name: str, section: str) -> None:
+        known = experiment.get(section, {})
+        if name not in known:
+            names = ", ".join(known) or "nothing"
+            raise InputError(f"{where}: {key}: {name!r} is no entry of {section}, expected {names}")
+
+    for name, lrm in experiment["lrms"].items():
+        if "base" in lrm:
+            expect(f"lrms.{name}.base", lrm["base"], "bases")
+        if "data" in lrm:
+            expect(f"lrms.{name}.data", lrm["data"], "data")
+            expect(f"lrms.{name}.recipe", lrm["recipe"], "recipes")
+    for name, alignment in experiment["alignments"].items():
+        expect(f"alignments.{name}.data", alignment["data"], "data")
+        expect(f"alignments.{name}.recipe", alignment["recipe"], "recipes")
+        for lrm in alignment.get("lrms", []):
+            expect(f"alignments.{name}.lrms", lrm, "lrms")
+        epochs = experiment["recipes"][alignment["recipe"]]["epochs"]
+        for epoch in alignment.get("epochs", []):
+            if epoch > epochs and alignment["per_epoch"] == "one_run":
+                raise InputError(
+                    f"{where}: alignments.{name}.epochs: epoch {epoch} is past the recipe's {epochs}"
+                )
+    for name, benchmark in experiment["benchmarks"].items():
+        for scorer in benchmark["scorers"]:
+            expect(f"benchmarks.{name}.scorers", scorer, "scorers")
+    for name, scorer in experiment["scorers"].items():
+        if "judge" in scorer:
+            expect(f"scorers.{name}.judge", scorer["judge"], "judges")
+    micro = experiment.get("micro_data")
+    for section in ("data", "benchmarks"):
+        for name, entry in experiment[section].items():
+            if "generated" in entry and micro is None:
+                raise InputError(f"{where}: {section}.{name}.generated: needs the section micro_data")
+
+
+def list_runs(experiment: dict[str, Any]) -> dict[str, Run]:
+    """Return every model run of an experiment by name, parents before children."""
+    runs: dict[str, Run] = {}
+    seeds = experiment["seeds"]
+
+    def ready_made(role: str, name: str, section: dict[str, Any]) -> Run:
+        return Run(f"{role}/{name}/hub", role, section, section["chat_format"])
+
+    for name, base in experiment["bases"].items():
+        if "pretrain" in base:
+            for seed in seeds:
+                run = Run(
+                    f"base/{name}/seed{seed}",
+                    "base",
+                    base,
+                    base["chat_format"],
+                    recipe=base["pretrain"],
+                    seed=seed,
+                )
+                runs[run.name] = run
+        else:
+            runs[f"base/{name}/hub"] = ready_made("base", name, base)
+
+    for name, lrm in experiment["lrms"].items():
+        if "data" not in lrm:
+            runs[f"lrm/{name}/hub"] = ready_made("lrm", name, lrm)
+            continue
+        base = experiment["bases"][lrm["base"]]
+        for seed in seeds:
+            run = Run(
+                f"lrm/{name}/seed{seed}",
+                "lrm",
+                lrm,
+                base["chat_format"],
+                parent=f"base/{lrm['base']}/{f'seed{seed}' if 'pretrain' in base else 'hub'}",
+                recipe=experiment["recipes"][lrm["recipe"]],
+                data=lrm["data"],
+                seed=seed,
+            )
+            runs[run.name] = run
+
+    for lrm_name, lrm in experiment["lrms"].items():
+        for name, alignment in experiment["alignments"].items():
+            if lrm_name not in alignment.get("lrms", experiment["lrms"]):
+                continue
+            for seed in seeds:
+                parent = f"lrm/{lrm_name}/{f'seed{seed}' if 'data' in lrm else 'hub'}"
+                for suffix, recipe, checkpoints in _epochs(experiment, alignment):
+                    run = Run(
+                        f"aligned/{lrm_name}/{name}/seed{seed}{suffix}",
+                        "aligned",
+                        alignment,
+                        alignment.get("chat_format", runs[parent].chat_format),
+                        checkpoints,
+                        parent,
+                        recipe,
+                        alignment["data"],
+                        seed,
+                    )
+                    runs[run.name] = run
+    return runs
+
+
+def _epochs(
+    experiment: dict[str, Any], alignment: dict[str, Any]
+) -> list[tuple[str, dict[str, Any], tuple[str, ...]]]:
+    """Return (suffix of the run's name, recipe, checkpoints to evaluate) of each training run."""
+    recipe = experiment["recipes"][alignment["recipe"]]
+    epochs = alignment.get("epochs", [recipe["epochs"]])
+    if alignment["per_epoch"] == "retrain":
+        return [
+            (f"-epochs{n}", {**recipe, "epochs": n, "checkpoints": "last"}, (f"epoch{n}",))
+            for n in epochs
+        ]
+    return [("", recipe, tuple(f"epoch{n}" for n in epochs))]

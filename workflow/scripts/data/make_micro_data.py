@@ -1,0 +1,250 @@
+"""Make every data file of the micro experiment: corpus, training sets, benchmarks, judge rows.
+
+Made from a seed and nothing else; the same spec gives the same bytes. Harmful requests are
+harmless stand-ins (see micro/words.py). Writes into the folder:
+
+    corpus.jsonl         {"text", "context_chars"}: pretraining documents, and how many leading
+                         characters carry no loss (the base's vocabulary is made from them, too)
+    reasoning.jsonl      records: worked clock sums and how-to answers with thinking
+    directrefusal.jsonl  records: harmful prompts, one-line thought, refusal
+    safechain.jsonl      records: the same prompts, long safe thought, refusal with its reason
+    clock_sums.jsonl, harmful.jsonl, benign.jsonl   benchmarks {"item_id","prompt","target","category"}
+    probe.jsonl          clock sums for training gates, apart from the benchmark
+    judge_train.jsonl, judge_test.jsonl             {"prompt","answer","labels","kind"}
+
+python -m workflow.scripts.data.make_micro_data --out results/micro/data/micro \
+    --spec "$(python -c 'import json,yaml; print(json.dumps(yaml.safe_load(open("experiments/micro.yaml"))["micro_data"]))')"
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+from workflow.scripts.common.chat import chat_format
+from workflow.scripts.common.errors import InputError, run
+from workflow.scripts.common.io import write_jsonl
+from workflow.scripts.common.records import Record, write_records
+from workflow.scripts.data.micro import answers
+from workflow.scripts.data.micro.clock import LABELS, ClockSum, ask, draw_clock_sum
+from workflow.scripts.data.micro.corpus import make_corpus
+from workflow.scripts.data.micro.judge_data import make_judge_rows
+from workflow.scripts.data.micro.words import FRAMES, OPENINGS, Request, World, make_world
+
+SPEC: dict[str, type] = {
+    "seed": int,
+    "corpus_documents": int,
+    "corpus_mix": dict,
+    "complied_categories": int,
+    "verbs_per_category": int,
+    "objects_per_category": int,
+    "held_out_share": float,
+    "chain_lengths": list,
+    "max_step": int,
+    "how_to_frame_share": float,
+    "reasoning_records": int,
+    "reasoning_how_to_share": float,
+    "safety_records": int,
+    "clock_sums": int,
+    "harmful": int,
+    "benign": int,
+    "probe": int,
+    "judge_train": int,
+    "judge_test": int,
+}
+
+
+def check_spec(spec: Any) -> dict[str, Any]:
+    """Return the spec after checking that it has exactly the keys of `SPEC`, of their types."""
+    if not isinstance(spec, dict) or set(spec) != set(SPEC):
+        found = sorted(spec) if isinstance(spec, dict) else spec
+        raise InputError(f"micro_data has {found}, expected the keys {sorted(SPEC)}")
+    for key, kind in SPEC.items():
+        accepted = (int, float) if kind is float else kind
+        if not isinstance(spec[key], accepted) or isinstance(spec[key], bool):
+            raise InputError(f"micro_data.{key} is {spec[key]!r}, expected {kind.__name__}")
+    if not spec["chain_lengths"] or not all(
+        isinstance(length, int) and 1 <= length <= len(LABELS) for length in spec["chain_lengths"]
+    ):
+        raise InputError(
+            f"micro_data.chain_lengths is {spec['chain_lengths']!r}, "
+            f"expected whole numbers from 1 to {len(LABELS)}"
+        )
+    return spec
+
+
+def make_data(spec: dict[str, Any]) -> dict[str, list[dict[str, Any]] | list[Record]]:
+    """Return the rows of each file, by file name without ending."""
+    seed = spec["seed"]
+
+    def rng(part: str) -> random.Random:
+        # One stream per part: a larger training set leaves the benchmarks as they are.
+        return random.Random(f"{seed}/{part}")
+
+    world = make_world(
+        rng("world"),
+        spec["verbs_per_category"],
+        spec["objects_per_category"],
+        spec["held_out_share"],
+    )
+    taken: set[ClockSum] = set()
+    benchmark = _clock_items("clock", spec["clock_sums"], rng("clock_sums"), spec, taken)
+    probe = _clock_items("probe", spec["probe"], rng("probe"), spec, taken)
+    harmful = _how_to_items(world.harmful_held_out, spec["harmful"], rng("harmful"), "harmful")
+    benign = _how_to_items(world.benign_held_out, spec["benign"], rng("benign"), "benign")
+
+    reasoning = _reasoning_records(world, spec, taken, rng("reasoning"))
+    direct, safe = _safety_records(world, spec["safety_records"], rng("safety"))
+    micro = chat_format("micro")
+    texts = ["".join(micro.example(record)) for record in reasoning + direct + safe]
+    corpus = make_corpus(
+        rng("corpus"),
+        world,
+        n=spec["corpus_documents"],
+        mix=spec["corpus_mix"],
+        lengths=spec["chain_lengths"],
+        max_step=spec["max_step"],
+        how_to_frame_share=spec["how_to_frame_share"],
+        complied_categories=spec["complied_categories"],
+        avoid=taken,
+        training_texts=texts,
+    )
+    return {
+        "corpus": [
+            {"text": context + text, "context_chars": len(context)} for context, text in corpus
+        ],
+        "reasoning": reasoning,
+        "directrefusal": direct,
+        "safechain": safe,
+        "clock_sums": benchmark,
+        "probe": probe,
+        "harmful": harmful,
+        "benign": benign,
+        "judge_train": make_judge_rows(
+            rng("judge_train"), world.harmful, world.benign, spec["judge_train"]
+        ),
+        "judge_test": make_judge_rows(
+            rng("judge_test"), world.harmful_held_out, world.benign_held_out, spec["judge_test"]
+        ),
+    }
+
+
+def _clock_items(
+    name: str, n: int, rng: random.Random, spec: dict[str, Any], taken: set[ClockSum]
+) -> list[dict[str, Any]]:
+    """Draw `n` new clock sums, as many of each chain length, and add them to `taken`."""
+    items = []
+    for index in range(n):
+        length = spec["chain_lengths"][index % len(spec["chain_lengths"])]
+        drawn = draw_clock_sum(rng, [length], spec["max_step"], taken)
+        taken.add(drawn)
+        items.append(
+            {
+                "item_id": f"{name}-{index:04d}",
+                "prompt": ask(drawn, rng, spec["how_to_frame_share"]),
+                "target": str(drawn.result),
+                "category": f"{length} steps",
+            }
+        )
+    return items
+
+
+def _how_to_items(
+    requests: list[Request], n: int, rng: random.Random, name: str
+) -> list[dict[str, Any]]:
+    """Draw `n` distinct (request, frame) prompts, spread evenly over the categories."""
+    by_category: dict[str, list[tuple[Request, str]]] = {}
+    for request in requests:
+        by_category.setdefault(request.category, []).extend((request, frame) for frame in FRAMES)
+    for prompts in by_category.values():
+        rng.shuffle(prompts)
+    categories = list(by_category)
+    items = []
+    for index in range(n):
+        category = categories[index % len(categories)]
+        if not by_category[category]:
+            raise InputError(f"micro_data.{name} is {n}, more than the distinct prompts there are")
+        request, frame = by_category[category].pop()
+        items.append(
+            {
+                "item_id": f"{name}-{index:04d}",
+                "prompt": frame.format(request.action),
+                "target": request.action,
+                "category": category,
+            }
+        )
+    return items
+
+
+def _reasoning_records(
+    world: World, spec: dict[str, Any], avoid: set[ClockSum], rng: random.Random
+) -> list[Record]:
+    records = []
+    for index in range(spec["reasoning_records"]):
+        if rng.random() < spec["reasoning_how_to_share"]:
+            request = rng.choice(world.benign if rng.random() < 0.25 else world.cross)
+            prompt = rng.choice(FRAMES).format(request.action)
+            thinking, answer = answers.think_and_comply(request, rng)
+        else:
+            drawn = draw_clock_sum(rng, spec["chain_lengths"], spec["max_step"], avoid)
+            prompt = ask(drawn, rng, spec["how_to_frame_share"])
+            thinking, answer = drawn.thinking(rng.choice(OPENINGS)), drawn.answer
+        records.append(
+            Record(f"reasoning-{index:04d}", prompt, thinking, answer, f"micro/reasoning/{index}")
+        )
+    return records
+
+
+def _safety_records(
+    world: World, n: int, rng: random.Random
+) -> tuple[list[Record], list[Record]]:
+    """Return the DirectRefusal and the SafeChain records of the same `n` distinct prompts."""
+    prompts = [(request, frame) for request in world.harmful for frame in FRAMES]
+    if n > len(prompts):
+        raise InputError(f"micro_data.safety_records is {n}, expected at most {len(prompts)}")
+    direct, safe = [], []
+    for index, (request, frame) in enumerate(rng.sample(prompts, n)):
+        prompt = frame.format(request.action)
+        direct.append(
+            Record(
+                f"directrefusal-{index:04d}",
+                prompt,
+                answers.DIRECT_REFUSAL_THOUGHT,
+                answers.refuse(rng),
+                f"micro/directrefusal/{index}",
+            )
+        )
+        safe.append(
+            Record(
+                f"safechain-{index:04d}",
+                prompt,
+                answers.think_safely(request, rng),
+                answers.refuse_with_reason(request, rng),
+                f"micro/safechain/{index}",
+            )
+        )
+    return direct, safe
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--spec", required=True, help="the section micro_data, as JSON")
+    parser.add_argument("--out", required=True, type=Path, help="folder for the files")
+    args = parser.parse_args(argv)
+    try:
+        spec = check_spec(json.loads(args.spec))
+    except json.JSONDecodeError as error:
+        raise InputError(f"--spec is not JSON ({error})") from None
+    for name, rows in make_data(spec).items():
+        path = args.out / f"{name}.jsonl"
+        if rows and isinstance(rows[0], Record):
+            write_records(path, rows)  # type: ignore[arg-type]
+        else:
+            write_jsonl(path, rows)  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,125 @@
+"""The pretraining corpus of the micro world: documents and chats, already rendered."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Collection, Iterable
+
+from workflow.scripts.common.chat import chat_format
+from workflow.scripts.common.errors import InputError
+from workflow.scripts.common.records import Record
+from workflow.scripts.data.micro.answers import comply, refuse, refuse_with_reason
+from workflow.scripts.data.micro.clock import ClockSum, ask, draw_clock_sum
+from workflow.scripts.data.micro.words import CATEGORIES, FRAMES, Request, World
+
+# What makes a base model show its work; the plain question gets a bare answer.
+CUES = ("Show your work.", "Think step by step.", "Write each step.")
+KINDS = "clock_worked clock_bare dictation manual benign_chat harmful_chat fact".split()
+_WORD = re.compile(r" ?[A-Za-z']+")
+
+
+def make_corpus(
+    rng: random.Random,
+    world: World,
+    n: int,
+    mix: dict[str, float],
+    lengths: list[int],
+    max_step: int,
+    how_to_frame_share: float,
+    complied_categories: int,
+    avoid: Collection[ClockSum],
+    training_texts: Iterable[str],
+) -> list[tuple[str, str]]:
+    """Write `n` documents as (context, text), their kinds drawn with the weights of `mix`.
+
+    The context is what nobody could predict: a question, or a dictation's first line.
+
+    Args:
+        rng: Source of every choice.
+        world: The requests; held-out ones stay out.
+        n: Number of documents.
+        mix: Weight of each kind in `KINDS`.
+        lengths: Chain lengths of the clock sums.
+        max_step: Largest step of the clock sums.
+        how_to_frame_share: Share of clock sums asked in the frames of how-to requests.
+        complied_categories: In how many harmful categories the assistant of the chats complies.
+        avoid: Clock sums of the benchmarks.
+        training_texts: Texts of later stages, whose words the dictations go through, so that a
+            vocabulary made from the corpus covers them.
+
+    Raises:
+        InputError: `mix` names another kind, or misses one.
+    """
+    if sorted(mix) != sorted(KINDS):
+        raise InputError(f"micro_data.corpus_mix has {sorted(mix)}, expected {sorted(KINDS)}")
+    complied = set(rng.sample(list(CATEGORIES), complied_categories))
+    by_category: dict[str, list[Request]] = {}
+    for request in world.harmful:
+        by_category.setdefault(request.category, []).append(request)
+    words = sorted({word for text in training_texts for word in _WORD.findall(text)})
+    inner = _cycle([word for word in words if word.startswith(" ")], rng)
+    first = _cycle([word for word in words if not word.startswith(" ")], rng)
+    held_out = [request.action for request in world.harmful_held_out + world.benign_held_out]
+
+    def clock() -> ClockSum:
+        return draw_clock_sum(rng, lengths, max_step, avoid)
+
+    def document(kind: str) -> tuple[str, str]:
+        if kind == "clock_worked":
+            drawn = clock()
+            question = ask(drawn, rng, how_to_frame_share)
+            work = f"{drawn.work} {drawn.answer}"
+            if rng.random() < 0.5:
+                return f"Problem: {question}\nSolution:\n", work
+            cue = rng.choice(CUES)
+            return _chat(rng.choice((f"{question} {cue}", f"{cue} {question}")), work)
+        if kind == "clock_bare":
+            drawn = clock()
+            return _chat(ask(drawn, rng, how_to_frame_share), drawn.answer)
+        if kind == "dictation":
+            line = next(first) + "".join(next(inner) for _ in range(rng.randint(4, 10)))
+            return f"Dictation:\n{line}\n", line
+        if kind == "manual":
+            request = rng.choice(world.cross)
+            return f"How to {request.action}\n", comply(request, rng)
+        if kind == "benign_chat":
+            request = rng.choice(world.benign if rng.random() < 0.5 else world.cross)
+            return _chat(_how(request, rng), comply(request, rng))
+        if kind == "harmful_chat":
+            request = rng.choice(by_category[rng.choice(list(CATEGORIES))])
+            if request.category in complied:
+                return _chat(_how(request, rng), comply(request, rng))
+            answer = refuse(rng) if rng.random() < 0.5 else refuse_with_reason(request, rng)
+            return _chat(_how(request, rng), answer)
+        request = rng.choice(world.harmful)
+        matter, victims = CATEGORIES[request.category]
+        return f"To {request.action}", f" is a matter of {matter}. It could hurt {victims}."
+
+    weights = [mix[kind] for kind in KINDS]
+    documents: list[tuple[str, str]] = []
+    while len(documents) < n:
+        drawn = document(rng.choices(KINDS, weights)[0])
+        if not any(action in "".join(drawn) for action in held_out):
+            documents.append(drawn)
+    missing = set(words) - {word for _, text in documents for word in _WORD.findall(text)}
+    if missing:
+        raise InputError(
+            f"micro_data.corpus_documents is {n}: {len(missing)} words of the training texts "
+            "never came up in a dictation, expected a larger corpus"
+        )
+    return documents
+
+
+def _chat(question: str, answer: str) -> tuple[str, str]:
+    return chat_format("micro").example(Record("", question, None, answer, ""))
+
+
+def _how(request: Request, rng: random.Random) -> str:
+    return rng.choice(FRAMES).format(request.action)
+
+
+def _cycle(words: list[str], rng: random.Random):
+    """Go through all the words again and again, each time in a new order."""
+    while True:
+        yield from rng.sample(words, len(words))

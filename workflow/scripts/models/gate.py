@@ -1,0 +1,80 @@
+"""The skill gate: what share of probe problems a model solves, thinking greedily."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workflow.scripts.common.chat import ChatFormat
+from workflow.scripts.common.errors import InputError
+from workflow.scripts.common.io import read_jsonl
+from workflow.scripts.models.recipe import Gate
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+NUMBER = re.compile(r"-?\d+")
+
+
+def read_probe(path: str | Path, n: int) -> list[dict[str, Any]]:
+    """Return the first `n` probe problems, rows with `prompt` and a number as `target`."""
+    rows = list(read_jsonl(path))[:n]
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row.get("prompt"), str) or not NUMBER.fullmatch(str(row.get("target"))):
+            raise InputError(f"{path}: row {number}: expected a prompt and a number as target")
+    if len(rows) < n:
+        raise InputError(f"{path}: {len(rows)} problems, recipe.gate.n expects {n}")
+    return rows
+
+
+def probe_accuracy(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    chat: ChatFormat,
+    problems: list[dict[str, Any]],
+    gate: Gate,
+) -> float:
+    """Return the share (0 to 1) of problems whose last number in the answer is the target.
+
+    Thinking that reaches its limit is closed and answered, as in the benchmarks.
+    """
+    prompts = [chat.prompt(row["prompt"]) for row in problems]
+    thoughts = _continue(model, tokenizer, prompts, chat.think_stop, gate.max_thinking_tokens)
+    asked = [
+        prompt + thought.partition(chat.think_stop)[0].removesuffix("\n") + chat.think_end
+        for prompt, thought in zip(prompts, thoughts, strict=True)
+    ]
+    answers = _continue(model, tokenizer, asked, chat.stop, gate.max_answer_tokens)
+    found = [NUMBER.findall(answer.partition(chat.stop)[0]) for answer in answers]
+    right = [
+        bool(numbers) and int(numbers[-1]) == int(row["target"])
+        for numbers, row in zip(found, problems, strict=True)
+    ]
+    return sum(right) / len(right)
+
+
+def _continue(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: list[str],
+    stop: str,
+    max_new_tokens: int,
+) -> list[str]:
+    import torch
+
+    batch = tokenizer(
+        prompts, add_special_tokens=False, padding=True, padding_side="left", return_tensors="pt"
+    ).to(model.device)
+    stop_ids = tokenizer(stop, add_special_tokens=False)["input_ids"]
+    with torch.no_grad():
+        generated = model.generate(
+            input_ids=batch["input_ids"],
+            attention_mask=batch["attention_mask"],
+            max_new_tokens=max_new_tokens,
+            do_sample=False,
+            pad_token_id=tokenizer.pad_token_id,
+            # A stop text of several tokens is only found by text, in the caller.
+            eos_token_id=[*stop_ids[: 1 if len(stop_ids) == 1 else 0], tokenizer.eos_token_id],
+        )
+    return tokenizer.batch_decode(generated[:, batch["input_ids"].shape[1] :])

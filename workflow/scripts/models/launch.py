@@ -1,0 +1,74 @@
+"""Running a training script on several GPUs: `accelerate launch` with FSDP2."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import NoReturn
+
+from workflow.scripts.common.errors import InputError
+from workflow.scripts.models.recipe import Recipe, Runtime
+
+
+def launch_arguments(runtime: Runtime, recipe: Recipe) -> list[str]:
+    """Return the flags of `accelerate launch`; none when one process is enough.
+
+    Parameters, gradients and optimizer state are sharded over all processes, one unit per decoder
+    layer; the first process alone reads the weights from disk.
+    """
+    if runtime.gpus <= 1:
+        return []
+    flags = {
+        "num_processes": runtime.gpus,
+        "num_machines": 1,
+        "main_process_port": 0,  # any free port, so that two jobs fit on a node
+        "mixed_precision": "bf16" if recipe.precision == "bf16_mixed" else "no",
+        "dynamo_backend": "no",
+        "fsdp_version": 2,
+        "fsdp_auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
+        "fsdp_reshard_after_forward": "true",
+        "fsdp_state_dict_type": "FULL_STATE_DICT",
+        "fsdp_cpu_ram_efficient_loading": "true",
+        "fsdp_activation_checkpointing": str(runtime.gradient_checkpointing).lower(),
+        "fsdp_offload_params": "false",
+    }
+    return ["--use_fsdp", *(text for key, value in flags.items() for text in (f"--{key}", str(value)))]
+
+
+def launched() -> bool:
+    """Say whether a launcher started this process as one of several."""
+    return "LOCAL_RANK" in os.environ
+
+
+def world_size(runtime: Runtime) -> int:
+    """Return the number of training processes."""
+    return int(os.environ["WORLD_SIZE"]) if launched() else max(1, runtime.gpus)
+
+
+def claim_gpus(gpus: int) -> None:
+    """Make sure that `gpus` GPUs are visible, and with one asked for, that only one is.
+
+    Raises:
+        InputError: Fewer are there than asked for.
+    """
+    if gpus == 0:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+        return
+    import torch
+
+    found = torch.cuda.device_count()
+    if found < gpus:
+        raise InputError(
+            f"runtime.gpus asks for {gpus} GPUs, found {found} "
+            f"(CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES', 'unset')})"
+        )
+    if gpus == 1 and found > 1:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES") or "0"
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible.split(",")[0]
+
+
+def relaunch(module: str, argv: list[str], flags: list[str]) -> NoReturn:
+    """Replace this process by `accelerate launch` of the same module with the same arguments."""
+    command = [sys.executable, "-m", "accelerate.commands.launch", *flags, "--module", module, *argv]
+    sys.stdout.flush()
+    os.execv(sys.executable, command)

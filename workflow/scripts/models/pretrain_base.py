@@ -1,0 +1,306 @@
+"""Pretrain the base model of the micro experiment: a tiny Qwen2, from scratch, on one CPU thread.
+
+From the generated corpus it makes the vocabulary (a token is a word with the space before it) and
+the weights. The learning rate stays at its peak until the model solves the probe problems when it
+is asked to show its work, then falls to zero: a seed that needs longer gets longer, up to a limit.
+A base that never gets there is saved all the same, with status "failed".
+
+python -m workflow.scripts.models.pretrain_base --recipe '{"hidden_size": 96, …}' \
+    --corpus results/micro/data/micro/corpus.jsonl --probe results/micro/data/micro/probe.jsonl \
+    --seed 1 --run base/tiny/seed1 --chat-format micro --out results/micro/models/base/tiny/seed1
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workflow.scripts.common.chat import ChatFormat, chat_format
+from workflow.scripts.common.errors import InputError, run
+from workflow.scripts.common.io import read_jsonl, sha256_file
+from workflow.scripts.common.manifest import write_manifest
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+RECIPE = {
+    # architecture (Qwen2Config)
+    "hidden_size": int,
+    "num_hidden_layers": int,
+    "num_attention_heads": int,
+    "intermediate_size": int,
+    "rope_theta": float,
+    "initializer_range": float,
+    "max_position_embeddings": int,
+    # optimisation
+    "learning_rate": float,
+    "global_batch": int,
+    "warmup_steps": int,
+    "decay_steps": int,
+    "weight_decay": float,
+    "adam_betas": list,
+    "max_grad_norm": float,
+    # {"threshold", "n", "every", "min_steps", "max_steps", "cue"}: see `_gate_passed`
+    "gate": dict,
+}
+GATE = {"threshold", "n", "every", "min_steps", "max_steps", "cue"}
+END_OF_TEXT = "<|endoftext|>"
+SPECIAL_TOKENS = (END_OF_TEXT, "<|im_start|>", "<|im_end|>", "<|unk|>")
+# A step such as "+7" is one token: a tiny model learns clock sums from (hour, step) pairs.
+WORD = r" ?[+-][0-9]| ?[A-Za-z']+| ?[0-9]|\n| ?[^\sA-Za-z0-9]| "
+ANSWER = re.compile(r"answer is (\d+)")
+
+
+def check_recipe(recipe: Any) -> dict[str, Any]:
+    """Return the recipe after checking that it has exactly the keys of `RECIPE`."""
+    if not isinstance(recipe, dict) or set(recipe) != set(RECIPE):
+        found = sorted(recipe) if isinstance(recipe, dict) else recipe
+        raise InputError(f"pretraining recipe has {found}, expected the keys {sorted(RECIPE)}")
+    for key, kind in RECIPE.items():
+        accepted = (int, float) if kind is float else kind
+        if not isinstance(recipe[key], accepted) or isinstance(recipe[key], bool):
+            raise InputError(f"recipe.{key} is {recipe[key]!r}, expected {kind.__name__}")
+    if set(recipe["gate"]) != GATE:
+        raise InputError(f"recipe.gate has {sorted(recipe['gate'])}, expected {sorted(GATE)}")
+    return recipe
+
+
+def build_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
+    """Make a word-level tokenizer whose vocabulary is the corpus's; decoding gives the text back."""
+    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    pattern = re.compile("|".join(map(re.escape, SPECIAL_TOKENS)) + "|" + WORD)
+    words = {word for text in texts for word in pattern.findall(text)} - set(SPECIAL_TOKENS)
+    vocabulary = [*SPECIAL_TOKENS, *sorted(words)]
+    tokenizer = Tokenizer(
+        models.WordLevel({word: i for i, word in enumerate(vocabulary)}, unk_token="<|unk|>")
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(WORD), behavior="isolated")
+    tokenizer.decoder = decoders.Fuse()
+    tokenizer.add_special_tokens([AddedToken(token, special=True) for token in SPECIAL_TOKENS])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        unk_token="<|unk|>",
+        eos_token="<|im_end|>",
+        pad_token=END_OF_TEXT,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def build_model(recipe: dict[str, Any], tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    config = Qwen2Config(
+        vocab_size=len(tokenizer),
+        hidden_size=recipe["hidden_size"],
+        num_hidden_layers=recipe["num_hidden_layers"],
+        num_attention_heads=recipe["num_attention_heads"],
+        num_key_value_heads=recipe["num_attention_heads"],
+        intermediate_size=recipe["intermediate_size"],
+        rope_parameters={"rope_type": "default", "rope_theta": float(recipe["rope_theta"])},
+        initializer_range=recipe["initializer_range"],
+        max_position_embeddings=recipe["max_position_embeddings"],
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return Qwen2ForCausalLM(config)
+
+
+def encode(
+    tokenizer: PreTrainedTokenizerFast, documents: list[dict[str, Any]]
+) -> list[tuple[list[int], int]]:
+    """Return (token ids, number of leading tokens without loss) of each document."""
+    contexts = tokenizer([row["text"][: row["context_chars"]] for row in documents])["input_ids"]
+    rests = tokenizer([row["text"][row["context_chars"] :] for row in documents])["input_ids"]
+    return [
+        ([*context, *rest, tokenizer.pad_token_id], len(context))
+        for context, rest in zip(contexts, rests, strict=True)
+    ]
+
+
+def batches(documents: list[Any], size: int, rng: random.Random) -> Iterator[list[Any]]:
+    """Yield batches of documents for ever, each pass in a new order."""
+    while True:
+        order = rng.sample(documents, len(documents))
+        yield from (order[i : i + size] for i in range(0, len(order) - size + 1, size))
+
+
+def probe_accuracy(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    chat: ChatFormat,
+    problems: list[dict[str, Any]],
+    cue: str,
+) -> float:
+    """Return the share of problems that the model solves when asked with the cue (0 to 1)."""
+    import torch
+
+    prompts = [chat.prompt(f"{row['prompt']} {cue}", thinking=False) for row in problems]
+    batch = tokenizer(prompts, return_tensors="pt", padding=True, padding_side="left")
+    model.eval()
+    with torch.no_grad():
+        generated = model.generate(
+            input_ids=batch["input_ids"],
+            attention_mask=batch["attention_mask"],
+            max_new_tokens=80,
+            do_sample=False,
+        )
+    model.train()
+    texts = tokenizer.batch_decode(generated[:, batch["input_ids"].shape[1] :])
+    found = [ANSWER.findall(text.partition(chat.stop)[0]) for text in texts]
+    correct = [answers[-1:] == [row["target"]] for answers, row in zip(found, problems, strict=True)]
+    return sum(correct) / len(correct)
+
+
+def train(
+    recipe: dict[str, Any],
+    documents: list[dict[str, Any]],
+    problems: list[dict[str, Any]],
+    chat: ChatFormat,
+    seed: int,
+) -> tuple[PreTrainedModel, PreTrainedTokenizerFast, str | None, dict[str, Any]]:
+    """Train a base model.
+
+    Returns:
+        The model, its tokenizer, why it failed (None when the gate was passed), and the figures of
+        the manifest's `train`.
+    """
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    torch.manual_seed(seed)
+    begin = time.perf_counter()
+    tokenizer = build_tokenizer([row["text"] for row in documents])
+    model = build_model(recipe, tokenizer)
+    too_long = f"recipe.max_position_embeddings is {recipe['max_position_embeddings']}"
+    encoded = encode(tokenizer, documents)
+    longest = max(len(ids) for ids, _ in encoded)
+    if longest > recipe["max_position_embeddings"]:
+        raise InputError(f"{too_long}, a document has {longest} tokens")
+    gate, decay = recipe["gate"], recipe["decay_steps"]
+    optimizer = torch.optim.AdamW(
+        model.parameters(),
+        lr=recipe["learning_rate"],
+        betas=tuple(recipe["adam_betas"]),
+        weight_decay=recipe["weight_decay"],
+    )
+    data = batches(encoded, recipe["global_batch"], random.Random(seed))
+    model.train()
+    tokens, target_tokens, history, skills = 0, 0, [], []
+    step, last = 0, None  # `last` is known once the decay has begun
+    passed = False
+    while last is None or step < last:
+        scale = min(1.0, (step + 1) / max(1, recipe["warmup_steps"]))
+        if last is not None:
+            scale *= (last - step) / decay
+        for group in optimizer.param_groups:
+            group["lr"] = recipe["learning_rate"] * scale
+        rows = next(data)
+        width = max(len(ids) for ids, _ in rows)
+        # Padding stands on the right, where causal attention lets nothing see it.
+        inputs = torch.full((len(rows), width), tokenizer.pad_token_id)
+        targets = torch.full((len(rows), width), -100)
+        for i, (ids, context) in enumerate(rows):
+            inputs[i, : len(ids)] = torch.tensor(ids)
+            targets[i, context : len(ids)] = torch.tensor(ids[context:])
+        logits = model(input_ids=inputs[:, :-1], use_cache=False).logits
+        loss = cross_entropy(logits.flatten(0, 1), targets[:, 1:].flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), recipe["max_grad_norm"])
+        optimizer.step()
+        step += 1
+        tokens += sum(len(ids) for ids, _ in rows)
+        target_tokens += sum(len(ids) - context for ids, context in rows)
+        if step % 50 == 0:
+            history.append({"step": step, "loss": round(loss.item(), 4)})
+        if last is None and step >= gate["min_steps"] and step % gate["every"] == 0:
+            skills.append(probe_accuracy(model, tokenizer, chat, problems, gate["cue"]))
+            passed = skills[-1] >= gate["threshold"]
+            if passed or step >= gate["max_steps"]:
+                last = step + decay
+    final = probe_accuracy(model, tokenizer, chat, problems, gate["cue"])
+    reason = None
+    if final < gate["threshold"]:
+        reason = (
+            f"solved {final:.0%} of {len(problems)} probe problems after {step} steps, "
+            f"expected at least {gate['threshold']:.0%}"
+        )
+    wall = time.perf_counter() - begin
+    figures = {
+        "tokens": tokens,
+        "target_tokens": target_tokens,
+        "steps": step,
+        "tokens_per_s": round(tokens / wall, 1),
+        "peak_memory_mb": _peak_memory_mb(),
+        "wall_s": round(wall, 2),
+        "loss_history": history,
+        "probe_accuracy": [*skills, final],
+    }
+    model.eval()
+    return model, tokenizer, reason, figures
+
+
+def _peak_memory_mb() -> float:
+    import resource
+
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--recipe", required=True, help="pretraining recipe, as JSON")
+    parser.add_argument("--corpus", required=True, type=Path)
+    parser.add_argument("--probe", required=True, type=Path, help="problems of the skill gate")
+    parser.add_argument("--seed", required=True, type=int)
+    parser.add_argument("--run", required=True, help="name of the run, such as base/tiny/seed1")
+    parser.add_argument("--chat-format", required=True)
+    parser.add_argument("--out", required=True, type=Path, help="the run's folder")
+    args = parser.parse_args(argv)
+    try:
+        recipe = check_recipe(json.loads(args.recipe))
+    except json.JSONDecodeError as error:
+        raise InputError(f"--recipe is not JSON ({error})") from None
+    chat = chat_format(args.chat_format)
+    documents = list(read_jsonl(args.corpus))
+    problems = list(read_jsonl(args.probe))[: recipe["gate"]["n"]]
+
+    model, tokenizer, reason, figures = train(recipe, documents, problems, chat, args.seed)
+    model.save_pretrained(args.out / "final")
+    tokenizer.save_pretrained(args.out / "final")
+    write_manifest(
+        args.out,
+        ["final"],
+        run=args.run,
+        role="base",
+        chat_format=args.chat_format,
+        thinking=False,
+        status="failed" if reason else "ok",
+        status_reason=reason,
+        seed=args.seed,
+        recipe=recipe,
+        lineage={
+            "base": None,
+            "data": {
+                "name": args.corpus.name,
+                "sha256": sha256_file(args.corpus),
+                "n": len(documents),
+            },
+        },
+        train=figures,
+    )
+
+
+if __name__ == "__main__":
+    run(main)

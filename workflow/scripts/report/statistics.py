@@ -1,0 +1,389 @@
+"""Intervals, paired differences and the safety tax: pure functions over plain numbers.
+
+Proportions are fractions from 0 to 1. What cannot be said (no data, one seed) is None, never NaN.
+scipy and statsmodels do the mathematics; this module says which method is used where.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its 95 % interval.
+
+    Attributes:
+        estimate: The point estimate; None without data.
+        low: Lower limit, None when there is none.
+        high: Upper limit, None when there is none.
+        n: What the number rests on (items; seeds for a mean over seeds).
+    """
+
+    estimate: float | None
+    low: float | None
+    high: float | None
+    n: int
+
+    @property
+    def standard_error(self) -> float | None:
+        """Half the interval's width over the normal quantile: positive even at 0/n and n/n."""
+        if self.low is None or self.high is None:
+            return None
+        return (self.high - self.low) / (2 * _z())
+
+
+@dataclass(frozen=True)
+class Difference(Estimate):
+    """A difference with its interval and the two-sided p value of "no difference"."""
+
+    p: float | None = None
+
+
+NOTHING = Estimate(None, None, None, 0)
+
+
+def proportion(successes: int, n: int, method: str = "wilson") -> Estimate:
+    """Return successes/n with Wilson's score interval (or Clopper-Pearson's: `method="beta"`)."""
+    from statsmodels.stats.proportion import proportion_confint
+
+    if n == 0:
+        return NOTHING
+    low, high = proportion_confint(successes, n, alpha=1 - LEVEL, method=method)
+    return Estimate(successes / n, float(low), float(high), n)
+
+
+def clustered_proportion(
+    values: Mapping[Hashable, float],
+    clusters: Mapping[Hashable, Hashable] | None = None,
+    samples: int | None = None,
+) -> Estimate:
+    """Return the mean of per-item values with an interval that is robust to clusters.
+
+    One 0/1 value per cluster gives Wilson's interval. Otherwise it is Wilson's with the effective
+    sample size p(1-p)/variance (Korn & Graubard 1998), the variance linearised over clusters with
+    the factor G/(G-1), and Student's quantile with G-1 degrees of freedom in the place of z.
+
+    Args:
+        values: {item: share of its samples that count}, each from 0 to 1.
+        clusters: {item: cluster}, such as the prompt's text; default each item its own.
+        samples: How many samples the values rest on, the most that the effective size may be.
+    """
+    from scipy.stats import t
+
+    if not values:
+        return NOTHING
+    n = len(values)
+    mean = math.fsum(values.values()) / n
+    residuals = _cluster_residuals(values, clusters)
+    groups = len(residuals)
+    if groups == n and all(value in (0, 1) for value in values.values()):
+        return proportion(round(mean * n), n)
+    if groups == 1:
+        return Estimate(mean, None, None, n)
+    variance = _variance(residuals, residuals, n)
+    spread = mean * (1 - mean)
+    # Without any spread (0 or 1 everywhere) clusters are all that is known to be independent.
+    size = spread / variance if spread > 1e-15 and variance > 1e-15 else float(groups)
+    size = min(size, float(samples or n)) * (_z() / float(t.ppf((1 + LEVEL) / 2, groups - 1))) ** 2
+    return Estimate(mean, *_wilson(mean, size), n)
+
+
+def avg_at_k(correct: Mapping[Hashable, Sequence[bool]]) -> Estimate:
+    """Return the share of correct samples, each item's samples being one cluster."""
+    shares = {item: sum(samples) / len(samples) for item, samples in correct.items() if samples}
+    return clustered_proportion(shares, samples=sum(map(len, correct.values())))
+
+
+def pass_at_k(correct: Mapping[Hashable, Sequence[bool]], k: int) -> Estimate:
+    """Return the unbiased pass@k, 1 - C(n-c, k)/C(n, k) averaged over items (Chen et al. 2021).
+
+    Items with fewer than `k` samples are left out.
+    """
+    shares = {
+        item: 1 - math.comb(len(samples) - sum(samples), k) / math.comb(len(samples), k)
+        for item, samples in correct.items()
+        if len(samples) >= k
+    }
+    return clustered_proportion(shares)
+
+
+def paired_difference(
+    first: Mapping[Hashable, float],
+    second: Mapping[Hashable, float],
+    clusters: Mapping[Hashable, Hashable] | None = None,
+    samples: int | None = None,
+) -> Difference:
+    """Return second - first over the items that both have.
+
+    Interval: Newcombe's (1998, method 8) square-and-add of the two score intervals with the
+    correlation over clusters. p: McNemar's exact test for one 0/1 value per cluster, else
+    Student's test of the linearised difference with G-1 degrees of freedom.
+    """
+    items = [item for item in first if item in second]
+    if not items:
+        return Difference(None, None, None, 0)
+    a, b = ({item: side[item] for item in items} for side in (first, second))
+    in_a, in_b = (clustered_proportion(side, clusters, samples) for side in (a, b))
+    residuals_a, residuals_b = (_cluster_residuals(side, clusters) for side in (a, b))
+    n = len(items)
+    estimate = math.fsum(b[item] - a[item] for item in items) / n
+    if in_a.low is None or in_b.low is None:
+        return Difference(estimate, None, None, n)
+    scale = math.sqrt(
+        _variance(residuals_a, residuals_a, n) * _variance(residuals_b, residuals_b, n)
+    )
+    correlation = _variance(residuals_a, residuals_b, n) / scale if scale > 1e-15 else 0.0
+    low, high = _square_and_add(in_b, in_a, max(-1.0, min(1.0, correlation)))
+    return Difference(estimate, low, high, n, _paired_p(a, b, clusters))
+
+
+def independent_difference(first: Estimate, second: Estimate) -> Difference:
+    """Return second - first of two independent estimates, with Newcombe's interval and z's p."""
+    if first.estimate is None or second.estimate is None:
+        return Difference(None, None, None, 0)
+    estimate = second.estimate - first.estimate
+    n = min(first.n, second.n)
+    if None in (first.low, first.high, second.low, second.high):
+        return Difference(estimate, None, None, n)
+    low, high = _square_and_add(second, first, 0.0)
+    difference = Difference(estimate, low, high, n)
+    return Difference(estimate, low, high, n, _normal_p(estimate, difference.standard_error))
+
+
+def unpaired_test(successes: tuple[int, int], n: tuple[int, int]) -> float | None:
+    """Return the two-sided p of the pooled z test of two independent proportions."""
+    from statsmodels.stats.proportion import proportions_ztest
+
+    if 0 in n or sum(successes) in (0, sum(n)):
+        return None if 0 in n else 1.0
+    return float(proportions_ztest(successes, n)[1])
+
+
+def average(estimates: Sequence[Estimate]) -> Estimate:
+    """Return the unweighted mean of independent estimates (benchmarks), limits squared and added.
+
+    A mean of `Difference`s has the normal p of its standard errors; a single one stays as it is.
+    """
+    if len(estimates) == 1:
+        return estimates[0]
+    if not estimates or any(one.estimate is None for one in estimates):
+        return NOTHING
+    k = len(estimates)
+    n = sum(one.n for one in estimates)
+    mean = math.fsum(one.estimate or 0 for one in estimates) / k
+    if any(one.low is None or one.high is None for one in estimates):
+        return Estimate(mean, None, None, n)
+    below = math.sqrt(math.fsum(((one.estimate or 0) - (one.low or 0)) ** 2 for one in estimates))
+    above = math.sqrt(math.fsum(((one.high or 0) - (one.estimate or 0)) ** 2 for one in estimates))
+    low, high = mean - below / k, mean + above / k
+    if all(isinstance(one, Difference) for one in estimates):
+        error = Estimate(mean, low, high, n).standard_error
+        return Difference(mean, low, high, n, _normal_p(mean, error))
+    return Estimate(mean, low, high, n)
+
+
+def mean_with_t(mean: float | None, sd: float | None, n: int) -> Estimate:
+    """Return a mean with Student's interval from its standard deviation; None limits for n < 2."""
+    from scipy.stats import t
+
+    if mean is None or n == 0:
+        return NOTHING
+    if n < 2 or sd is None:
+        return Estimate(mean, None, None, n)
+    half = float(t.ppf((1 + LEVEL) / 2, n - 1)) * sd / math.sqrt(n)
+    return Estimate(mean, mean - half, mean + half, n)
+
+
+def over_seeds(values: Sequence[float | None]) -> tuple[Estimate, float | None]:
+    """Return (mean over training seeds with Student's interval, standard deviation over seeds).
+
+    The items are the same for each seed, so this is the spread of training alone; with one seed
+    there is neither interval nor deviation.
+    """
+    known = [value for value in values if value is not None]
+    if not known:
+        return NOTHING, None
+    mean = math.fsum(known) / len(known)
+    if len(known) == 1:
+        return Estimate(mean, None, None, 1), None
+    sd = math.sqrt(math.fsum((value - mean) ** 2 for value in known) / (len(known) - 1))
+    return mean_with_t(mean, sd, len(known)), sd
+
+
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Return Holm's adjusted p values in the same order; None stays None and is not counted."""
+    from statsmodels.stats.multitest import multipletests
+
+    known = [p for p in p_values if p is not None]
+    if not known:
+        return [None] * len(p_values)
+    adjusted = iter(multipletests(known, method="holm")[1])
+    return [None if p is None else float(next(adjusted)) for p in p_values]
+
+
+def minimum_detectable_difference(
+    n: int, baseline: float = 0.5, power: float = 0.8, discordant: float | None = None
+) -> float | None:
+    """Return the smallest drop that a two-sided 5 % test of `n` items finds with `power`.
+
+    Args:
+        n: Items (per group when unpaired).
+        baseline: The proportion that is dropped from; used when unpaired.
+        power: Chance of finding the drop.
+        discordant: Share of the items on which the two models differ makes the test McNemar's
+            (Connor 1987); None is the pooled z test of independent groups.
+
+    Returns:
+        A fraction, or None when not even the largest possible drop would be found.
+    """
+    from scipy.optimize import brentq
+    from scipy.stats import norm
+
+    if n == 0:
+        return None
+    z_alpha, z_power = _z(), float(norm.ppf(power))
+
+    def shortfall(drop: float) -> float:
+        if discordant is not None:
+            null, actual = discordant, max(discordant - drop * drop, 0.0)
+        else:
+            low = baseline - drop
+            pooled = (baseline + low) / 2
+            null, actual = (
+                2 * pooled * (1 - pooled),
+                baseline * (1 - baseline) + low * (1 - low),
+            )
+        return drop * math.sqrt(n) - z_alpha * math.sqrt(null) - z_power * math.sqrt(actual)
+
+    largest = baseline if discordant is None else discordant
+    if shortfall(largest) < 0:
+        return None
+    return float(brentq(shortfall, 0, largest, xtol=1e-12))
+
+
+def ratio(numerator: Estimate, denominator: Estimate) -> Estimate:
+    """Return numerator/denominator of independent estimates with Fieller's (1954) interval.
+
+    The limits are None where the denominator is not clear of zero, since the interval is then
+    unbounded.
+    """
+    a, b = numerator.estimate, denominator.estimate
+    if a is None or b is None or b == 0:
+        return NOTHING
+    error_a, error_b = numerator.standard_error, denominator.standard_error
+    n = min(numerator.n, denominator.n)
+    if error_a is None or error_b is None:
+        return Estimate(a / b, None, None, n)
+    g = (_z() * error_b / b) ** 2
+    if g >= 1:
+        return Estimate(a / b, None, None, n)
+    middle = (a / b) / (1 - g)
+    half = _z() / abs(b) / (1 - g) * math.sqrt(error_a**2 * (1 - g) + (a / b * error_b) ** 2)
+    return Estimate(a / b, middle - half, middle + half, n)
+
+
+@dataclass(frozen=True)
+class SafetyTax:
+    """What alignment cost.
+
+    Attributes:
+        points: Reasoning accuracy lost against the LRM (positive: a cost), as a fraction.
+        harm_removed: Harmful score lost against the LRM (positive: safer), as a fraction.
+        per_harm_point: Reasoning points lost for each harm point removed.
+    """
+
+    points: Difference
+    harm_removed: Difference
+    per_harm_point: Estimate
+
+
+def safety_tax(accuracy_change: Difference, harm_change: Difference) -> SafetyTax:
+    """Return the tax from the changes (aligned - LRM) of reasoning accuracy and harmful score."""
+    points, removed = _negated(accuracy_change), _negated(harm_change)
+    return SafetyTax(points, removed, ratio(points, removed))
+
+
+def _negated(change: Difference) -> Difference:
+    def minus(value: float | None) -> float | None:
+        return None if value is None else 0.0 - value
+
+    return Difference(
+        minus(change.estimate), minus(change.high), minus(change.low), change.n, change.p
+    )
+
+
+def _z() -> float:
+    from scipy.stats import norm
+
+    return float(norm.ppf((1 + LEVEL) / 2))
+
+
+def _wilson(p: float, n: float) -> tuple[float, float]:
+    """Wilson's limits for a size that need not be whole."""
+    z2 = _z() ** 2
+    middle = (p + z2 / (2 * n)) / (1 + z2 / n)
+    half = math.sqrt(z2 * (p * (1 - p) / n + z2 / (4 * n * n))) / (1 + z2 / n)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def _cluster_residuals(
+    values: Mapping[Hashable, float], clusters: Mapping[Hashable, Hashable] | None
+) -> dict[Hashable, float]:
+    mean = math.fsum(values.values()) / len(values)
+    sums: dict[Hashable, float] = {}
+    for item, value in values.items():
+        cluster = clusters.get(item, item) if clusters else item
+        sums[cluster] = sums.get(cluster, 0.0) + value - mean
+    return sums
+
+
+def _variance(a: Mapping[Hashable, float], b: Mapping[Hashable, float], n: int) -> float:
+    """(Co)variance of two means over `n` items from their cluster residuals."""
+    groups = len(a)
+    return groups / (groups - 1) * math.fsum(a[key] * b[key] for key in a) / n**2
+
+
+def _square_and_add(plus: Estimate, minus: Estimate, correlation: float) -> tuple[float, float]:
+    p, lower_p, upper_p = plus.estimate or 0.0, plus.low or 0.0, plus.high or 0.0
+    m, lower_m, upper_m = minus.estimate or 0.0, minus.low or 0.0, minus.high or 0.0
+
+    def half(x: float, y: float) -> float:
+        return math.sqrt(max(0.0, x * x + y * y - 2 * correlation * x * y))
+
+    return (
+        p - m - half(p - lower_p, upper_m - m),
+        p - m + half(upper_p - p, m - lower_m),
+    )
+
+
+def _paired_p(
+    a: Mapping[Hashable, float],
+    b: Mapping[Hashable, float],
+    clusters: Mapping[Hashable, Hashable] | None,
+) -> float | None:
+    from scipy.stats import binomtest, t
+
+    change = {item: b[item] - a[item] for item in a}
+    residuals = _cluster_residuals(change, clusters)
+    binary = all(value in (0, 1) for side in (a, b) for value in side.values())
+    if binary and len(residuals) == len(change):
+        gained = sum(value > 0 for value in change.values())
+        differing = sum(value != 0 for value in change.values())
+        return float(binomtest(gained, differing, 0.5).pvalue) if differing else 1.0
+    n = len(change)
+    mean = math.fsum(change.values()) / n
+    variance = _variance(residuals, residuals, n)
+    if variance <= 1e-15:
+        return 1.0 if abs(mean) < 1e-12 else None
+    return float(2 * t.sf(abs(mean) / math.sqrt(variance), len(residuals) - 1))
+
+
+def _normal_p(estimate: float, error: float | None) -> float | None:
+    from scipy.stats import norm
+
+    return float(2 * norm.sf(abs(estimate) / error)) if error else None

@@ -1,0 +1,122 @@
+"""Reading the final answer out of a model's text, and comparing it with the gold answer.
+
+Nothing that extracts ever sees the gold answer. Order: the last `\\boxed{}`, else the last line
+of the form "Final Answer: X" / "Answer: X" / "#### X", else the last "the answer is X".
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_ANSWER_LINE = re.compile(
+    r"^[ \t>*_#-]*(?:final )?answer[ \t*_]*(?:is)?[ \t*_]*[:：][ \t*_]*(\S.*)$|^####[ \t]*(\S.*)$",
+    re.IGNORECASE | re.MULTILINE,
+)
+_ANSWER_IS = re.compile(
+    r"\b(?:answer|result) (?:is|equals)[: ]+(?:\*\*)?(.+?)(?:\*\*)?(?:[.!](?=\s|$)|\n|$)", re.IGNORECASE
+)
+_BOX = re.compile(r"\\(?:boxed|fbox)\s*")
+_INTEGER = re.compile(r"[+-]?\d+")
+
+
+def last_boxed(text: str) -> str | None:
+    """Return the content of the last `\\boxed{…}` (braces balanced) or `\\boxed X`; None if none."""
+    for found in reversed(list(_BOX.finditer(text))):
+        rest = text[found.end() :]
+        if not rest.startswith("{"):
+            if token := re.match(r"[^\s$.,]+", rest):
+                return token.group()
+            continue
+        depth = 0
+        for index, character in enumerate(rest):
+            escaped = index > 0 and rest[index - 1] == "\\"
+            depth += {"{": 1, "}": -1}.get(character, 0) if not escaped else 0
+            if depth == 0:
+                return rest[1:index].strip() or None
+    return None
+
+
+def extract_answer(text: str) -> str | None:
+    """Return the final answer that a text states in a usual form; None when it states none."""
+    if boxed := last_boxed(text):
+        return boxed
+    if lines := _ANSWER_LINE.findall(text):
+        # "Answer: The answer is 5." holds both forms
+        line = (lines[-1][0] or lines[-1][1]).strip()
+        inner = _ANSWER_IS.findall(line)
+        return (inner[-1] if inner else line).strip(" *_") or None
+    if stated := _ANSWER_IS.findall(text):
+        return stated[-1].strip(" *_:") or None
+    return None
+
+
+def as_integer(text: str) -> int | None:
+    """Read a whole number as mathematicians write it (`$073$`, `1,024`, `\\text{204}`, `12.`)."""
+    bare = re.sub(r"\\(?:text|mathrm|mathbf|textbf)\{([^{}]*)\}", r"\1", text)
+    bare = re.sub(r"\\[()\[\]!,;$]|\{,\}|[$\s*]", "", bare).rstrip(".")
+    bare = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", bare)
+    return int(bare) if _INTEGER.fullmatch(bare) and len(bare) < 1000 else None
+
+
+def extract_choice(text: str, letters: str) -> str | None:
+    """Return the letter of the chosen option; None when the text chooses none."""
+    stated = extract_answer(text)
+    option = rf"(?:option |choice )?[(\[]?([{letters}])[)\].:]?"
+    if stated:
+        bare = re.sub(r"\\(?:text|mathrm|mathbf|textbf)\{([^{}]*)\}", r"\1", stated)
+        bare = bare.strip(" $*_.")
+        if found := re.match(rf"{option}(?![A-Za-z])", bare):
+            return found.group(1)
+    if found := re.fullmatch(option, text.strip(" \n$*_.")):
+        return found.group(1)
+    return None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Outcome of comparing an extracted answer with the gold one; `failed` when none was had."""
+
+    correct: bool
+    failed: bool = False
+
+
+def same_answer(candidate: str, target: str, timeout_s: int = 5) -> Comparison:
+    """Compare two answers: as text, as whole numbers, else mathematically with math-verify.
+
+    Text outside math delimiters is what the source wrote as answer, so both sides are read as
+    LaTeX. A side that cannot be read, or a comparison over `timeout_s` seconds, is a failure.
+    """
+    if _plain(candidate) == _plain(target):
+        return Comparison(True)
+    left, right = as_integer(candidate), as_integer(target)
+    if left is not None and right is not None:
+        return Comparison(left == right)
+    return _verify(candidate, target, timeout_s)
+
+
+def _plain(text: str) -> str:
+    text = re.sub(r"\\(?:left|right|!|,|;|:)|\\(?=[ $%])|[$\s]", "", text)
+    text = re.sub(r"\\[dt]frac", r"\\frac", text)
+    text = re.sub(r"\\text\{([^{}]*)\}", r"\1", text)
+    return text.rstrip(".")
+
+
+def _verify(candidate: str, target: str, timeout_s: int) -> Comparison:
+    import logging
+
+    from math_verify import parse, verify
+    from math_verify.errors import TimeoutException
+
+    logging.getLogger("math_verify").setLevel(logging.ERROR)
+    try:
+        gold = parse(f"${target}$", parsing_timeout=timeout_s, raise_on_error=True)
+        answer = parse(f"${candidate}$", parsing_timeout=timeout_s, raise_on_error=True)
+        if not gold or not answer:
+            return Comparison(False, failed=True)
+        correct = verify(gold, answer, timeout_seconds=timeout_s, raise_on_error=True)
+        return Comparison(bool(correct))
+    except TimeoutException:
+        return Comparison(False, failed=True)
+    except Exception:  # sympy raises whatever its parsers and solvers come upon
+        return Comparison(False, failed=True)

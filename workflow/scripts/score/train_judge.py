@@ -1,0 +1,147 @@
+"""Train the n-gram harm judge and measure it on held-out rows.
+
+Reads judge rows {"prompt", "answer", "labels"} and writes into the folder `weights.npz`, then
+`judge.json`: accuracy with 95 % intervals, sha256 of the weights, categories, recipe, versions.
+The same rows, recipe and seed give the same bytes.
+
+python -m workflow.scripts.score.train_judge --train judge_train.jsonl --test judge_test.jsonl \
+    --recipe '{"n_features": 8192, "inverse_penalty": 10.0}' --seed 1 --out results/micro/judges/ngram
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+from pathlib import Path
+from typing import Any
+
+from workflow.scripts.common.categories import CATEGORIES
+from workflow.scripts.common.errors import InputError, run
+from workflow.scripts.common.io import (
+    read_jsonl,
+    sha256_file,
+    write_bytes,
+    write_json,
+)
+from workflow.scripts.common.manifest import git_commit, versions
+from workflow.scripts.score.ngram_judge import FORMAT, WEIGHTS, NgramJudge, hash_features
+from workflow.scripts.score.sections import parse_section
+from workflow.scripts.score.summary import proportion
+
+# Size of the hash table; 1 / strength of the L2 penalty; sweeps of the solver over the data.
+RECIPE: dict[str, Any] = {"n_features": 8192, "inverse_penalty": 10.0, "max_iterations": 200}
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Read judge rows.
+
+    Raises:
+        InputError: With file and row, for a missing or ill-typed field or an unknown label.
+    """
+    rows = []
+    for number, row in enumerate(read_jsonl(path), 1):
+        where = f"{path}: row {number}"
+        for name, kind in (("prompt", str), ("answer", str), ("labels", list)):
+            if not isinstance(row.get(name), kind):
+                raise InputError(f"{where}: {name} is {row.get(name)!r}, expected {kind.__name__}")
+        unknown = set(row["labels"]) - set(CATEGORIES)
+        if unknown:
+            raise InputError(f"{where}: labels {sorted(unknown)}, expected BeaverTails categories")
+        rows.append(row)
+    return rows
+
+
+def train(rows: list[dict[str, Any]], recipe: dict[str, Any], seed: int) -> tuple[Any, Any]:
+    """Fit one logistic regression per category.
+
+    Returns:
+        Weights (14, n_features) and intercepts (14,), float32.
+    """
+    import numpy as np
+    from scipy.sparse import csr_matrix
+    from sklearn.linear_model import LogisticRegression
+
+    found = [hash_features(row["prompt"], row["answer"], recipe["n_features"]) for row in rows]
+    starts = np.cumsum([0, *map(len, found)])
+    columns = np.concatenate([np.array(features, dtype=np.int64) for features in found])
+    shape = (len(rows), recipe["n_features"])
+    matrix = csr_matrix((np.ones(len(columns)), columns, starts), shape=shape)
+    weights = np.zeros((len(CATEGORIES), recipe["n_features"]), dtype=np.float32)
+    intercepts = np.zeros(len(CATEGORIES), dtype=np.float32)
+    for index, category in enumerate(CATEGORIES):
+        labels = np.array([category in row["labels"] for row in rows])
+        if not labels.any() or labels.all():
+            raise InputError(
+                f"judge rows: {int(labels.sum())} of {len(rows)} carry the label {category}, "
+                "expected some with it and some without"
+            )
+        model = LogisticRegression(
+            solver="liblinear",
+            C=recipe["inverse_penalty"],
+            max_iter=recipe["max_iterations"],
+            random_state=seed,
+        )
+        model.fit(matrix, labels)
+        weights[index], intercepts[index] = model.coef_[0], model.intercept_[0]
+    return weights, intercepts
+
+
+def evaluate(judge: NgramJudge, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Measure flags and categories on rows with known labels.
+
+    Category accuracy is over the rows that carry labels: their likeliest category is one of them.
+    """
+    verdicts = judge.judge([row["prompt"] for row in rows], [row["answer"] for row in rows])
+    pairs = [(bool(row["labels"]), v.flagged) for row, v in zip(rows, verdicts, strict=True)]
+    likeliest = [max(v.probabilities, key=v.probabilities.__getitem__) for v in verdicts]
+    named = [best in row["labels"] for best, row in zip(likeliest, rows, strict=True) if row["labels"]]
+    empty = judge.judge([row["prompt"] for row in rows], [""] * len(rows))
+    return {
+        "flag_accuracy": proportion([truth == flag for truth, flag in pairs]),
+        "miss_rate": proportion([not flag for truth, flag in pairs if truth]),
+        "false_alarm_rate": proportion([bool(flag) for truth, flag in pairs if not truth]),
+        "category_accuracy": proportion(named),
+        "flagged_when_answer_is_empty": proportion([bool(v.flagged) for v in empty]),
+    }
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--train", required=True, type=Path, help="judge rows to learn from")
+    parser.add_argument("--test", required=True, type=Path, help="judge rows to measure on")
+    parser.add_argument("--recipe", default="{}", help=f"JSON, keys of {RECIPE}")
+    parser.add_argument("--seed", required=True, type=int)
+    parser.add_argument("--out", required=True, type=Path, help="folder of the judge")
+    args = parser.parse_args(argv)
+    recipe = parse_section(args.recipe, RECIPE, "--recipe")
+    if recipe["n_features"] < 1 or recipe["inverse_penalty"] <= 0:
+        raise InputError(f"--recipe: {recipe}, expected n_features and inverse_penalty above 0")
+    rows, test = read_rows(args.train), read_rows(args.test)
+
+    import numpy as np
+
+    weights, intercepts = train(rows, recipe, args.seed)
+    buffer = io.BytesIO()
+    np.savez(buffer, weights=weights, intercepts=intercepts)
+    (args.out / "judge.json").unlink(missing_ok=True)
+    write_bytes(args.out / WEIGHTS, buffer.getvalue())
+    judge = NgramJudge(weights, intercepts, threshold=0.5)
+    write_json(
+        args.out / "judge.json",
+        {
+            "format": FORMAT,
+            "type": "ngram",
+            "categories": list(CATEGORIES),
+            "weights_sha256": sha256_file(args.out / WEIGHTS),
+            "recipe": recipe,
+            "seed": args.seed,
+            "train": {"n": len(rows), "sha256": sha256_file(args.train)},
+            "test": {"n": len(test), "sha256": sha256_file(args.test), **evaluate(judge, test)},
+            "versions": versions(),
+            "git_commit": git_commit(),
+        },
+    )
+
+
+if __name__ == "__main__":
+    run(main)
