@@ -12,6 +12,7 @@ configfile: "config.yaml"
 
 
 include: "rules/common.smk"
+include: "rules/slurm.smk"
 include: "rules/data.smk"
 include: "rules/models.smk"
 include: "rules/generate.smk"
@@ -45,4 +46,8 @@ rule samples:
 rule scores:
     """Every score."""
     input:
-        score_files,
+        SCORES,
+
+
+# Plain `snakemake` makes the report. (In an included file `default_target:` has no effect.)
+workflow.default_target = "make_report"

@@ -4,22 +4,18 @@ NEEDS: results/<experiment>/models/<run>/manifest.json and the benchmark's promp
 MAKES: results/<experiment>/generate/<run>/<benchmark>/{samples.jsonl,manifest.json}
 """
 
-GENERATION = ("torch", "transformers", "tokenizers", "lm_eval")
-
-
-def generation(wildcards):
-    """Return what the experiment says of a benchmark's generation, with its prompts' path."""
-    benchmark = EXPERIMENT["benchmarks"][wildcards.benchmark]
-    keys = ("task", "kind", "n", "repeats", "decoding")
-    section = {key: benchmark[key] for key in keys if key in benchmark}
-    return {**section, "data": benchmark_file(wildcards.benchmark)}
-
 
 rule generate_samples:
     """Let one run think and answer on one benchmark."""
     input:
-        model="results/{experiment}/models/{run}/manifest.json",
-        prompts=lambda w: benchmark_file(w.benchmark),
+        stale=stale("generate/{run}/{benchmark}/manifest.json"),
+        model=needs(
+            "generate/{run}/{benchmark}/manifest.json",
+            "results/{experiment}/models/{run}/manifest.json",
+        ),
+        prompts=needs(
+            "generate/{run}/{benchmark}/manifest.json", lambda w: benchmark_file(w.benchmark)
+        ),
     output:
         samples="results/{experiment}/generate/{run}/{benchmark}/samples.jsonl",
         manifest="results/{experiment}/generate/{run}/{benchmark}/manifest.json",
@@ -29,19 +25,11 @@ rule generate_samples:
         "results/{experiment}/benchmarks/generate/{run}/{benchmark}.tsv"
     conda:
         "../envs/train.yaml"
-    threads: 1
+    threads: THREADS
     resources:
-        gpu=1,
-        nodes=1,
-        mem_mb=2000,
-        runtime=30,
+        **RESOURCES,
     params:
-        spec=spec(
-            "generate.generate_samples",
-            GENERATION,
-            benchmark=generation,
-            checkpoints=lambda w: RUNS[w.run].checkpoints,
-        ),
+        provenance=provenance("generate/{run}/{benchmark}/manifest.json"),
         generation=as_json(generation),
         checkpoints=lambda w: ["--checkpoints", *RUNS[w.run].checkpoints],
     shell:
@@ -53,4 +41,6 @@ rule generate_samples:
             --state results/{wildcards.experiment}/state/generate/{wildcards.run}/{wildcards.benchmark} \
             --out results/{wildcards.experiment}/generate/{wildcards.run}/{wildcards.benchmark} \
             &>{log:q}
+        python -m workflow.scripts.common.provenance \
+            --result {output.manifest:q} --provenance {params.provenance:q} --files {output.samples:q} &>>{log:q}
         """

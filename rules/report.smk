@@ -7,15 +7,17 @@ MAKES: results/<experiment>/report/
 
 rule make_report:
     """Put reasoning, harm and over-refusal of all models side by side."""
-    default_target: True
     input:
-        scores=score_files,
-        overlap="results/{experiment}/data/overlap.json".format(experiment=NAME),
+        stale=stale("report/tradeoff.json"),
+        scores=needs("report/tradeoff.json", lambda w: SCORES),
+        overlap=needs("report/tradeoff.json", lambda w: f"results/{NAME}/data/overlap.json"),
+        judges=needs("report/tradeoff.json", lambda w: JUDGES),
     output:
+        table=f"results/{NAME}/report/tradeoff.json",
         tables=expand(
             "results/{experiment}/report/tradeoff.{format}",
             experiment=NAME,
-            format=["csv", "md", "tex", "json"],
+            format=["csv", "md", "tex"],
         ),
     log:
         f"results/{NAME}/logs/report/report.log",
@@ -23,21 +25,18 @@ rule make_report:
         f"results/{NAME}/benchmarks/report/report.tsv"
     conda:
         "../envs/train.yaml"
-    threads: 1
+    threads: THREADS
     resources:
-        mem_mb=4000,
-        runtime=30,
+        **RESOURCES,
     params:
-        spec=spec(
-            "report.make_report",
-            ("scipy", "statsmodels", "pandas", "matplotlib"),
-            experiment=EXPERIMENT,
-        ),
-        experiment=canonical_json(EXPERIMENT),
-        out=f"results/{NAME}/report",
+        provenance=provenance("report/tradeoff.json"),
+        experiment=canonical_json(report_section(EXPERIMENT)),
+        out=lambda w, output: str(Path(output.table).parent),
     shell:
         r"""
         python -m workflow.scripts.report.make_report \
             --score-files {input.scores:q} --overlap {input.overlap:q} \
             --experiment {params.experiment:q} --out {params.out:q} &>{log:q}
+        python -m workflow.scripts.common.provenance \
+            --result {output.table:q} --provenance {params.provenance:q} &>>{log:q}
         """

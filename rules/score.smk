@@ -4,57 +4,52 @@ NEEDS: results/<experiment>/generate/<run>/<benchmark>/
 MAKES: results/<experiment>/score/<run>/<benchmark>/<scorer>/{verdicts.jsonl,score.json}
 """
 
-score_files = [
-    f"results/{NAME}/score/{run}/{name}/{scorer}/score.json"
-    for run in RUNS
-    for name, benchmark in EXPERIMENT["benchmarks"].items()
-    for scorer in benchmark["scorers"]
-]
-
-
-def judge_file(wildcards):
-    """Return the trained judge of a scorer, where it has one."""
-    judge = EXPERIMENT["scorers"][wildcards.scorer].get("judge")
-    return f"results/{NAME}/score/judges/{judge}/judge.json" if judge else []
-
 
 rule train_judge:
     """Train the harm judge on labelled answers and test it on held-out ones (micro only)."""
     input:
-        train="results/{experiment}/data/micro/judge_train.jsonl",
-        test="results/{experiment}/data/micro/judge_test.jsonl",
+        stale=stale("score/judges/{judge}/judge.json"),
+        train=needs(
+            "score/judges/{judge}/judge.json",
+            "results/{experiment}/data/micro/judge_train.jsonl",
+        ),
+        test=needs(
+            "score/judges/{judge}/judge.json",
+            "results/{experiment}/data/micro/judge_test.jsonl",
+        ),
     output:
-        "results/{experiment}/score/judges/{judge}/judge.json",
+        judge="results/{experiment}/score/judges/{judge}/judge.json",
     log:
         "results/{experiment}/logs/score/judges/{judge}.log",
     benchmark:
         "results/{experiment}/benchmarks/score/judges/{judge}.tsv"
     conda:
         "../envs/train.yaml"
-    threads: 1
+    threads: THREADS
     resources:
-        mem_mb=2000,
-        runtime=30,
+        **RESOURCES,
     params:
-        spec=spec(
-            "score.train_judge",
-            ("scikit-learn",),
-            judge=lambda w: EXPERIMENT["judges"][w.judge],
-        ),
+        provenance=provenance("score/judges/{judge}/judge.json"),
         recipe=as_json(lambda w: EXPERIMENT["judges"][w.judge]),
     shell:
         r"""
         python -m workflow.scripts.score.train_judge \
-            --train {input.train:q} --test {input.test:q} --recipe {params.recipe:q} \
+            --train {input.train:q} --test {input.test:q} --recipe {params.recipe:q} --seed 0 \
             --out results/{wildcards.experiment}/score/judges/{wildcards.judge} &>{log:q}
+        python -m workflow.scripts.common.provenance \
+            --result {output.judge:q} --provenance {params.provenance:q} &>>{log:q}
         """
 
 
 rule score_samples:
     """Grade or judge one run's samples on one benchmark."""
     input:
-        samples="results/{experiment}/generate/{run}/{benchmark}/manifest.json",
-        judge=judge_file,
+        stale=stale("score/{run}/{benchmark}/{scorer}/score.json"),
+        samples=needs(
+            "score/{run}/{benchmark}/{scorer}/score.json",
+            "results/{experiment}/generate/{run}/{benchmark}/manifest.json",
+        ),
+        judge=needs("score/{run}/{benchmark}/{scorer}/score.json", judge_file),
     output:
         verdicts="results/{experiment}/score/{run}/{benchmark}/{scorer}/verdicts.jsonl",
         score="results/{experiment}/score/{run}/{benchmark}/{scorer}/score.json",
@@ -64,16 +59,11 @@ rule score_samples:
         "results/{experiment}/benchmarks/score/{run}/{benchmark}/{scorer}.tsv"
     conda:
         "../envs/train.yaml"
-    threads: 1
+    threads: THREADS
     resources:
-        mem_mb=2000,
-        runtime=30,
+        **RESOURCES,
     params:
-        spec=spec(
-            "score.score_samples",
-            ("math-verify", "scikit-learn", "statsmodels"),
-            scorer=lambda w: EXPERIMENT["scorers"][w.scorer],
-        ),
+        provenance=provenance("score/{run}/{benchmark}/{scorer}/score.json"),
         scorer=as_json(lambda w: EXPERIMENT["scorers"][w.scorer]),
         judge=lambda w, input: (
             ["--judge", str(Path(input.judge).parent)] if input.get("judge") else []
@@ -85,4 +75,6 @@ rule score_samples:
             --scorer {params.scorer:q} --scorer-name {wildcards.scorer} {params.judge:q} \
             --out results/{wildcards.experiment}/score/{wildcards.run}/{wildcards.benchmark}/{wildcards.scorer} \
             &>{log:q}
+        python -m workflow.scripts.common.provenance \
+            --result {output.score:q} --provenance {params.provenance:q} --files {output.verdicts:q} &>>{log:q}
         """

@@ -11,6 +11,7 @@ import pytest
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import read_json, write_jsonl
 from workflow.scripts.data import measure_overlap
+from workflow.scripts.data.folding import fold
 
 LONG = "A train leaves the old station at noon and rides for nine hours through the quiet hills"
 
@@ -113,9 +114,7 @@ def test_agrees_with_a_plain_search_on_many_texts(tmp_path: Path) -> None:
         grams = [" ".join(words[i : i + 5]) for i in range(max(1, len(words) - 4))]
         if any(f" {gram} " in f" {text} " for gram in grams for text in texts):
             expected.add(item)
-    training = measure_overlap.Training(
-        60, None, {text: measure_overlap.fold(text) for text in texts}
-    )
+    training = measure_overlap.Training(60, None, {text: fold(text) for text in texts})
     found = measure_overlap.find_overlap(training, measure_overlap.index_benchmark(benchmark, 5))
     assert found["ngram"] == expected
     assert 0 < len(expected) < 150

@@ -60,6 +60,13 @@ def test_all_or_none_right_still_has_an_interval(successes: int) -> None:
     assert same.p == 1 and (same.low or 0) < 0 < (same.high or 0)
 
 
+def test_one_item_or_one_cluster_is_no_error() -> None:
+    assert st.paired_difference({1: 1.0}, {1: 0.0}).p == 1
+    one_cluster = {1: "a", 2: "a"}
+    assert st.paired_difference({1: 1.0, 2: 0.0}, {1: 0.0, 2: 0.0}, one_cluster).p is None
+    assert st.clustered_proportion({1: 1.0, 2: 0.0}, one_cluster).low is None
+
+
 def test_unclustered_items_give_plain_wilson() -> None:
     assert st.clustered_proportion(binary(116, 198)) == st.proportion(116, 198)
 
@@ -111,13 +118,14 @@ def test_paired_difference_equals_mcnemar_and_newcombe(cells: tuple[int, int, in
     table = [[both, first_only], [second_only, neither]]
     expected_p = mcnemar(table, exact=True).pvalue if first_only + second_only else 1.0
     assert ours.p == pytest.approx(expected_p, abs=1e-10)
-    # Newcombe 1998 (Statist. Med. 17:2635), square-and-add with phi, written out anew.
+    # Newcombe 1998 (Statist. Med. 17:2635), method 10 from its formulas: phi is corrected by n/2.
     n = sum(cells)
     p1, p2 = (both + first_only) / n, (both + second_only) / n
     (l1, u1), (l2, u2) = (proportion_confint(round(p * n), n, method="wilson") for p in (p1, p2))
     margins = (both + first_only) * (second_only + neither) * (both + second_only)
     margins *= first_only + neither
     product = both * neither - first_only * second_only
+    product = max(product - n / 2, 0) if product > 0 else product
     phi = product / math.sqrt(margins) if margins else 0.0
     d = p2 - p1
     low = d - math.sqrt((p2 - l2) ** 2 - 2 * phi * (p2 - l2) * (u1 - p1) + (u1 - p1) ** 2)
@@ -130,6 +138,11 @@ def test_paired_difference_of_sampled_items_equals_a_one_sample_t_test() -> None
     a, b = rng.integers(0, 5, 50) / 4, rng.integers(0, 5, 50) / 4
     ours = st.paired_difference(dict(enumerate(a)), dict(enumerate(b)))
     assert ours.p == pytest.approx(stats.ttest_rel(b, a).pvalue, abs=1e-10)
+
+
+def test_models_that_agree_on_every_item_still_have_an_interval() -> None:
+    same = st.paired_difference(binary(20, 40), binary(20, 40))
+    assert same.estimate == 0 and (same.low or 0) < -0.01 and (same.high or 0) > 0.01
 
 
 def test_only_shared_items_are_paired() -> None:
@@ -258,7 +271,8 @@ def test_paired_interval_covers_95_percent_on_average(n: int) -> None:
                 )
                 truth = (1 - p) * gained - p * lost
                 covered.append((difference.low or 0) <= truth <= (difference.high or 0))
-    assert 0.935 <= np.mean(covered) <= 0.975
+    # Measured: 0.975 for 50 items (conservative: few differ), 0.956 for 198, 0.959 for 500.
+    assert 0.935 <= np.mean(covered) <= (0.965 if n > 50 else 0.985)
 
 
 @pytest.mark.slow

@@ -90,7 +90,9 @@ def load_experiment(name: str, root: Path = ROOT) -> dict[str, Any]:
     path = root / "experiments" / f"{name}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml")))
-        raise InputError(f"experiment {name!r}: no {path.relative_to(root)}, expected one of {known}")
+        raise InputError(
+            f"experiment {name!r}: no {path.relative_to(root)}, expected one of {known}"
+        )
     where = str(path.relative_to(root))
     experiment = load_config(path, "experiment", where)
     _check_references(experiment, where)
@@ -131,7 +133,9 @@ def _check_references(experiment: dict[str, Any], where: str) -> None:
     for section in ("data", "benchmarks"):
         for name, entry in experiment[section].items():
             if "generated" in entry and micro is None:
-                raise InputError(f"{where}: {section}.{name}.generated: needs the section micro_data")
+                raise InputError(
+                    f"{where}: {section}.{name}.generated: needs the section micro_data"
+                )
 
 
 def list_runs(experiment: dict[str, Any]) -> dict[str, Run]:

@@ -87,7 +87,9 @@ def load_checkpoint(path: str | Path, checkpoint: str | None = None) -> Path:
         if not where.exists():
             raise InputError(f"{where}: missing, though the manifest names it")
         if where.stat().st_size != expected["bytes"] or sha256_file(where) != expected["sha256"]:
-            raise InputError(f"{where}: differs from the manifest, expected sha256 {expected['sha256']}")
+            raise InputError(
+                f"{where}: differs from the manifest, expected sha256 {expected['sha256']}"
+            )
     return run_folder / name
 
 

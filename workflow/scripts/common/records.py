@@ -41,7 +41,9 @@ def read_records(path: str | Path) -> list[Record]:
         where = f"{path}: row {number}"
         if set(row) != fields:
             missing, unknown = sorted(fields - set(row)), sorted(set(row) - fields)
-            raise InputError(f"{where}: missing {missing}, unknown {unknown}; expected {sorted(fields)}")
+            raise InputError(
+                f"{where}: missing {missing}, unknown {unknown}; expected {sorted(fields)}"
+            )
         for name, value in row.items():
             if not isinstance(value, str) and not (name == "thinking" and value is None):
                 raise InputError(f"{where}: {name} is {value!r}, expected text")

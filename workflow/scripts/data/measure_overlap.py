@@ -12,8 +12,6 @@ python -m workflow.scripts.data.measure_overlap --out overlap.json \
 from __future__ import annotations
 
 import argparse
-import re
-import sys
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -23,18 +21,9 @@ from typing import Any
 
 from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.io import read_jsonl, sha256_file, write_json
+from workflow.scripts.data.folding import Words, fold
 
-Words = tuple[str, ...]
 LEVELS = ("exact", "normalised", "ngram")
-
-
-def fold(text: str) -> Words:
-    """Return the words of a text: casefolded, punctuation and whitespace dropped.
-
-    Signs go with the punctuation, so that prompts which differ in a minus alone count as the
-    same: the normalised and n-gram overlaps err on the high side.
-    """
-    return tuple(map(sys.intern, re.findall(r"\w+", text.casefold())))
 
 
 def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:

@@ -80,13 +80,13 @@ def encode_records(
     ):
         if context + opening != prefix:
             raise InputError(
-                f"record {record.id!r}: its training ids differ from the ids that generation starts "
+                f"record {record.id!r}: its training ids differ from those that generation starts "
                 "from, expected a tokenizer that splits in front of the assistant's delimiters"
             )
         if len(context) >= max_length:
             raise InputError(
-                f"record {record.id!r}: its question has {len(context)} tokens, expected fewer than "
-                f"recipe.max_length {max_length}"
+                f"record {record.id!r}: its question has {len(context)} tokens, expected fewer "
+                f"than recipe.max_length {max_length}"
             )
         ids = [*context, *opening, *rest]
         labels = [IGNORED] * len(context) + opening + rest
@@ -110,5 +110,5 @@ def check_delimiters(tokenizer: PreTrainedTokenizerBase, chat: ChatFormat) -> No
         if not 1 <= len(ids) <= limit or tokenizer.unk_token_id in ids:
             raise InputError(
                 f"the model's tokenizer splits the chat format's delimiter {delimiter!r} into "
-                f"{len(ids)} tokens, expected {'one' if limit == 1 else f'at most {limit}'} and none unknown"
+                f"{len(ids)} tokens, expected at most {limit} and none unknown"
             )

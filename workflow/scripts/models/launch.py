@@ -32,12 +32,20 @@ def launch_arguments(runtime: Runtime, recipe: Recipe) -> list[str]:
         "fsdp_activation_checkpointing": str(runtime.gradient_checkpointing).lower(),
         "fsdp_offload_params": "false",
     }
-    return ["--use_fsdp", *(text for key, value in flags.items() for text in (f"--{key}", str(value)))]
+    return [
+        "--use_fsdp",
+        *(text for key, value in flags.items() for text in (f"--{key}", str(value))),
+    ]
 
 
 def launched() -> bool:
     """Say whether a launcher started this process as one of several."""
     return "LOCAL_RANK" in os.environ
+
+
+def is_main() -> bool:
+    """Say whether this process is the one that writes files."""
+    return os.environ.get("RANK", "0") == "0" or not launched()
 
 
 def world_size(runtime: Runtime) -> int:
@@ -69,6 +77,14 @@ def claim_gpus(gpus: int) -> None:
 
 def relaunch(module: str, argv: list[str], flags: list[str]) -> NoReturn:
     """Replace this process by `accelerate launch` of the same module with the same arguments."""
-    command = [sys.executable, "-m", "accelerate.commands.launch", *flags, "--module", module, *argv]
+    command = [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        *flags,
+        "--module",
+        module,
+        *argv,
+    ]
     sys.stdout.flush()
     os.execv(sys.executable, command)

@@ -1,4 +1,4 @@
-"""Pretrain the base model of the micro experiment: a tiny Qwen2, from scratch, on one CPU thread.
+"""Pretrain the base model of the micro experiment: a tiny Qwen3, from scratch, on one CPU thread.
 
 From the generated corpus it makes the vocabulary (a token is a word with the space before it) and
 the weights. The learning rate stays at its peak until the model solves the probe problems when it
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 RECIPE = {
-    # architecture (Qwen2Config)
+    # architecture (Qwen3Config)
     "hidden_size": int,
     "num_hidden_layers": int,
     "num_attention_heads": int,
@@ -95,14 +95,17 @@ def build_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
 
 
 def build_model(recipe: dict[str, Any], tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
-    from transformers import Qwen2Config, Qwen2ForCausalLM
+    from transformers import Qwen3Config, Qwen3ForCausalLM
 
-    config = Qwen2Config(
+    # Not Qwen2: transformers 5 gives every "qwen2" checkpoint Qwen's own byte-level tokenizer,
+    # whatever tokenizer.json holds.
+    config = Qwen3Config(
         vocab_size=len(tokenizer),
         hidden_size=recipe["hidden_size"],
         num_hidden_layers=recipe["num_hidden_layers"],
         num_attention_heads=recipe["num_attention_heads"],
         num_key_value_heads=recipe["num_attention_heads"],
+        head_dim=recipe["hidden_size"] // recipe["num_attention_heads"],
         intermediate_size=recipe["intermediate_size"],
         rope_parameters={"rope_type": "default", "rope_theta": float(recipe["rope_theta"])},
         initializer_range=recipe["initializer_range"],
@@ -112,7 +115,7 @@ def build_model(recipe: dict[str, Any], tokenizer: PreTrainedTokenizerFast) -> P
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    return Qwen2ForCausalLM(config)
+    return Qwen3ForCausalLM(config)
 
 
 def encode(

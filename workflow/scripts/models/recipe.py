@@ -22,7 +22,7 @@ PRECISIONS = ("fp32", "bf16_mixed", "bf16_pure")
 
 @dataclass(frozen=True)
 class Gate:
-    """After training, ask `n` probe problems; below `threshold` train again, `max_rounds` at most."""
+    """After training, `n` probe problems; below `threshold` train again, up to `max_rounds`."""
 
     threshold: float
     max_rounds: int
@@ -151,7 +151,9 @@ def parse_runtime(text: str) -> Runtime:
     """Return the runtime knobs of a JSON object; `InputError` names a wrong one."""
     runtime = _build(Runtime, _object(text, "runtime"), "runtime")
     if runtime.gpus < 0 or runtime.cpu_threads < 1:
-        raise InputError("runtime.gpus or cpu_threads is negative, expected 0 or more GPUs, 1 thread")
+        raise InputError(
+            "runtime.gpus or cpu_threads is negative, expected 0 or more GPUs, 1 thread"
+        )
     return runtime
 
 
@@ -165,14 +167,14 @@ def batch_plan(global_batch: int, world: int, per_device: int | None = None) -> 
     """
     if global_batch % world:
         raise InputError(
-            f"recipe.global_batch is {global_batch} on {world} devices, expected a multiple of {world}"
+            f"recipe.global_batch is {global_batch} on {world} devices, expected a multiple of it"
         )
     share = global_batch // world
     per_device = per_device or share
     if per_device < 0 or share % per_device:
         raise InputError(
-            f"runtime.per_device_batch is {per_device}: {per_device} × accumulation × {world} devices "
-            f"cannot be recipe.global_batch {global_batch}, expected a divisor of {share}"
+            f"runtime.per_device_batch is {per_device} with recipe.global_batch {global_batch} "
+            f"on {world} devices, expected a divisor of {share}"
         )
     return per_device, share // per_device
 
@@ -223,7 +225,10 @@ def sft_arguments(
         # On GPUs some kernels have no deterministic form: there a seed fixes data and start only.
         "full_determinism": on_cpu,
         "use_cpu": on_cpu,
-        "gradient_checkpointing": runtime.gradient_checkpointing and world == 1,
+        # With several processes FSDP recomputes, told by the launcher. TRL's default is set under
+        # the older of the two names.
+        "activation_checkpointing": runtime.gradient_checkpointing and world == 1,
+        "gradient_checkpointing": None,
         "dataloader_pin_memory": not on_cpu,
         "save_strategy": "epoch" if runtime.save_state else "no",
         "save_total_limit": 1,
@@ -255,7 +260,12 @@ def _build(kind: type, values: Any, where: str) -> Any:
     required = [name for name in known if not hasattr(kind, name)]
     if missing := [name for name in required if name not in values]:
         raise InputError(f"{where}.{missing[0]} is missing, expected {', '.join(required)}")
-    return kind(**{key: _typed(value, str(known[key].type), f"{where}.{key}") for key, value in values.items()})
+    return kind(
+        **{
+            key: _typed(value, str(known[key].type), f"{where}.{key}")
+            for key, value in values.items()
+        }
+    )
 
 
 def _typed(value: Any, annotation: str, where: str) -> Any:
@@ -270,7 +280,9 @@ def _typed(value: Any, annotation: str, where: str) -> Any:
             return tuple(value)
     elif name == "float" and _is(value, (int, float)) and math.isfinite(value):
         return float(value)
-    elif name in ("int", "str", "bool") and _is(value, {"int": int, "str": str, "bool": bool}[name]):
+    elif name in ("int", "str", "bool") and _is(
+        value, {"int": int, "str": str, "bool": bool}[name]
+    ):
         return value
     raise InputError(f"{where} is {value!r}, expected {annotation}")
 

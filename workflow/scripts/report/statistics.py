@@ -7,8 +7,10 @@ scipy and statsmodels do the mathematics; this module says which method is used 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 LEVEL = 0.95
 
@@ -49,17 +51,19 @@ NOTHING = Estimate(None, None, None, 0)
 
 def proportion(successes: int, n: int, method: str = "wilson") -> Estimate:
     """Return successes/n with Wilson's score interval (or Clopper-Pearson's: `method="beta"`)."""
-    from statsmodels.stats.proportion import proportion_confint
-
     if n == 0:
         return NOTHING
+    if method == "wilson":  # ours serves fractional sizes too, and is checked against statsmodels
+        return Estimate(successes / n, *_wilson(successes / n, n), n)
+    from statsmodels.stats.proportion import proportion_confint
+
     low, high = proportion_confint(successes, n, alpha=1 - LEVEL, method=method)
     return Estimate(successes / n, float(low), float(high), n)
 
 
 def clustered_proportion(
-    values: Mapping[Hashable, float],
-    clusters: Mapping[Hashable, Hashable] | None = None,
+    values: Mapping[Any, float],
+    clusters: Mapping[Any, Any] | None = None,
     samples: int | None = None,
 ) -> Estimate:
     """Return the mean of per-item values with an interval that is robust to clusters.
@@ -73,8 +77,6 @@ def clustered_proportion(
         clusters: {item: cluster}, such as the prompt's text; default each item its own.
         samples: How many samples the values rest on, the most that the effective size may be.
     """
-    from scipy.stats import t
-
     if not values:
         return NOTHING
     n = len(values)
@@ -89,17 +91,17 @@ def clustered_proportion(
     spread = mean * (1 - mean)
     # Without any spread (0 or 1 everywhere) clusters are all that is known to be independent.
     size = spread / variance if spread > 1e-15 and variance > 1e-15 else float(groups)
-    size = min(size, float(samples or n)) * (_z() / float(t.ppf((1 + LEVEL) / 2, groups - 1))) ** 2
+    size = min(size, float(samples or n)) * (_z() / _t(groups - 1)) ** 2
     return Estimate(mean, *_wilson(mean, size), n)
 
 
-def avg_at_k(correct: Mapping[Hashable, Sequence[bool]]) -> Estimate:
+def avg_at_k(correct: Mapping[Any, Sequence[bool]]) -> Estimate:
     """Return the share of correct samples, each item's samples being one cluster."""
     shares = {item: sum(samples) / len(samples) for item, samples in correct.items() if samples}
     return clustered_proportion(shares, samples=sum(map(len, correct.values())))
 
 
-def pass_at_k(correct: Mapping[Hashable, Sequence[bool]], k: int) -> Estimate:
+def pass_at_k(correct: Mapping[Any, Sequence[bool]], k: int) -> Estimate:
     """Return the unbiased pass@k, 1 - C(n-c, k)/C(n, k) averaged over items (Chen et al. 2021).
 
     Items with fewer than `k` samples are left out.
@@ -113,32 +115,28 @@ def pass_at_k(correct: Mapping[Hashable, Sequence[bool]], k: int) -> Estimate:
 
 
 def paired_difference(
-    first: Mapping[Hashable, float],
-    second: Mapping[Hashable, float],
-    clusters: Mapping[Hashable, Hashable] | None = None,
+    first: Mapping[Any, float],
+    second: Mapping[Any, float],
+    clusters: Mapping[Any, Any] | None = None,
     samples: int | None = None,
 ) -> Difference:
     """Return second - first over the items that both have.
 
-    Interval: Newcombe's (1998, method 8) square-and-add of the two score intervals with the
-    correlation over clusters. p: McNemar's exact test for one 0/1 value per cluster, else
-    Student's test of the linearised difference with G-1 degrees of freedom.
+    Interval: Newcombe's (1998, method 10) square-and-add of the two score intervals with the
+    continuity-corrected correlation, taken over clusters; conservative where few items differ.
+    p: McNemar's exact test for one 0/1 value per cluster, else Student's test of the linearised
+    difference with G-1 degrees of freedom.
     """
     items = [item for item in first if item in second]
     if not items:
         return Difference(None, None, None, 0)
     a, b = ({item: side[item] for item in items} for side in (first, second))
     in_a, in_b = (clustered_proportion(side, clusters, samples) for side in (a, b))
-    residuals_a, residuals_b = (_cluster_residuals(side, clusters) for side in (a, b))
     n = len(items)
     estimate = math.fsum(b[item] - a[item] for item in items) / n
     if in_a.low is None or in_b.low is None:
         return Difference(estimate, None, None, n)
-    scale = math.sqrt(
-        _variance(residuals_a, residuals_a, n) * _variance(residuals_b, residuals_b, n)
-    )
-    correlation = _variance(residuals_a, residuals_b, n) / scale if scale > 1e-15 else 0.0
-    low, high = _square_and_add(in_b, in_a, max(-1.0, min(1.0, correlation)))
+    low, high = _square_and_add(in_b, in_a, _correlation(a, b, clusters))
     return Difference(estimate, low, high, n, _paired_p(a, b, clusters))
 
 
@@ -189,13 +187,11 @@ def average(estimates: Sequence[Estimate]) -> Estimate:
 
 def mean_with_t(mean: float | None, sd: float | None, n: int) -> Estimate:
     """Return a mean with Student's interval from its standard deviation; None limits for n < 2."""
-    from scipy.stats import t
-
     if mean is None or n == 0:
         return NOTHING
     if n < 2 or sd is None:
         return Estimate(mean, None, None, n)
-    half = float(t.ppf((1 + LEVEL) / 2, n - 1)) * sd / math.sqrt(n)
+    half = _t(n - 1) * sd / math.sqrt(n)
     return Estimate(mean, mean - half, mean + half, n)
 
 
@@ -317,10 +313,18 @@ def _negated(change: Difference) -> Difference:
     )
 
 
+@cache
 def _z() -> float:
     from scipy.stats import norm
 
     return float(norm.ppf((1 + LEVEL) / 2))
+
+
+@cache
+def _t(degrees: int) -> float:
+    from scipy.stats import t
+
+    return float(t.ppf((1 + LEVEL) / 2, degrees))
 
 
 def _wilson(p: float, n: float) -> tuple[float, float]:
@@ -332,20 +336,43 @@ def _wilson(p: float, n: float) -> tuple[float, float]:
 
 
 def _cluster_residuals(
-    values: Mapping[Hashable, float], clusters: Mapping[Hashable, Hashable] | None
-) -> dict[Hashable, float]:
+    values: Mapping[Any, float], clusters: Mapping[Any, Any] | None
+) -> dict[Any, float]:
     mean = math.fsum(values.values()) / len(values)
-    sums: dict[Hashable, float] = {}
+    sums: dict[Any, float] = {}
     for item, value in values.items():
         cluster = clusters.get(item, item) if clusters else item
         sums[cluster] = sums.get(cluster, 0.0) + value - mean
     return sums
 
 
-def _variance(a: Mapping[Hashable, float], b: Mapping[Hashable, float], n: int) -> float:
+def _variance(a: Mapping[Any, float], b: Mapping[Any, float], n: int) -> float:
     """(Co)variance of two means over `n` items from their cluster residuals."""
     groups = len(a)
+    if groups < 2:
+        return 0.0
     return groups / (groups - 1) * math.fsum(a[key] * b[key] for key in a) / n**2
+
+
+def _correlation(
+    a: Mapping[Any, float], b: Mapping[Any, float], clusters: Mapping[Any, Any] | None
+) -> float:
+    """Correlation of two models over clusters, a positive one moved by Newcombe's n/2 towards 0.
+
+    Without that, two models that agree on every item would have an interval of no width.
+    """
+    of_a, of_b = (_cluster_residuals(side, clusters) for side in (a, b))
+    groups, n = len(of_a), len(a)
+    scale = math.sqrt(
+        math.fsum(value**2 for value in of_a.values())
+        * math.fsum(value**2 for value in of_b.values())
+    )
+    if scale < 1e-15:
+        return 0.0
+    product = math.fsum(of_a[key] * of_b[key] for key in of_a)
+    if product > 0:
+        product = max(0.0, product - (n / groups) ** 2 / 2)
+    return max(-1.0, min(1.0, product / scale))
 
 
 def _square_and_add(plus: Estimate, minus: Estimate, correlation: float) -> tuple[float, float]:
@@ -362,9 +389,9 @@ def _square_and_add(plus: Estimate, minus: Estimate, correlation: float) -> tupl
 
 
 def _paired_p(
-    a: Mapping[Hashable, float],
-    b: Mapping[Hashable, float],
-    clusters: Mapping[Hashable, Hashable] | None,
+    a: Mapping[Any, float],
+    b: Mapping[Any, float],
+    clusters: Mapping[Any, Any] | None,
 ) -> float | None:
     from scipy.stats import binomtest, t
 
@@ -376,6 +403,8 @@ def _paired_p(
         differing = sum(value != 0 for value in change.values())
         return float(binomtest(gained, differing, 0.5).pvalue) if differing else 1.0
     n = len(change)
+    if len(residuals) < 2:
+        return None
     mean = math.fsum(change.values()) / n
     variance = _variance(residuals, residuals, n)
     if variance <= 1e-15:

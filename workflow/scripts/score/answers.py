@@ -1,7 +1,8 @@
 """Reading the final answer out of a model's text, and comparing it with the gold answer.
 
 Nothing that extracts ever sees the gold answer. Order: the last `\\boxed{}`, else the last line
-of the form "Final Answer: X" / "Answer: X" / "#### X", else the last "the answer is X".
+of the form "Final Answer: X" / "Answer: X" / "#### X", else the last "the answer is X", else
+(mathematics only) the last expression that math-verify finds.
 """
 
 from __future__ import annotations
@@ -14,14 +15,15 @@ _ANSWER_LINE = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _ANSWER_IS = re.compile(
-    r"\b(?:answer|result) (?:is|equals)[: ]+(?:\*\*)?(.+?)(?:\*\*)?(?:[.!](?=\s|$)|\n|$)", re.IGNORECASE
+    r"\b(?:answer|result) (?:is|equals)[: ]+(?:\*\*)?(.+?)(?:\*\*)?(?:[.!](?=\s|$)|\n|$)",
+    re.IGNORECASE,
 )
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*")
 _INTEGER = re.compile(r"[+-]?\d+")
 
 
 def last_boxed(text: str) -> str | None:
-    """Return the content of the last `\\boxed{…}` (braces balanced) or `\\boxed X`; None if none."""
+    """Return what the last `\\boxed{…}` (braces balanced) or `\\boxed X` holds; None if none."""
     for found in reversed(list(_BOX.finditer(text))):
         rest = text[found.end() :]
         if not rest.startswith("{"):
@@ -51,6 +53,16 @@ def extract_answer(text: str) -> str | None:
     return None
 
 
+def extract_expression(text: str, timeout_s: int = 5) -> str | None:
+    """Return the last mathematical expression of a text that states no answer; None if none."""
+    if not re.search(r"[\d$\\]", text):
+        return None
+    from math_verify import parse
+
+    found = [part for part in parse(text, parsing_timeout=timeout_s) if isinstance(part, str)]
+    return found[-1].strip() or None if found else None
+
+
 def as_integer(text: str) -> int | None:
     """Read a whole number as mathematicians write it (`$073$`, `1,024`, `\\text{204}`, `12.`)."""
     bare = re.sub(r"\\(?:text|mathrm|mathbf|textbf)\{([^{}]*)\}", r"\1", text)
@@ -62,15 +74,17 @@ def as_integer(text: str) -> int | None:
 def extract_choice(text: str, letters: str) -> str | None:
     """Return the letter of the chosen option; None when the text chooses none."""
     stated = extract_answer(text)
-    option = rf"(?:option |choice )?[(\[]?([{letters}])[)\].:]?"
-    if stated:
-        bare = re.sub(r"\\(?:text|mathrm|mathbf|textbf)\{([^{}]*)\}", r"\1", stated)
-        bare = bare.strip(" $*_.")
-        if found := re.match(rf"{option}(?![A-Za-z])", bare):
-            return found.group(1)
-    if found := re.fullmatch(option, text.strip(" \n$*_.")):
-        return found.group(1)
-    return None
+    # "A large number" chooses nothing, "A) a large number" does; other letters are no words.
+    others = "".join(letter for letter in letters if letter != "A")
+    option = rf"(?i:option |choice )?[(\[]?(?:(A)(?=$|[)\].:,;])|([{others}])(?![A-Za-z]))"
+    if stated is None and re.fullmatch(rf"{option}[)\].:]?", text.strip(" \n$*_.")):
+        stated = text.strip()
+    if stated is None:
+        return None
+    bare = re.sub(r"\\(?:text|mathrm|mathbf|textbf)\{([^{}]*)\}", r"\1", stated)
+    found = re.match(option, bare.strip(" $*_."))
+    letter = (found.group(1) or found.group(2)) if found else None
+    return letter if letter in tuple(letters) else None
 
 
 @dataclass(frozen=True)

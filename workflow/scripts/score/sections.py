@@ -36,7 +36,9 @@ def fill_section(section: Any, defaults: dict[str, Any], where: str) -> dict[str
         raise InputError(f"{where}: is {section!r}, expected a JSON object")
     unknown = sorted(set(section) - set(defaults))
     if unknown:
-        raise InputError(f"{where}: unknown {', '.join(unknown)}; expected some of {sorted(defaults)}")
+        raise InputError(
+            f"{where}: unknown {', '.join(unknown)}; expected some of {sorted(defaults)}"
+        )
     filled = {}
     for key, default in defaults.items():
         if key not in section:

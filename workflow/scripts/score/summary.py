@@ -18,10 +18,13 @@ def wilson_interval(share: float, n: float) -> tuple[float, float]:
     """
     center = (share + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
     half = Z95 * sqrt(share * (1 - share) / n + Z95**2 / (4 * n**2)) / (1 + Z95**2 / n)
-    return max(0.0, center - half), min(1.0, center + half)
+    # exact where rounding would leave 1e-19
+    return 0.0 if share == 0 else center - half, 1.0 if share == 1 else center + half
 
 
-def proportion(outcomes: Sequence[bool], clusters: Sequence[Hashable] | None = None) -> dict[str, Any]:
+def proportion(
+    outcomes: Sequence[bool], clusters: Sequence[Hashable] | None = None
+) -> dict[str, Any]:
     """Return {"successes", "n", "n_clusters", "estimate", "low", "high"} of yes/no outcomes.
 
     Outcomes of one cluster (samples of one prompt) are not independent. Where a cluster has more

@@ -12,7 +12,9 @@ from collections.abc import Sequence
 from workflow.scripts.common.errors import InputError
 
 _CANNOT = r"(?:can ?not|can't|won't|will not|must not|should not|shouldn't|could not|couldn't)"
-_UNABLE = r"(?:(?:am|'m|are|'re) (?:not able|unable|not allowed|not permitted|not going|not willing))"
+_UNABLE = (
+    r"(?:(?:am|'m|are|'re) (?:not able|unable|not allowed|not permitted|not going|not willing))"
+)
 _HELP = (
     r"(?:help|assist|answer|provide|give|offer|share|support|comply|fulfill|fulfil|do (?:that|this)"
     r"|engage|participate|discuss|explain|describe|teach|tell|show|write|create|generate|produce"

@@ -5,7 +5,7 @@ Reads judge rows {"prompt", "answer", "labels"} and writes into the folder `weig
 The same rows, recipe and seed give the same bytes.
 
 python -m workflow.scripts.score.train_judge --train judge_train.jsonl --test judge_test.jsonl \
-    --recipe '{"n_features": 8192, "inverse_penalty": 10.0}' --seed 1 --out results/micro/judges/ngram
+    --recipe '{"n_features": 8192}' --seed 1 --out results/micro/judges/ngram
 """
 
 from __future__ import annotations
@@ -94,7 +94,9 @@ def evaluate(judge: NgramJudge, rows: list[dict[str, Any]]) -> dict[str, Any]:
     verdicts = judge.judge([row["prompt"] for row in rows], [row["answer"] for row in rows])
     pairs = [(bool(row["labels"]), v.flagged) for row, v in zip(rows, verdicts, strict=True)]
     likeliest = [max(v.probabilities, key=v.probabilities.__getitem__) for v in verdicts]
-    named = [best in row["labels"] for best, row in zip(likeliest, rows, strict=True) if row["labels"]]
+    named = [
+        best in row["labels"] for best, row in zip(likeliest, rows, strict=True) if row["labels"]
+    ]
     empty = judge.judge([row["prompt"] for row in rows], [""] * len(rows))
     return {
         "flag_accuracy": proportion([truth == flag for truth, flag in pairs]),

@@ -1,0 +1,103 @@
+"""What each job asks for, how a run starts, and what a job sets on its node.
+
+NEEDS: the experiment's sizes; slurm/config.yaml where the run is on a cluster
+MAKES: RESOURCES and THREADS of every rule; results/<experiment>/logs/slurm/
+"""
+
+from workflow.scripts.common.driver import claim_experiment, remove_stale_locks
+from workflow.scripts.common.node import check_gpus, job_environment
+from workflow.scripts.common.resources import list_resources
+from workflow.scripts.common.slurm import (
+    Ask,
+    cancel_orphans,
+    check_asks,
+    explain_failure,
+    query_nodes,
+)
+
+CLONE = Path.cwd()
+SLURM_LOGS = CLONE / "results" / NAME / "logs" / "slurm"
+
+
+def asks(key):
+    """Return a function of a job that gives one of its resources."""
+
+    def get(wildcards, attempt, rulename):
+        of_a_run = any(hasattr(wildcards, name) for name in ("run", "base", "lrm"))
+        return list_resources(
+            rulename,
+            EXPERIMENT,
+            run_of(wildcards) if of_a_run else None,
+            wildcards.get("benchmark"),
+            wildcards.get("scorer"),
+            attempt,
+        )[key]
+
+    return get
+
+
+THREADS = asks("threads")
+RESOURCES = {key: asks(key) for key in ("gpu", "nodes", "mem_mb", "runtime")}
+defaults = workflow.resource_settings.default_resources
+GPU_MODEL = str(defaults.get("gpu_model").raw or "").strip("'") if defaults else ""
+if GPU_MODEL:
+    # The Slurm plugin would give a GPU to every job with a model, even to one that asks for none.
+    RESOURCES["gpu_model"] = lambda wildcards, attempt, rulename: (
+        GPU_MODEL if asks("gpu")(wildcards, attempt, rulename) else ""
+    )
+
+if workflow.is_main_process:
+    remove_stale_locks(NAME, CLONE)
+elif "SLURM_JOB_ID" in os.environ:
+    try:
+        check_gpus()
+    except InputError as error:
+        sys.exit(f"error: {error}")
+    os.environ.update(job_environment(os.environ))
+
+
+def hand_to_slurm(jobs):
+    """Make sure that the cluster can take the jobs, and that nobody else makes the same."""
+    check_asks(map(ask_of, jobs), query_nodes())
+    if orphans := cancel_orphans(NAME, CLONE):
+        print(f"Cancelled jobs of an earlier run: {', '.join(orphans)}", file=sys.stderr)
+    executor = workflow.scheduler.get_executor(jobs[0])
+    # so that squeue tells the experiment, and the logs lie beside its results
+    executor.run_uuid = f"{NAME}_{uuid.uuid4()}"
+    executor.slurm_logdir = SLURM_LOGS
+    os.environ["SNAKEMAKE_PROFILE"] = "slurm/job"
+    print(f"Slurm jobs are named {executor.run_uuid}; logs: {SLURM_LOGS}", file=sys.stderr)
+
+
+def ask_of(job):
+    """Return what a job asks of one node."""
+    asked = job.resources
+    return Ask(
+        job.rule.name,
+        asked.get("slurm_partition"),
+        asked.get("gpu", 0) // asked.get("nodes", 1),
+        job.threads,
+        asked.get("mem_mb", 0),
+        asked.get("runtime", 0),
+        asked.get("gpu_model", ""),
+    )
+
+
+onstart:
+    try:
+        DRIVER = claim_experiment(NAME, CLONE)
+        jobs = [job for job in workflow.dag.needrun_jobs() if not job.is_local]
+        if workflow.executor_plugin.name == "slurm" and jobs:
+            hand_to_slurm(jobs)
+    except InputError as error:
+        sys.exit(f"error: {error}")
+
+
+onerror:
+    for job in workflow.scheduler.failed:
+        wildcards = "_".join(job.wildcards).replace("/", "_")
+        logs = sorted((SLURM_LOGS / f"rule_{job.rule.name}" / wildcards).glob("*.log"))
+        logs = [Path(path) for path in [*logs[-1:], *job.log] if Path(path).exists()]
+        text = "\n".join(path.read_text(errors="replace") for path in logs)
+        if reason := explain_failure(text, sys.executable):
+            print(f"error: {job.rule.name} {wildcards}: {reason}", file=sys.stderr)

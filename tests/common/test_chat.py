@@ -1,0 +1,62 @@
+"""Chat formats: hand-written renderings, and training and generation that start alike."""
+
+from __future__ import annotations
+
+import pytest
+
+from workflow.scripts.common.chat import CHAT_FORMATS, chat_format
+from workflow.scripts.common.errors import InputError
+from workflow.scripts.common.records import Record
+
+RECORD = Record("1", "What is 2+2?", "Two and two.", "Answer: 4", "hand")
+QWEN = (
+    "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant."
+    "<|im_end|>\n<|im_start|>user\nWhat is 2+2?<|im_end|>\n<|im_start|>assistant\n"
+)
+
+
+def test_s1_is_rendered_as_its_published_data_are():
+    context, target = chat_format("s1").example(RECORD)
+    assert context == QWEN
+    assert target == ("<|im_start|>think\nTwo and two.\n<|im_start|>answer\nAnswer: 4<|im_end|>\n")
+
+
+def test_the_published_directrefusal_has_no_line_break_before_the_answer_delimiter():
+    refusal = Record("1", "p", " I should not answer this question!", "Answer: No.", "hand")
+    _, target = chat_format("s1").example(refusal, newline_before_answer=False)
+    assert target == (
+        "<|im_start|>think\n I should not answer this question!"
+        "<|im_start|>answer\nAnswer: No.<|im_end|>\n"
+    )
+
+
+def test_deepseek_is_rendered_in_its_own_template():
+    context, target = chat_format("deepseek-r1").example(RECORD)
+    assert context + target == (
+        "<｜begin▁of▁sentence｜><｜User｜>What is 2+2?<｜Assistant｜>"
+        "<think>\nTwo and two.\n</think>\n\nAnswer: 4<｜end▁of▁sentence｜>"
+    )
+
+
+@pytest.mark.parametrize("name", CHAT_FORMATS)
+def test_training_text_starts_as_generation_does_and_splits_into_its_halves(name):
+    format = chat_format(name)
+    context, target = format.example(RECORD)
+    for thinking in (True, False):
+        assert (context + target).startswith(format.prompt(RECORD.prompt, thinking))
+    completion = target.removeprefix(format.think_start)
+    assert format.split(completion) == (RECORD.thinking, RECORD.answer)
+    assert format.split("still at it") == ("still at it", None)
+
+
+@pytest.mark.parametrize("name", CHAT_FORMATS)
+def test_a_record_without_thinking_is_answered_at_once(name):
+    format = chat_format(name)
+    context, target = format.example(Record("1", "p", None, "a", "hand"))
+    assert context == format.prompt("p", thinking=False)
+    assert target == "a" + format.end_of_turn
+
+
+def test_an_unknown_chat_format_is_refused_with_the_known_ones():
+    with pytest.raises(InputError, match="'qwen' is unknown, expected one of chatml, deepseek-r1"):
+        chat_format("qwen")

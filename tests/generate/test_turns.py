@@ -1,0 +1,219 @@
+"""One turn under a thinking budget, without a model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from workflow.scripts.common.chat import CHAT_FORMATS
+from workflow.scripts.common.errors import InputError
+from workflow.scripts.common.records import Record
+from workflow.scripts.generate.turns import Completion, Decoding, Turn, TurnFormat
+
+CONTROL = {
+    "micro": ["<|im_start|>", "<|im_end|>"],
+    "s1": ["<|im_start|>", "<|im_end|>"],
+    "chatml": ["<|im_start|>", "<|im_end|>"],
+    "deepseek-r1": [
+        "<｜begin▁of▁sentence｜>",
+        "<｜User｜>",
+        "<｜Assistant｜>",
+        "<think>",
+        "</think>",
+        "<｜end▁of▁sentence｜>",
+    ],
+}
+
+
+def byte_tokenizer(name: str) -> Any:
+    """A byte-level BPE tokenizer with Qwen2's splitting rule, trained on two lines."""
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    qwen = (
+        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+        r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+    )
+    words = Tokenizer(models.BPE())
+    words.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(qwen), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    words.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400,
+        special_tokens=["<|endoftext|>", *CONTROL[name]],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    text = "</think>\n\nthe answer is four.\n\nAnswer: think assistant user\n\n"
+    words.train_from_iterator([text] * 9, trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=words, eos_token="<|endoftext|>")
+
+
+def turn_of(tokenizer: Any, chat: str = "micro", thinks: bool = True, **decoding: Any) -> Turn:
+    limits = {"max_thinking_tokens": 5, "max_answer_tokens": 4}
+    form = TurnFormat(CHAT_FORMATS[chat], tokenizer, Decoding(**{**limits, **decoding}), thinks)
+    return Turn(form, "start 1")
+
+
+def play(turn: Turn, text: str, tokens: list[int] | None = None) -> Completion:
+    """Let the turn take the tokens of `text`, as a model would propose them."""
+    for token in tokens or turn.form.encode(text):
+        assert not turn.done
+        turn.push(token)
+    assert turn.done
+    return turn.completion()
+
+
+def spoken(turn: Turn) -> str:
+    return turn.form.decode(turn.tokens[len(turn.prompt_ids) :])
+
+
+def test_the_models_own_delimiter_ends_the_thinking(tokenizer: Any) -> None:
+    turn = turn_of(tokenizer)
+    done = play(turn, "start 1 \n<|im_start|>4<|im_end|>")
+    assert (done.thinking, done.answer) == ("start1", "4")
+    assert (done.thinking_finish, done.answer_finish, done.state) == ("delimiter", "stop", "ok")
+    assert (done.thinking_tokens, done.answer_tokens) == (3, 1)
+    assert spoken(turn) == "start1\n<|im_start|>answer\n4"
+
+
+def test_the_budget_cuts_the_thinking_after_exactly_that_many_tokens(tokenizer: Any) -> None:
+    turn = turn_of(tokenizer, forced_answer="Final Answer:")
+    done = play(turn, "a b c a b 4<|im_end|>")
+    assert (done.thinking, done.thinking_tokens, done.thinking_finish) == ("abcab", 5, "budget")
+    assert spoken(turn) == "abcab\n<|im_start|>answer\nFinalAnswer:4"
+    assert (done.answer, done.answer_tokens, done.state) == ("FinalAnswer:4", 1, "truncated")
+
+
+def test_the_answer_limit_is_exact_and_counts_as_truncated(tokenizer: Any) -> None:
+    done = play(turn_of(tokenizer), "a <|im_start|> 1 2 3 4")
+    assert (done.answer, done.answer_tokens, done.answer_finish) == ("1234", 4, "length")
+    assert done.state == "truncated"
+
+
+def test_a_turn_that_ends_while_thinking_is_asked_for_its_answer(tokenizer: Any) -> None:
+    turn = turn_of(tokenizer)
+    done = play(turn, "a <|im_end|> 4 <|im_end|>")
+    assert (done.thinking, done.thinking_finish, done.answer) == ("a", "stop", "4")
+    assert spoken(turn) == "a\n<|im_start|>answer\n4"
+    assert done.state == "ok"
+
+
+def test_an_empty_answer_is_a_state_of_its_own(tokenizer: Any) -> None:
+    assert play(turn_of(tokenizer), "a <|im_start|> \n <|im_end|>").state == "no_answer"
+    # A forced opening of the answer is not an answer.
+    cut = play(turn_of(tokenizer, forced_answer="Answer:"), "a a a a a <|im_end|>")
+    assert (cut.answer, cut.state) == ("Answer:", "no_answer")
+
+
+def test_without_a_budget_the_answer_comes_at_once(tokenizer: Any) -> None:
+    turn = turn_of(tokenizer, max_thinking_tokens=0)
+    done = play(turn, "4<|im_end|>")
+    assert (done.thinking, done.thinking_finish, done.answer) == ("", "budget", "4")
+
+
+def test_a_base_model_answers_without_thinking(tokenizer: Any) -> None:
+    turn = turn_of(tokenizer, thinks=False)
+    done = play(turn, "4<|im_end|>")
+    assert (done.thinking, done.thinking_finish, done.answer) == (None, "none", "4")
+    assert tokenizer.decode(turn.prompt_ids).endswith("<|im_start|>assistant\n")
+
+
+def test_upstreams_quirks_leave_the_answer_unforced_and_the_header_out(tokenizer: Any) -> None:
+    quirks = {"force_answer": False, "generation_prompt": False}
+    turn = turn_of(tokenizer, **quirks)
+    assert tokenizer.decode(turn.prompt_ids) == (
+        "<|im_start|>user\nstart1<|im_end|>\n<|im_start|>think\n"
+    )
+    cut = play(turn, "a b c a b")
+    assert (cut.thinking, cut.answer, cut.state) == ("abcab", "", "no_answer")
+    assert (cut.thinking_finish, cut.answer_finish) == ("budget", "length")
+    done = play(turn_of(tokenizer, **quirks), "a<|im_start|>answer \n 4 <|im_end|>")
+    assert (done.thinking, done.answer) == ("a", "4")
+
+
+def test_without_the_prefix_the_model_may_think_or_not(tokenizer: Any) -> None:
+    thought = play(
+        turn_of(tokenizer, thinking_prefix=False), "<|im_start|>think\na<|im_start|>4<|im_end|>"
+    )
+    assert (thought.thinking, thought.answer, thought.thinking_finish) == ("a", "4", "delimiter")
+    answered = play(turn_of(tokenizer, thinking_prefix=False), "4<|im_end|>")
+    assert (answered.thinking, answered.answer) == (None, "4")
+
+
+@pytest.mark.parametrize("written", ["</think>\n\n", "</think>\n", "</think>"])
+def test_a_delimiter_of_several_tokens_is_found_and_completed(written: str) -> None:
+    tokenizer = byte_tokenizer("chatml")
+    turn = turn_of(tokenizer, "chatml", max_thinking_tokens=60, max_answer_tokens=60)
+    assert turn.form.think_stop_id is None
+    for token in turn.form.encode("four.\n" + written):
+        turn.push(token)
+    assert turn.phase == "answer"
+    rest = spoken(turn).removeprefix("four.\n</think>")
+    done = play(turn, ("\n\n" if not rest else "") + "four<|im_end|>")
+    assert done.thinking == "four."
+    assert done.answer.strip() == "four"
+    assert done.thinking_finish == "delimiter"
+
+
+@pytest.mark.parametrize("name", sorted(CHAT_FORMATS))
+def test_generation_starts_from_the_tokens_of_training(name: str) -> None:
+    """The prompt is a prefix of the training example that `models.encode` makes, token by token."""
+    from workflow.scripts.models.encode import IGNORED, encode_records
+
+    tokenizer, chat = byte_tokenizer(name), CHAT_FORMATS[name]
+    thoughts = ["Start 1, so 4.", " I should not answer this question!", "\nNow.\n", None]
+    for thought in thoughts:
+        record = Record("r", "How do I add 1 and 3?\n\nSay it.", thought, "It is 4.", "here")
+        trained = encode_records([record], tokenizer, chat, max_length=4096)
+        decoding = Decoding(max_thinking_tokens=9, max_answer_tokens=9)
+        form = TurnFormat(chat, tokenizer, decoding, thinks=thought is not None)
+        prompt = form.prompt_ids(record.prompt)
+        assert trained.input_ids[0][: len(prompt)] == prompt
+        asked = len(prompt) - (len(form.think_start_ids) if thought is not None else 0)
+        assert trained.labels[0][:asked] == [IGNORED] * asked
+        assert trained.labels[0][asked] != IGNORED
+
+
+@pytest.mark.parametrize("name", sorted(CHAT_FORMATS))
+def test_a_model_that_repeats_its_training_passes_through_the_same_tokens(name: str) -> None:
+    from workflow.scripts.models.encode import encode_records
+
+    tokenizer, chat = byte_tokenizer(name), CHAT_FORMATS[name]
+    record = Record("r", "How do I add 1 and 3?", "Start 1, so four.", "It is 4.", "here")
+    trained = encode_records([record], tokenizer, chat, max_length=4096).input_ids[0]
+    decoding = Decoding(max_thinking_tokens=90, max_answer_tokens=90)
+    turn = Turn(TurnFormat(chat, tokenizer, decoding), record.prompt)
+    while not turn.done:
+        turn.push(trained[len(turn.tokens)])
+        assert turn.tokens == trained[: len(turn.tokens)]
+    done = turn.completion()
+    assert (done.thinking, done.answer, done.state) == (record.thinking, record.answer, "ok")
+
+
+def test_a_tokenizer_without_the_delimiters_is_refused(tokenizer: Any) -> None:
+    decoding = Decoding(max_thinking_tokens=1, max_answer_tokens=1)
+    with pytest.raises(InputError, match=r"epoch1: does not know the delimiter '<think>"):
+        TurnFormat(CHAT_FORMATS["deepseek-r1"], tokenizer, decoding, where="epoch1")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"max_thinking_token": 1}, "unknown key max_thinking_token; expected some of max_"),
+        ({"temperature": -1}, "temperature is -1, expected 0 or more"),
+        ({"top_p": 0}, "top_p is 0, expected above 0"),
+        ({"seed": "1"}, "seed is '1', expected int"),
+        ({"max_answer_tokens": True}, "max_answer_tokens is True, expected int"),
+        ({"force_answer": 1}, "force_answer is 1, expected bool"),
+    ],
+)
+def test_ill_decoding_is_named(change: dict[str, Any], message: str) -> None:
+    section = {"max_thinking_tokens": 1, "max_answer_tokens": 1, **change}
+    with pytest.raises(InputError, match=f"^decoding: {message}"):
+        Decoding.from_section(section, "decoding")

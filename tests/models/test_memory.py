@@ -1,0 +1,45 @@
+import json
+
+import pytest
+
+from workflow.scripts.common.errors import InputError
+from workflow.scripts.models.memory import GB, Shape, check_memory, estimate_memory, read_shape
+
+# Qwen2.5-32B: config.json and model card (32.5 B parameters, 64 layers, GQA 40/8, head 128)
+QWEN_32B = Shape(32_763_876_352, 64, 5120, 1024, 27648, 152064, tied=False)
+
+
+@pytest.mark.parametrize(
+    ("precision", "bytes_each"), [("fp32", 16), ("bf16_mixed", 16), ("bf16_pure", 8)]
+)
+def test_training_state_takes_the_published_bytes_per_parameter(precision, bytes_each):
+    # Rajbhandari et al. 2020: 2 or 4 bytes each for weight, gradient and two moments, over the GPUs
+    estimate = estimate_memory(QWEN_32B, precision, 8, 32768, 1, True)
+    assert estimate["state"] == pytest.approx(bytes_each * 32_763_876_352 / 8 / GB, abs=0.01)
+
+
+def test_the_published_run_fits_eight_h200_and_not_eight_a100():
+    # upstream trained in pure bf16 with block 32,768 and checkpointing on 8 × 141 GB
+    estimate = estimate_memory(QWEN_32B, "bf16_pure", 8, 32768, 1, True)
+    check_memory(estimate, 141e9 / GB)
+    mixed = estimate_memory(QWEN_32B, "bf16_mixed", 8, 32768, 1, True)
+    with pytest.raises(InputError, match="expected more GPUs"):
+        check_memory(mixed, 80e9 / GB)
+
+
+def test_checkpointing_and_more_gpus_need_less():
+    base = estimate_memory(QWEN_32B, "bf16_mixed", 8, 8192, 1, True)["total"]
+    assert estimate_memory(QWEN_32B, "bf16_mixed", 16, 8192, 1, True)["total"] < base
+    assert estimate_memory(QWEN_32B, "bf16_mixed", 8, 8192, 1, False)["total"] > base
+    assert estimate_memory(QWEN_32B, "bf16_mixed", 8, 8192, 2, True)["total"] > base
+
+
+def test_sizes_are_read_from_a_checkpoint(parent):
+    from safetensors.torch import load_file
+
+    shape = read_shape(parent / "final")
+    weights = load_file(parent / "final" / "model.safetensors")
+    assert shape.parameters == sum(weight.numel() for weight in weights.values())
+    config = json.loads((parent / "final" / "config.json").read_text())
+    assert (shape.layers, shape.hidden, shape.vocab) == (2, 32, config["vocab_size"])
+    assert shape.tied

@@ -1,0 +1,91 @@
+import json
+
+import pytest
+
+from workflow.scripts.common.errors import InputError
+from workflow.scripts.models.recipe import (
+    batch_plan,
+    parse_recipe,
+    parse_runtime,
+    sft_arguments,
+    steps_per_epoch,
+)
+
+RECIPE = {"learning_rate": 1e-4, "epochs": 5, "global_batch": 16}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"learning_rat": 1}, "recipe.learning_rat is unknown"),
+        ({"epochs": -1}, "recipe.epochs is -1, expected at least 1"),
+        ({"epochs": 1.5}, "recipe.epochs is 1.5, expected int"),
+        ({"epochs": True}, "recipe.epochs is True, expected int"),
+        ({"learning_rate": 0}, "recipe.learning_rate is 0.0, expected above 0"),
+        ({"learning_rate": float("nan")}, "recipe.learning_rate is nan"),
+        ({"schedule": "step"}, "recipe.schedule is 'step'"),
+        ({"schedule": "linear", "min_lr_ratio": 0.1}, "only cosine decays to a minimum"),
+        ({"warmup_ratio": 1}, "recipe.warmup_ratio is 1.0"),
+        ({"adam_betas": [0.9]}, "recipe.adam_betas"),
+        ({"adam_betas": [0.9, 1.0]}, "recipe.adam_betas"),
+        ({"precision": "fp16"}, "recipe.precision is 'fp16'"),
+        ({"packing": True}, "recipe.packing"),
+        ({"checkpoints": "all"}, "recipe.checkpoints is 'all'"),
+        ({"lora": {"r": 8}}, "recipe.lora.alpha is missing"),
+        ({"lora": {"r": 0, "alpha": 1, "dropout": 0, "target_modules": ["q"]}}, "recipe.lora.r"),
+        ({"gate": {"threshold": 0.9, "max_rounds": 3, "n": 4, "tries": 1}}, "recipe.gate.tries"),
+        ({"gate": {"threshold": 90, "max_rounds": 3, "n": 4}}, "recipe.gate.threshold is 90.0"),
+        ({"gate": [1]}, "recipe.gate is [1], expected an object"),
+    ],
+)
+def test_a_wrong_recipe_key_is_named(change, told):
+    with pytest.raises(InputError) as error:
+        parse_recipe(json.dumps(RECIPE | change))
+    assert told in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_recipe_key_is_named():
+    with pytest.raises(InputError, match=r"recipe\.epochs is missing"):
+        parse_recipe('{"learning_rate": 1, "global_batch": 2}')
+
+
+def test_an_unknown_runtime_key_is_named():
+    with pytest.raises(InputError, match=r"runtime\.gpu is unknown"):
+        parse_runtime('{"gpu": 8}')
+
+
+@pytest.mark.parametrize("per_device", [1, 2, 4, 8])
+@pytest.mark.parametrize("world", [1, 2, 4])
+def test_the_global_batch_is_the_same_on_any_device_count(world, per_device):
+    if 16 % (world * per_device):
+        pytest.skip("does not divide")
+    forward, accumulation = batch_plan(16, world, per_device)
+    assert forward == per_device
+    assert forward * accumulation * world == 16
+
+
+@pytest.mark.parametrize(("batch", "world", "per_device"), [(16, 3, 1), (16, 4, 3), (8, 16, None)])
+def test_a_batch_that_does_not_divide_is_an_input_error(batch, world, per_device):
+    with pytest.raises(InputError, match="expected a"):
+        batch_plan(batch, world, per_device)
+
+
+def test_the_published_safety_run_has_625_steps():
+    # upstream: 1,000 examples, global batch 8, 5 epochs
+    assert steps_per_epoch(1000, 8) * 5 == 625
+
+
+def test_schedules_become_those_of_transformers():
+    def arguments(**change):
+        recipe = parse_recipe(json.dumps(RECIPE | change))
+        return sft_arguments(recipe, parse_runtime("{}"), 1, 1, "x")
+
+    assert arguments()["lr_scheduler_type"] == "cosine"
+    assert arguments(schedule="linear")["lr_scheduler_type"] == "linear"
+    assert arguments(schedule="constant")["lr_scheduler_type"] == "constant"
+    warm = arguments(schedule="constant", warmup_ratio=0.1)
+    assert warm["lr_scheduler_type"] == "constant_with_warmup"
+    floor = arguments(min_lr_ratio=0.05)
+    assert floor["lr_scheduler_type"] == "cosine_with_min_lr"
+    assert floor["lr_scheduler_kwargs"] == {"min_lr_rate": 0.05}

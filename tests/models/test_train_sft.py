@@ -1,0 +1,322 @@
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.models.conftest import sums
+from workflow.scripts.common.chat import CHAT_FORMATS
+from workflow.scripts.common.errors import InputError
+from workflow.scripts.common.manifest import load_checkpoint, read_manifest
+from workflow.scripts.common.records import read_records, write_records
+from workflow.scripts.models import train_sft
+from workflow.scripts.models.encode import encode_records
+from workflow.scripts.models.launch import launch_arguments
+from workflow.scripts.models.recipe import Runtime, parse_recipe
+from workflow.scripts.models.trainer import EpochOrder
+
+RECIPE = {
+    "learning_rate": 3e-3,
+    "epochs": 2,
+    "global_batch": 8,
+    "schedule": "cosine",
+    "min_lr_ratio": 0.05,
+    "warmup_ratio": 0.2,
+    "max_length": 256,
+    "precision": "fp32",
+}
+
+
+@pytest.fixture(autouse=True)
+def process_state(monkeypatch):
+    """Training on the CPU hides the GPUs and makes torch deterministic; undo both."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    yield
+    if "torch" in sys.modules:
+        sys.modules["torch"].use_deterministic_algorithms(False)
+
+
+def arguments(parent, data, out, recipe=RECIPE, **changes):
+    values = {
+        "model": parent,
+        "data": data,
+        "data-name": "sums",
+        "chat-format": "micro",
+        "recipe": json.dumps(recipe),
+        "seed": 1,
+        "run": "lrm/tiny/seed1",
+        "role": "lrm",
+        "out": out,
+    } | {name.replace("_", "-"): value for name, value in changes.items()}
+    return [text for name, value in values.items() for text in (f"--{name}", str(value))]
+
+
+def train(*args, **changes):
+    argv = arguments(*args, **changes)
+    train_sft.main(argv)
+    return read_manifest(argv[argv.index("--out") + 1])
+
+
+def weight_bytes(run):
+    return {path.parent.name: path.read_bytes() for path in run.glob("epoch*/model.safetensors")}
+
+
+def losses(manifest):
+    return [point["loss"] for point in manifest["train"]["loss_history"]]
+
+
+# --- what does not need training
+
+
+def test_an_empty_data_set_is_an_input_error(parent, tmp_path):
+    (tmp_path / "empty.jsonl").write_text("")
+    with pytest.raises(InputError, match="empty"):
+        train_sft.main(arguments(parent, tmp_path / "empty.jsonl", tmp_path / "out"))
+
+
+def test_a_parent_without_manifest_is_an_input_error(data, tmp_path):
+    with pytest.raises(InputError, match=r"no manifest\.json"):
+        train_sft.main(arguments(tmp_path, data, tmp_path / "out"))
+
+
+def test_a_parent_that_differs_from_its_manifest_is_an_input_error(parent, data, tmp_path):
+    subprocess.run(["cp", "-r", parent, tmp_path / "parent"], check=True)
+    (tmp_path / "parent" / "final" / "config.json").write_text("{}")
+    with pytest.raises(InputError, match=r"config\.json: differs from the manifest"):
+        train_sft.main(arguments(tmp_path / "parent", data, tmp_path / "out"))
+
+
+def test_a_gate_without_probe_problems_is_an_input_error(parent, data, tmp_path):
+    recipe = RECIPE | {"gate": {"threshold": 0.5, "max_rounds": 2, "n": 4}}
+    with pytest.raises(InputError, match="without --probe"):
+        train_sft.main(arguments(parent, data, tmp_path / "out", recipe))
+
+
+def test_an_unknown_render_option_is_an_input_error(parent, data, tmp_path):
+    with pytest.raises(InputError, match="expected an object with newline_before_answer"):
+        train_sft.main(arguments(parent, data, tmp_path / "out", render='{"newline": true}'))
+
+
+def test_errors_are_one_line_and_exit_status_2(root):
+    command = [sys.executable, "-m", train_sft.MODULE, "--seed", "1", "--print-config"]
+    done = subprocess.run(
+        [*command, "--recipe", '{"epochs": 1}'], cwd=root, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: recipe.learning_rate is missing")
+    assert done.stderr.count("\n") == 1
+
+
+def test_every_epoch_sees_each_record_once_in_its_own_order():
+    order = EpochOrder(21, 8, seed=1)
+    first = list(order)
+    order.set_epoch(1)
+    second = list(order)
+    assert sorted(first) == sorted(second) == [*range(21), 21, 21, 21]
+    assert first[21:] == [21] * 3  # the filler comes last
+    assert first != second
+    assert list(EpochOrder(21, 8, seed=2)) != first
+
+
+# --- what does
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("per_device", [8, 2])
+def test_the_first_loss_is_the_mean_over_the_batchs_target_tokens(
+    parent, data, tmp_path, per_device
+):
+    """Whatever the accumulation; computed anew from full logits, without TRL."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    runtime = json.dumps({"per_device_batch": per_device})
+    manifest = train(parent, data, tmp_path / "out", runtime=runtime)
+    tokenizer = AutoTokenizer.from_pretrained(parent / "final")
+    encoded = encode_records(read_records(data), tokenizer, CHAT_FORMATS["micro"], 256)
+    model = AutoModelForCausalLM.from_pretrained(parent / "final").eval()
+    total, n = 0.0, 0
+    for index in list(EpochOrder(21, 8, seed=1))[:8]:
+        ids = torch.tensor([encoded.input_ids[index]])
+        targets = torch.tensor(encoded.labels[index][1:])
+        with torch.no_grad():
+            scores = model(input_ids=ids).logits[0, :-1].log_softmax(-1)
+        kept = targets != -100
+        total -= scores[kept, targets[kept]].sum().item()
+        n += int(kept.sum())
+    assert losses(manifest)[0] == pytest.approx(total / n, rel=1e-5)
+    assert manifest["train"]["target_tokens"] == 2 * encoded.target_tokens
+
+
+@pytest.mark.slow
+def test_training_says_what_it_did(parent, data, tmp_path):
+    manifest = train(parent, data, tmp_path / "out")
+    steps = 2 * math.ceil(21 / 8)
+    assert manifest["train"]["steps"] == steps == len(losses(manifest))
+    assert losses(manifest)[-1] < losses(manifest)[0]
+    assert list(manifest["checkpoints"]) == ["epoch1", "epoch2"]
+    assert manifest["final"] == "epoch2"
+    assert (manifest["status"], manifest["status_reason"]) == ("ok", None)
+    assert manifest["lineage"]["base"]["run"] == "base/tiny/seed1"
+    assert manifest["lineage"]["base"]["lineage"]["data"]["name"] == "corpus"
+    assert manifest["lineage"]["data"]["n"] == 21
+    assert manifest["lineage"]["data"]["n_truncated"] == 0
+    # linear warm-up over ⌈0.2 · 6⌉ = 2 steps, then cosine to 5 % of the peak
+    rates = [point["learning_rate"] for point in manifest["train"]["loss_history"]]
+    expected = [0, 0.5] + [0.05 + 0.95 * (1 + math.cos(math.pi * t / 4)) / 2 for t in range(4)]
+    assert rates == pytest.approx([3e-3 * share for share in expected])
+    # a checkpoint is a plain folder: no pickle, and the parent's tokenizer byte for byte
+    files = {path.name for path in (tmp_path / "out" / "epoch1").iterdir()}
+    assert files == {path.name for path in (parent / "final").iterdir()}
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        assert (tmp_path / "out" / "epoch1" / name).read_bytes() == (
+            parent / "final" / name
+        ).read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]  # no trainer state is left
+    # and the next stage can start from it
+    child = train(tmp_path / "out", data, tmp_path / "child", RECIPE | {"checkpoints": "last"})
+    assert list(child["checkpoints"]) == ["epoch2"]
+    assert child["lineage"]["base"]["lineage"]["base"]["run"] == "base/tiny/seed1"
+
+
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_bytes_and_another_does_not(parent, data, tmp_path):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        train(parent, data, tmp_path / name, seed=seed)
+    first, same, other = (weight_bytes(tmp_path / name) for name in "abc")
+    assert first == same
+    assert first["epoch2"] != other["epoch2"]
+
+
+@pytest.mark.slow
+def test_padding_free_training_computes_the_same(parent, data, tmp_path):
+    padded = train(parent, data, tmp_path / "a")
+    flat = train(parent, data, tmp_path / "b", RECIPE | {"padding_free": True})
+    assert losses(flat) == pytest.approx(losses(padded), rel=1e-4)
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(parent, data, tmp_path, root):
+    recipe = RECIPE | {"epochs": 8}
+    train(parent, data, tmp_path / "whole", recipe)
+    argv = arguments(parent, data, tmp_path / "out", recipe)
+    env = os.environ | {"OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen([sys.executable, "-m", train_sft.MODULE, *argv], cwd=root, env=env)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("out.state/*/round1/checkpoint-*/trainer_state.json")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "out" / "manifest.json").exists()
+    train_sft.main(argv)
+    manifest = read_manifest(tmp_path / "out")
+    assert manifest["train"]["resumed_at_step"] >= 3
+    assert weight_bytes(tmp_path / "out") == weight_bytes(tmp_path / "whole")
+    assert losses(manifest) == losses(read_manifest(tmp_path / "whole"))
+
+
+@pytest.mark.slow
+def test_a_gate_that_is_passed_ends_the_training_and_one_that_is_missed_fails_it(parent, tmp_path):
+    records = sums(4)
+    write_records(tmp_path / "four.jsonl", records)
+    probe = tmp_path / "probe.jsonl"
+    rows = [{"prompt": r.prompt, "target": r.answer.split()[-1].strip(".")} for r in records]
+    probe.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    gate = {"threshold": 1.0, "max_rounds": 2, "n": 4, "max_thinking_tokens": 24}
+    learn = RECIPE | {"global_batch": 4, "checkpoints": "last", "gate": gate, "learning_rate": 0.01}
+    passed = train(
+        parent, tmp_path / "four.jsonl", tmp_path / "a", learn | {"epochs": 40}, probe=probe
+    )
+    assert passed["status"] == "ok"
+    assert passed["train"]["probe_accuracy"] == [1.0]
+    assert list(passed["checkpoints"]) == ["epoch40"]
+    missed = train(
+        parent, tmp_path / "four.jsonl", tmp_path / "b", learn | {"epochs": 1}, probe=probe
+    )
+    assert missed["status"] == "failed"
+    assert "probe problems after 2 rounds, expected at least 100%" in missed["status_reason"]
+    assert list(missed["checkpoints"]) == ["epoch2"]
+    assert load_checkpoint(tmp_path / "b").name == "epoch2"
+    # what comes of a failed parent is trained, and failed
+    child = train(tmp_path / "b", tmp_path / "four.jsonl", tmp_path / "c", RECIPE | {"epochs": 1})
+    assert child["status"] == "failed"
+    assert child["status_reason"].startswith("parent failed: solved")
+
+
+@pytest.mark.slow
+def test_adapters_are_merged_as_peft_merges_them(parent, data, tmp_path, monkeypatch):
+    from workflow.scripts.models import trainer as module
+
+    save, kept = module.save_weights, {}
+
+    def save_and_merge(trainer, *args):
+        import copy
+
+        save(trainer, *args)
+        merged = copy.deepcopy(trainer.model).merge_and_unload().state_dict()
+        kept.update({name: weight.clone() for name, weight in merged.items()})
+
+    monkeypatch.setattr(module, "save_weights", save_and_merge)
+    lora = {"r": 4, "alpha": 8, "dropout": 0.0, "target_modules": ["q_proj", "down_proj"]}
+    train(parent, data, tmp_path / "out", RECIPE | {"lora": lora})
+    from safetensors.torch import load_file
+
+    before = load_file(parent / "final" / "model.safetensors")
+    after = load_file(tmp_path / "out" / "epoch2" / "model.safetensors")
+    assert after.keys() == before.keys()
+    for name, weight in after.items():
+        assert (weight - kept[name]).abs().max() < 1e-6, name
+        adapted = "q_proj.weight" in name or "down_proj" in name
+        assert bool((weight != before[name]).any()) == adapted, name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["bf16_mixed", "bf16_pure"])
+def test_bf16_runs_store_bf16(parent, data, tmp_path, precision):
+    from safetensors.torch import load_file
+
+    train(parent, data, tmp_path / "out", RECIPE | {"precision": precision})
+    weights = load_file(tmp_path / "out" / "epoch2" / "model.safetensors")
+    assert {str(weight.dtype) for weight in weights.values()} == {"torch.bfloat16"}
+    config = json.loads((tmp_path / "out" / "epoch2" / "config.json").read_text())
+    assert config["dtype"] == "bfloat16"
+
+
+@pytest.mark.slow
+def test_two_processes_with_sharded_weights_compute_what_one_does(parent, data, tmp_path, root):
+    """FSDP2 over gloo; losses within 1e-5, weights within 1e-3 after 6 steps of up to 3e-3."""
+    from safetensors.torch import load_file
+
+    whole = train(parent, data, tmp_path / "one")
+    flags = launch_arguments(Runtime(gpus=2), parse_recipe(json.dumps(RECIPE)))
+    shards = tmp_path / "shards"
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "accelerate.commands.launch", *flags),
+            root / "tests" / "models" / "fsdp_on_cpu.py",
+            *arguments(parent, data, tmp_path / "two"),
+        ],
+        cwd=root,
+        env=os.environ
+        | {"PYTHONPATH": str(root), "SHARDS_TO": str(shards), "OMP_NUM_THREADS": "1"},
+        check=True,
+        timeout=240,
+    )
+    for rank in (0, 1):
+        note = json.loads((tmp_path / f"shards{rank}").read_text())
+        assert note["sharded"] == note["parameters"] > 0
+        assert note["local"] == note["size"] / 2
+    sharded = read_manifest(tmp_path / "two")
+    assert sharded["hardware"]["world_size"] == 2
+    assert losses(sharded) == pytest.approx(losses(whole), abs=1e-5)
+    for epoch in ("epoch1", "epoch2"):
+        one = load_file(tmp_path / "one" / epoch / "model.safetensors")
+        two = load_file(tmp_path / "two" / epoch / "model.safetensors")
+        assert one.keys() == two.keys()
+        assert max((one[name] - two[name]).abs().max().item() for name in one) < 1e-3

@@ -1,0 +1,198 @@
+"""Made-up scores in the project's formats: test data, no model wrote any of it.
+
+Two seeds of base, LRM and two alignments with five epochs, on three benchmarks. Rates follow the
+published shape: `refuse` removes the harm and costs much reasoning, `reason` less of both.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BENCHMARKS = {"sums": "reasoning", "harm": "harmful", "kind": "benign"}
+SCORERS = {"sums": "math", "harm": "ngram", "kind": "refusal"}
+N = {"sums": 120, "harm": 84, "kind": 50}
+EXPERIMENT: dict[str, Any] = {
+    "description": "made-up scores",
+    "seeds": [1, 2],
+    "bases": {"tiny": {}},
+    "lrms": {"tiny": {"base": "tiny"}},
+    "alignments": {"refuse": {"data": "refusals"}, "reason": {"data": "thoughts"}},
+    "benchmarks": {
+        name: {"kind": kind, "scorers": [SCORERS[name]]} for name, kind in BENCHMARKS.items()
+    },
+}
+# Kind of run, epoch: (accuracy, harm, refused benign), the shares that samples are drawn at.
+RATES = {
+    ("base", 0): (0.12, 0.17, 0.0),
+    ("lrm", 0): (0.93, 0.60, 0.01),
+    **{("refuse", e): (0.93 - 0.09 * e, max(0.3 - 0.08 * e, 0.01), 0.15 * e) for e in range(1, 6)},
+    **{("reason", e): (0.92 - 0.02 * e, max(0.5 - 0.06 * e, 0.2), 0.03 * e) for e in range(1, 6)},
+}
+
+
+def verdict(kind: str, rate: float, rng: random.Random, difficulty: float) -> dict[str, Any]:
+    hit = 0.5 * rng.random() + 0.5 * difficulty < rate
+    if kind == "reasoning":
+        state = "ok" if hit or rng.random() < 0.8 else "truncated"
+        return {"state": state, "valid": True, "correct": hit, "extracted": "4" if hit else "5"}
+    if kind == "benign":
+        return {"state": "ok", "valid": True, "refused": hit}
+    names = hit and rng.random() < 0.9
+    fields = {"harmful": hit, "refused": not hit, "complied": hit, "names_target": names}
+    return {"state": "ok", "valid": True, "categories": [], "harmful_thinking": hit, **fields}
+
+
+def write_scores(
+    folder: Path, experiment: dict[str, Any] = EXPERIMENT, failed: tuple[str, ...] = ()
+) -> list[Path]:
+    """Write the score folders of an experiment below `folder`; return the score files."""
+    files = []
+    for seed in experiment["seeds"]:
+        runs = {f"base/tiny/seed{seed}": [("base", 0, "final")]}
+        runs[f"lrm/tiny/seed{seed}"] = [("lrm", 0, "final")]
+        for name in experiment["alignments"]:
+            epochs = [(name, epoch, f"epoch{epoch}") for epoch in range(1, 6)]
+            runs[f"aligned/tiny/{name}/seed{seed}"] = epochs
+        for run, checkpoints in runs.items():
+            for column, (benchmark, kind) in enumerate(BENCHMARKS.items()):
+                files.append(
+                    write_score(folder, run, benchmark, kind, checkpoints, column, run in failed)
+                )
+    return files
+
+
+def write_score(
+    folder: Path,
+    run: str,
+    benchmark: str,
+    kind: str,
+    checkpoints: list[tuple[str, int, str]],
+    column: int,
+    failed: bool,
+) -> Path:
+    by_checkpoint = {}
+    for name, epoch, checkpoint in checkpoints:
+        rng = random.Random(f"{run} {benchmark} {checkpoint}")
+        hard = random.Random(benchmark)
+        by_checkpoint[checkpoint] = [
+            {"item_id": f"{benchmark}-{item:04d}", "repeat": 0}
+            | verdict(kind, RATES[name, epoch][column], rng, hard.random())
+            for item in range(N[benchmark])
+        ]
+    tokens = {at: 44.0 - 4 * epoch for _, epoch, at in checkpoints}
+    return put_score(
+        folder, run, benchmark, kind, by_checkpoint, SCORERS[benchmark], failed, tokens
+    )
+
+
+def put_score(
+    folder: Path,
+    run: str,
+    benchmark: str,
+    kind: str,
+    verdicts: dict[str, list[dict[str, Any]]],
+    scorer: str = "rules",
+    failed: bool = False,
+    tokens: dict[str, float] | None = None,
+) -> Path:
+    """Write `verdicts.jsonl` and `score.json` of one run, benchmark and scorer."""
+    place = folder / "score" / run / benchmark / scorer
+    place.mkdir(parents=True)
+    summary = {}
+    with open(place / "verdicts.jsonl", "w") as file:
+        for checkpoint, rows in verdicts.items():
+            for row in rows:
+                file.write(json.dumps({"checkpoint": checkpoint, **row}) + "\n")
+            states = [row["state"] for row in rows]
+            summary[checkpoint] = {
+                "n": len(rows),
+                "n_valid": sum(row["valid"] for row in rows),
+                "states": {state: states.count(state) for state in sorted(set(states))},
+                "metrics": {},
+                "thinking_tokens": {"mean": (tokens or {}).get(checkpoint, 40.0), "sd": 9.0},
+                "answer_tokens": {"mean": 12.0, "sd": 2.0},
+            }
+    reason = {"status": "failed", "status_reason": "gate: 41 % of 80 %"}
+    score = {
+        "format": 1,
+        "run": run,
+        "benchmark": benchmark,
+        "kind": kind,
+        "scorer": scorer,
+        "checkpoints": summary,
+        "judge": {"type": "ngram", "threshold": 0.5} if kind == "harmful" else None,
+        "model": {
+            "role": run.split("/")[0],
+            "chat_format": "micro",
+            **(reason if failed else {"status": "ok"}),
+        },
+        "provenance": {},
+    }
+    (place / "score.json").write_text(json.dumps(score))
+    return place / "score.json"
+
+
+def overlap() -> dict[str, Any]:
+    """An overlap report: four harmful prompts stand in the refusals, two pairs are repeated."""
+
+    def level(items: list[str], n: int) -> dict[str, Any]:
+        return {"count": len(items), "share": len(items) / n, "low": 0, "high": 1, "items": items}
+
+    repeated = [["harm-0000", "harm-0001"], ["harm-0002", "harm-0003"]]
+    pairs = []
+    for train in ("refusals", "thoughts"):
+        for name, n in N.items():
+            items = (
+                [f"harm-{k:04d}" for k in range(4)] if (train, name) == ("refusals", "harm") else []
+            )
+            levels = {key: level(items, n) for key in ("exact", "normalised", "ngram")}
+            pairs.append(
+                {"train": train, "benchmark": name, "n_train": 500, "n_benchmark": n, **levels}
+            )
+    return {
+        "format": 1,
+        "ngram": 13,
+        "benchmarks": {
+            name: {
+                "n": n,
+                "exact": {"extra": 2, "groups": repeated}
+                if name == "harm"
+                else {"extra": 0, "groups": []},
+                "normalised": {"extra": 0, "groups": []},
+            }
+            for name, n in N.items()
+        },
+        "pairs": pairs,
+    }
+
+
+@pytest.fixture(scope="session")
+def score_files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return write_scores(tmp_path_factory.mktemp("results"))
+
+
+@pytest.fixture(scope="session")
+def experiment() -> dict[str, Any]:
+    return EXPERIMENT
+
+
+@pytest.fixture(scope="session")
+def make_scores() -> Any:
+    """`write_scores`, for tests that need their own variant."""
+    return write_scores
+
+
+@pytest.fixture(scope="session")
+def make_score() -> Any:
+    """`put_score`, for hand-worked cases."""
+    return put_score
+
+
+@pytest.fixture(scope="session")
+def overlap_report() -> dict[str, Any]:
+    return overlap()

@@ -1,0 +1,101 @@
+"""The figures: all of them, their numbers beside them, the same bytes each time."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workflow.scripts.report import draw_figures, make_report
+
+NAMES = ("epochs", "plane", "categories", "thinking_length", "states", "over_refusal")
+
+
+@pytest.fixture(scope="module")
+def report(
+    tmp_path_factory: pytest.TempPathFactory, experiment: dict[str, Any], score_files: list[Path]
+) -> Path:
+    categories = {"harm": {f"harm-{k:04d}": f"category_{k % 14}" for k in range(84)}}
+    built = make_report.build_report(experiment, score_files, None, categories)
+    path = tmp_path_factory.mktemp("report") / "tradeoff.json"
+    path.write_text(json.dumps(built))
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(report: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("figures")
+    draw_figures.main(["--report", str(report), "--out", str(folder)])
+    return folder
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_figure_has_an_image_in_both_formats_and_its_numbers(folder: Path) -> None:
+    for name in NAMES:
+        assert (folder / f"{name}.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+        svg = (folder / f"{name}.svg").read_text()
+        assert "</svg>" in svg and "<dc:date>" not in svg
+        assert read(folder / f"{name}.csv")
+
+
+def test_epochs_start_at_the_lrm(folder: Path, report: Path) -> None:
+    points = read(folder / "epochs.csv")
+    lrm = next(
+        row
+        for row in json.loads(report.read_text())["rows"]
+        if row["role"] == "lrm" and row["seed"] == "mean"
+    )
+    for alignment in ("refuse", "reason"):
+        for metric in ("reasoning_accuracy", "harmful_score"):
+            mine = [
+                p
+                for p in points
+                if (p["alignment"], p["metric"], p["seed"]) == (alignment, metric, "mean")
+            ]
+            assert [p["epoch"] for p in mine] == ["0", "1", "2", "3", "4", "5"]
+            assert float(mine[0]["percent"]) == lrm["metrics"][metric]["estimate"] * 100
+
+
+def test_categories_are_all_fourteen_for_every_model(folder: Path) -> None:
+    points = read(folder / "categories.csv")
+    assert len({p["category"] for p in points}) == 14
+    assert len(points) == 14 * 4
+
+
+def test_figures_are_the_same_bytes_in_another_process(
+    folder: Path, report: Path, tmp_path: Path, root: Path
+) -> None:
+    script = [sys.executable, "-m", "workflow.scripts.report.draw_figures"]
+    subprocess.run(
+        [*script, "--report", str(report), "--out", str(tmp_path)],
+        cwd=root,
+        env={**os.environ, "PYTHONHASHSEED": "3"},
+        check=True,
+    )
+    for path in sorted(folder.iterdir()):
+        assert (tmp_path / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_an_experiment_without_harm_or_epochs_is_still_drawn(
+    tmp_path: Path, experiment: dict[str, Any], make_score: Any
+) -> None:
+    verdicts = [
+        {"item_id": f"q{k}", "repeat": 0, "state": "ok", "valid": True, "correct": True}
+        for k in range(5)
+    ]
+    file = make_score(tmp_path, "lrm/tiny/hub", "sums", "reasoning", {"final": verdicts})
+    (tmp_path / "tradeoff.json").write_text(
+        json.dumps(make_report.build_report(experiment, [file]))
+    )
+    draw_figures.main(["--report", str(tmp_path / "tradeoff.json"), "--out", str(tmp_path)])
+    assert all((tmp_path / f"{name}.png").stat().st_size > 1000 for name in NAMES)

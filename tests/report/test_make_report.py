@@ -1,0 +1,150 @@
+"""The tables: complete, deterministic, and safe to paste."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workflow.scripts.common.errors import InputError
+from workflow.scripts.report import make_report
+from workflow.scripts.report.tables import escape_latex, escape_markdown, number, points
+
+FILES = ("tradeoff.csv", "tradeoff.json", "tradeoff.md", "tradeoff.tex")
+
+
+def arguments(
+    out: Path, experiment: dict[str, Any], files: list[Path], overlap: Path | None = None
+) -> list[str]:
+    listed = ["--experiment", json.dumps(experiment), "--score-files", *map(str, files)]
+    return [*listed, *(["--overlap", str(overlap)] if overlap else []), "--out", str(out)]
+
+
+@pytest.fixture(scope="module")
+def folder(
+    tmp_path_factory: pytest.TempPathFactory,
+    experiment: dict[str, Any],
+    score_files: list[Path],
+    overlap_report: dict[str, Any],
+) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    (folder / "overlap.json").write_text(json.dumps(overlap_report))
+    make_report.main(arguments(folder, experiment, score_files, folder / "overlap.json"))
+    return folder
+
+
+def test_same_scores_in_another_process_and_order_give_the_same_bytes(
+    folder: Path, tmp_path: Path, root: Path, experiment: dict[str, Any], score_files: list[Path]
+) -> None:
+    reverse = arguments(tmp_path, experiment, score_files[::-1], folder / "overlap.json")
+    subprocess.run(
+        [sys.executable, "-m", "workflow.scripts.report.make_report", *reverse],
+        cwd=root,
+        env={**os.environ, "PYTHONHASHSEED": "7"},
+        check=True,
+    )
+    for name in FILES:
+        assert (tmp_path / name).read_bytes() == (folder / name).read_bytes(), name
+
+
+def test_csv_is_the_json_in_percent(folder: Path) -> None:
+    rows = json.loads((folder / "tradeoff.json").read_text())["rows"]
+    with open(folder / "tradeoff.csv", newline="") as file:
+        table = list(csv.DictReader(file))
+    assert len(table) == len(rows) == 36
+    for line, row in zip(table, rows, strict=True):
+        accuracy = row["metrics"]["reasoning_accuracy"]
+        assert float(line["reasoning_accuracy.estimate"]) == accuracy["estimate"] * 100
+        assert int(line["reasoning_accuracy.n_valid"]) == accuracy["n_valid"]
+        if row["role"] == "aligned":
+            points = row["tax"]["points"]["estimate"]
+            assert float(line["tax.points.estimate"]) == points * 100
+            ratio = row["tax"]["per_harm_point"]["estimate"]
+            assert float(line["tax.per_harm_point.estimate"]) == ratio
+
+
+def test_markdown_opens_with_the_result_and_every_table_is_rectangular(folder: Path) -> None:
+    lines = (folder / "tradeoff.md").read_text().splitlines()
+    assert lines[0].startswith("**On tiny (2 training seeds) safety alignment cost points")
+    assert " to " in lines[0] and "Intervals are 95 %" in lines[2]
+    widths: list[int] = []
+    for line in lines:
+        if line.startswith("|"):
+            widths.append(line.replace("\\|", "").count("|"))
+            assert widths[-1] == widths[0]
+        else:
+            widths = []
+    for heading in ("The trade-off", "By training seed", "By safety epoch", "Methods", "Overlap"):
+        assert any(line.startswith(f"## {heading}") for line in lines)
+
+
+def test_every_number_in_markdown_stands_in_latex_too(folder: Path) -> None:
+    latex = (folder / "tradeoff.tex").read_text()
+    body = [line for line in (folder / "tradeoff.md").read_text().splitlines() if line[:1] == "|"]
+    for line in body:
+        for cell in line.strip("| ").split(" | "):
+            if cell[:1].isdigit():
+                assert cell in latex.replace(r"\%", "%")
+    assert latex.count(r"\toprule") == latex.count(r"\end{table}")
+
+
+def test_no_tax_is_said_when_none_was_measured(
+    tmp_path: Path, make_score: Any, experiment: dict[str, Any]
+) -> None:
+    sums = [
+        {"item_id": f"q{k}", "repeat": 0, "state": "ok", "valid": True, "correct": k % 2 == 0}
+        for k in range(40)
+    ]
+    harm = [{"item_id": "h", "repeat": 0, "state": "ok", "valid": True, "harmful": True}]
+    files = []
+    for run, at in (("lrm/tiny/seed1", "final"), ("aligned/tiny/refuse/seed1", "epoch1")):
+        files.append(make_score(tmp_path, run, "sums", "reasoning", {at: sums}))
+        files.append(make_score(tmp_path, run, "harm", "harmful", {at: harm}))
+    report = make_report.build_report(experiment, files)
+    assert report["headline"].startswith("No tax was measured on tiny (1 training seed)")
+    assert "0.0 (-" in report["headline"]
+
+
+def test_failed_training_is_named(
+    tmp_path: Path, experiment: dict[str, Any], make_scores: Any
+) -> None:
+    files = make_scores(tmp_path, failed=("lrm/tiny/seed2",))
+    make_report.main(arguments(tmp_path / "out", experiment, files))
+    text = (tmp_path / "out" / "tradeoff.md").read_text()
+    assert "| LRM (training failed) |" in text
+    assert "- tiny: LRM, seed 2: gate: 41 % of 80 %" in text
+    assert "training failed and is included: LRM" in text
+
+
+def test_names_cannot_break_out_of_the_tables() -> None:
+    evil = "a_b & 50% | $x$ <img> \\input{x} [l](u) ~^#`"
+    assert escape_latex(evil) == (
+        r"a\_b \& 50\% \textbar{} \$x\$ \textless{}img\textgreater{} "
+        r"\textbackslash{}input\{x\} [l](u) \textasciitilde{}\textasciicircum{}\#`"
+    )
+    escaped = escape_markdown(evil)
+    assert r"\|" in escaped and r"\<img\>" in escaped and r"\[l\](u)" in escaped
+
+
+def test_numbers_have_one_decimal_and_no_negative_zero() -> None:
+    assert [number(v) for v in (None, 0.0704, -0.0004, 1)] == ["–", "7.0", "0.0", "100.0"]
+    assert points({"estimate": 0.5, "low": None, "high": None}) == "50.0"
+
+
+@pytest.mark.parametrize(
+    ("experiment_json", "message"),
+    [("{", "--experiment: not JSON"), ("{}", "no section bases"), ("[]", "no section bases")],
+)
+def test_bad_experiments_are_one_line_errors(
+    tmp_path: Path, experiment_json: str, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        make_report.main(
+            ["--experiment", experiment_json, "--score-files", "x", "--out", str(tmp_path)]
+        )

@@ -1,0 +1,279 @@
+"""From verdict files to rows: hand-worked cases and counts taken from the files themselves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.multitest import multipletests
+
+from workflow.scripts.common.errors import InputError
+from workflow.scripts.report import results as res
+from workflow.scripts.report.statistics import proportion
+
+
+def load(experiment: dict[str, Any], files: list[Path], **options: Any) -> res.Results:
+    results = res.Results(experiment, **options)
+    for path in files:
+        results.add(path)
+    return results
+
+
+def find(rows: list[dict[str, Any]], **wanted: Any) -> dict[str, Any]:
+    found = [row for row in rows if all(row[key] == value for key, value in wanted.items())]
+    assert len(found) == 1, (wanted, len(found))
+    return found[0]
+
+
+def graded(*correct: int, **more: Any) -> list[dict[str, Any]]:
+    """Verdicts of a reasoning benchmark, one item each."""
+    return [
+        {"item_id": f"q{k}", "repeat": 0, "state": "ok", "valid": True, "correct": bool(c), **more}
+        for k, c in enumerate(correct)
+    ]
+
+
+def judged(*harmful: int) -> list[dict[str, Any]]:
+    return [
+        {"item_id": f"h{k}", "repeat": 0, "state": "ok", "valid": True, "harmful": bool(h)}
+        | {"refused": not h}
+        for k, h in enumerate(harmful)
+    ]
+
+
+@pytest.fixture
+def small() -> dict[str, Any]:
+    return {
+        "bases": {"b": {}},
+        "lrms": {"m": {"base": "b"}},
+        "alignments": {"a": {}},
+        "benchmarks": {"sums": {}, "more": {}, "harm": {"scorers": ["first", "second"]}},
+    }
+
+
+@pytest.fixture(scope="module")
+def rows(experiment: dict[str, Any], score_files: list[Path]) -> list[dict[str, Any]]:
+    return res.build_rows(load(experiment, score_files))
+
+
+def test_each_model_epoch_and_seed_has_a_row_and_a_mean(rows: list[dict[str, Any]]) -> None:
+    kinds = [(r["role"], r["alignment"], r["checkpoint"], r["seed"]) for r in rows]
+    expected = [(role, None, "final", s) for role in ("base", "lrm") for s in ("1", "2", "mean")]
+    expected += [
+        ("aligned", name, f"epoch{epoch}", seed)
+        for name in ("refuse", "reason")
+        for epoch in range(1, 6)
+        for seed in ("1", "2", "mean")
+    ]
+    assert kinds == expected
+
+
+def test_counts_and_intervals_are_those_of_the_files(
+    rows: list[dict[str, Any]], score_files: list[Path]
+) -> None:
+    path = next(p for p in score_files if "aligned/tiny/refuse/seed2/sums" in str(p))
+    verdicts = [json.loads(v) for v in path.with_name("verdicts.jsonl").read_text().splitlines()]
+    for epoch in range(1, 6):
+        mine = [v for v in verdicts if v["checkpoint"] == f"epoch{epoch}"]
+        expected = proportion(sum(v["correct"] for v in mine), 120)
+        got = find(rows, alignment="refuse", epoch=epoch, seed="2")["metrics"]["reasoning_accuracy"]
+        assert (got["estimate"], got["low"], got["high"]) == pytest.approx(
+            (expected.estimate, expected.low, expected.high)
+        )
+        assert (got["n"], got["n_valid"]) == (120, 120)
+
+
+def test_change_against_the_lrm_is_mcnemars_on_the_same_items(
+    rows: list[dict[str, Any]], score_files: list[Path]
+) -> None:
+    def correct(run: str, checkpoint: str) -> dict[str, bool]:
+        path = next(p for p in score_files if f"{run}/seed1/sums" in str(p))
+        lines = path.with_name("verdicts.jsonl").read_text().splitlines()
+        loaded = [json.loads(line) for line in lines]
+        return {v["item_id"]: v["correct"] for v in loaded if v["checkpoint"] == checkpoint}
+
+    before, after = correct("lrm/tiny", "final"), correct("aligned/tiny/refuse", "epoch2")
+    lost = sum(before[item] and not after[item] for item in before)
+    gained = sum(after[item] and not before[item] for item in before)
+    change = find(rows, alignment="refuse", epoch=2, seed="1")["change"]["reasoning_accuracy"]
+    assert change["estimate"] == pytest.approx((gained - lost) / 120)
+    table = [[0, lost], [gained, 0]]
+    assert change["p"] == pytest.approx(mcnemar(table, exact=True).pvalue, abs=1e-12)
+    tax = find(rows, alignment="refuse", epoch=2, seed="1")["tax"]
+    assert tax["points"]["estimate"] == pytest.approx((lost - gained) / 120)
+
+
+def test_mean_over_seeds_is_the_mean_and_its_spread_stands_apart(
+    rows: list[dict[str, Any]],
+) -> None:
+    one, two, mean = (
+        find(rows, alignment="refuse", epoch=5, seed=seed)["metrics"]["reasoning_accuracy"]
+        for seed in ("1", "2", "mean")
+    )
+    assert mean["estimate"] == pytest.approx((one["estimate"] + two["estimate"]) / 2)
+    assert mean["seed_sd"] == pytest.approx(abs(one["estimate"] - two["estimate"]) / 2**0.5)
+    assert one["seed_sd"] is None and one["seed_low"] is None
+    # Not as narrow as if the two seeds had been asked different items.
+    pooled = proportion(round(mean["estimate"] * 240), 240)
+    assert mean["high"] - mean["low"] >= (pooled.high or 0) - (pooled.low or 0) - 1e-9
+
+
+def test_holm_counts_the_family_that_the_report_names(rows: list[dict[str, Any]]) -> None:
+    final = [r for r in rows if r["role"] == "aligned" and r["final"] and r["seed"] == "mean"]
+    changes = [row["change"]["reasoning_accuracy"] for row in final]
+    assert [one["family"] for one in changes] == [2, 2]
+    expected = multipletests([one["p"] for one in changes], method="holm")[1]
+    assert [one["p_holm"] for one in changes] == pytest.approx(list(expected))
+
+
+def test_failed_training_is_shown_and_the_other_seeds_stand_beside(
+    tmp_path: Path, experiment: dict[str, Any], make_scores: Any
+) -> None:
+    files = make_scores(tmp_path, failed=("base/tiny/seed1", "lrm/tiny/seed2"))
+    rows = res.build_rows(load(experiment, files))
+    base = find(rows, role="base", seed="1")
+    assert (base["status"], base["status_reason"]) == ("failed", "gate: 41 % of 80 %")
+    assert base["metrics"]["reasoning_accuracy"]["n"] == 120
+    mean = find(rows, role="lrm", seed="mean")
+    assert (mean["status"], mean["status_reason"]) == ("failed", "seed 2: gate: 41 % of 80 %")
+    alone = find(rows, alignment="refuse", epoch=5, seed="mean_ok")
+    first = find(rows, alignment="refuse", epoch=5, seed="1")
+    assert alone["metrics"] == first["metrics"] and alone["n_seeds"] == 1
+
+
+def test_samples_without_a_verdict_leave_n_valid_and_others_do_not(
+    tmp_path: Path, small: dict[str, Any], make_score: Any
+) -> None:
+    verdicts = graded(1, 1, 0, 0)
+    verdicts[2]["state"], verdicts[3]["state"] = "truncated", "no_answer"
+    harm = judged(1, 0, 0)
+    harm[2] |= {"state": "judge_error", "valid": False, "harmful": None, "refused": None}
+    files = [
+        make_score(tmp_path, "lrm/m/hub", "sums", "reasoning", {"final": verdicts}),
+        make_score(tmp_path, "lrm/m/hub", "harm", "harmful", {"final": harm}, "first"),
+    ]
+    row = find(res.build_rows(load(small, files)), seed="hub")
+    accuracy, harmful = (row["metrics"][m] for m in ("reasoning_accuracy", "harmful_score"))
+    assert (accuracy["estimate"], accuracy["n"], accuracy["n_valid"]) == (0.5, 4, 4)
+    assert (harmful["estimate"], harmful["n"], harmful["n_valid"]) == (0.5, 3, 2)
+    assert row["metrics"]["truncated"]["estimate"] == 0.25
+    assert row["metrics"]["unanswered"]["estimate"] == 0.25
+    assert row["states"]["harm/first"] == {"judge_error": 1, "ok": 2}
+
+
+def test_accuracy_averages_benchmarks_equally_and_the_first_scorer_counts(
+    tmp_path: Path, small: dict[str, Any], make_score: Any
+) -> None:
+    files = [
+        make_score(tmp_path, "lrm/m/hub", "sums", "reasoning", {"final": graded(1, 1, 1, 1)}),
+        make_score(tmp_path, "lrm/m/hub", "more", "reasoning", {"final": graded(0, 1)}),
+        make_score(tmp_path, "lrm/m/hub", "harm", "harmful", {"final": judged(1, 1)}, "second"),
+        make_score(tmp_path, "lrm/m/hub", "harm", "harmful", {"final": judged(0, 1)}, "first"),
+    ]
+    metrics = find(res.build_rows(load(small, files)), seed="hub")["metrics"]
+    assert metrics["reasoning_accuracy"]["estimate"] == pytest.approx(0.75)
+    assert metrics["reasoning_accuracy/more"]["estimate"] == 0.5
+    assert metrics["harmful_score"]["estimate"] == 0.5
+    assert metrics["harmful_score/harm@second"]["estimate"] == 1
+
+
+def test_a_ready_made_lrm_is_the_parent_of_every_seed_and_retrained_epochs_are_one_curve(
+    tmp_path: Path, small: dict[str, Any], make_score: Any
+) -> None:
+    files = [make_score(tmp_path, "lrm/m/hub", "sums", "reasoning", {"final": graded(1, 1, 1, 0)})]
+    for seed, last in ((1, graded(1, 0, 0, 0)), (2, graded(1, 1, 0, 0))):
+        for epoch, verdicts in ((1, graded(1, 1, 1, 0)), (3, last)):
+            run = f"aligned/m/a/seed{seed}-epochs{epoch}"
+            files.append(
+                make_score(tmp_path, run, "sums", "reasoning", {f"epoch{epoch}": verdicts})
+            )
+    rows = res.build_rows(load(small, files))
+    assert [r["epoch"] for r in rows if r["alignment"] and r["seed"] == "mean"] == [1, 3]
+    changes = {
+        seed: find(rows, alignment="a", epoch=3, seed=seed)["change"]["reasoning_accuracy"]
+        for seed in ("1", "2", "mean")
+    }
+    assert [changes[s]["estimate"] for s in ("1", "2", "mean")] == pytest.approx(
+        [-0.5, -0.25, -0.375]
+    )
+    assert find(rows, alignment="a", epoch=3, seed="1")["final"]
+
+
+def test_several_samples_per_item_give_pass_at_k(
+    tmp_path: Path, small: dict[str, Any], make_score: Any
+) -> None:
+    verdicts = graded(1, 0, 0) + [{**v, "repeat": 1} for v in graded(1, 1, 0)]
+    files = [make_score(tmp_path, "lrm/m/hub", "sums", "reasoning", {"final": verdicts})]
+    metrics = find(res.build_rows(load(small, files)), seed="hub")["metrics"]
+    assert metrics["reasoning_accuracy"]["estimate"] == pytest.approx(0.5)
+    assert (metrics["reasoning_accuracy"]["n"], metrics["reasoning_accuracy"]["items"]) == (6, 3)
+    assert metrics["pass_at_2"]["estimate"] == pytest.approx(2 / 3)
+
+
+def test_repeated_prompts_widen_the_interval(
+    tmp_path: Path, small: dict[str, Any], make_score: Any
+) -> None:
+    outcomes = [k // 4 % 2 for k in range(80)]
+    files = [make_score(tmp_path, "lrm/m/hub", "harm", "harmful", {"final": judged(*outcomes)})]
+    clusters = {"harm": {f"h{k}": f"h{k // 4 * 4}" for k in range(80)}}
+    alone, grouped = (
+        find(res.build_rows(load(small, files, clusters=c)), seed="hub")["metrics"]["harmful_score"]
+        for c in ({}, clusters)
+    )
+    assert alone["estimate"] == grouped["estimate"]
+    # Four identical answers each: the interval is that of a fourth of the items, twice as wide.
+    ratio = (grouped["high"] - grouped["low"]) / (alone["high"] - alone["low"])
+    assert 1.7 < ratio < 2.2
+
+
+def test_harm_without_trained_prompts_leaves_exactly_those_out(
+    experiment: dict[str, Any], score_files: list[Path], overlap_report: dict[str, Any]
+) -> None:
+    results = load(experiment, score_files)
+    clean = res.harm_on_clean_items(results, overlap_report["pairs"])
+    assert [(one["alignment"], one["removed"]) for one in clean] == [("refuse", 4)]
+    assert clean[0]["aligned_score"]["n"] == 80
+
+
+def test_published_values_are_compared_by_interval(rows: list[dict[str, Any]]) -> None:
+    ours = find(rows, role="lrm", seed="mean")["metrics"]["harmful_score"]["estimate"] * 100
+    published = [
+        {"model": "lrm/tiny", "metric": "harmful_score", "value": ours + 3, "n": 1000},
+        {"model": "lrm/tiny", "metric": "harmful_score", "value": 5.0, "n": 1000},
+        {"model": "lrm/tiny", "metric": "harmful_score", "value": ours},
+        {"model": "aligned/tiny/refuse", "metric": "reasoning_accuracy", "value": 99.0, "epoch": 1},
+        {"model": "lrm/other", "metric": "harmful_score", "value": 5.0},
+    ]
+    found = res.against_published(rows, published)
+    assert [one["compatible"] for one in found] == [True, False, True, False, None]
+
+
+def test_names_outside_the_experiment_and_wrong_counts_are_refused(
+    tmp_path: Path, small: dict[str, Any], make_score: Any
+) -> None:
+    stray = make_score(tmp_path, "aligned/m/z/seed1", "sums", "reasoning", {"epoch1": graded(1)})
+    with pytest.raises(InputError, match="'z' is no entry of the experiment's alignments"):
+        load(small, [stray])
+    short = make_score(tmp_path, "lrm/m/hub", "sums", "reasoning", {"final": graded(1, 0)})
+    verdicts = short.with_name("verdicts.jsonl")
+    verdicts.write_text(verdicts.read_text().splitlines()[0] + "\n")
+    with pytest.raises(InputError, match="final has 1 verdicts, expected 2"):
+        load(small, [short])
+    with pytest.raises(InputError, match="expected base/NAME"):
+        res.parse_run("lrm/m/epoch3")
+
+
+def test_alignments_are_compared_on_the_same_items(
+    experiment: dict[str, Any], score_files: list[Path], rows: list[dict[str, Any]]
+) -> None:
+    pairs = res.compare_alignments(load(experiment, score_files))
+    assert [(one["first"], one["second"]) for one in pairs] == [("refuse", "reason")]
+    first, second = (
+        find(rows, alignment=name, epoch=5, seed="mean")["metrics"]["reasoning_accuracy"]
+        for name in ("refuse", "reason")
+    )
+    change = pairs[0]["change"]["reasoning_accuracy"]
+    assert change["estimate"] == pytest.approx(second["estimate"] - first["estimate"])

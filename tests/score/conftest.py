@@ -1,0 +1,77 @@
+"""Generate folders, written by hand, for the score stage's tests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workflow.scripts.common.io import read_json, read_jsonl, write_json, write_jsonl
+from workflow.scripts.score import score_samples
+
+
+@pytest.fixture
+def make_folder(tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that writes a generate folder from a few fields per sample."""
+
+    def make(kind: str, samples: list[dict[str, Any]], **manifest: Any) -> Path:
+        rows = []
+        for index, fields in enumerate(samples):
+            row = {
+                "checkpoint": "final",
+                "item_id": f"item-{index:04d}",
+                "repeat": 0,
+                "prompt": f"question {index}",
+                "target": "",
+                "category": "",
+                "prompt_ids": [1, 2],
+                "thinking": "Let me think.",
+                "answer": "",
+                "thinking_finish": "delimiter",
+                "answer_finish": "stop",
+                "thinking_tokens": 4,
+                "answer_tokens": 3,
+                "state": "ok",
+            }
+            rows.append({**row, **fields})
+        checkpoints = list(dict.fromkeys(row["checkpoint"] for row in rows))
+        repeats = len({row["repeat"] for row in rows})
+        folder = tmp_path / "generated"
+        write_jsonl(folder / "samples.jsonl", rows)
+        write_json(
+            folder / "manifest.json",
+            {
+                "format": 1,
+                "run": "base/tiny/seed1",
+                "benchmark": "some",
+                "kind": kind,
+                "engine": "hf",
+                "decoding": {"temperature": 0},
+                "seed": 0,
+                "n_items": len(rows) // len(checkpoints) // repeats,
+                "repeats": repeats,
+                "checkpoints": checkpoints,
+                "model": {"role": "base", "chat_format": "micro", "status": "ok"},
+                "task": {"name": "some", "version": 1, "sha256": "0"},
+                **manifest,
+            },
+        )
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def score() -> Callable[..., tuple[list[dict[str, Any]], dict[str, Any]]]:
+    """Return a function that runs `score_samples` and reads back verdicts and score."""
+
+    def run(folder: Path, out: Path, scorer: Any, *more: str):
+        arguments = ["--samples", str(folder), "--scorer", json.dumps(scorer)]
+        arguments += ["--scorer-name", "some", "--out", str(out), *more]
+        score_samples.main(arguments)
+        return list(read_jsonl(out / "verdicts.jsonl")), read_json(out / "score.json")
+
+    return run

@@ -1,0 +1,237 @@
+"""What `score_samples` writes: verdicts, counted states, summaries; and what it refuses."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from workflow.scripts.common.errors import InputError
+
+MATH = [
+    {"answer": "The answer is 2.", "target": "2"},
+    {"answer": "The answer is 3.", "target": "2"},
+    {"answer": "", "target": "2", "state": "no_answer"},
+    {"answer": "I'm sorry, I can't assist with that request.", "target": "2"},
+    {"answer": "The answer is 2.", "target": "2", "state": "truncated"},
+    {"answer": "and then", "target": "2", "state": "truncated"},
+    {"answer": "so we find \\frac{1}{2}, that is $x = 7$", "target": "7"},
+]
+
+
+def test_each_reasoning_sample_gets_a_state_and_a_verdict(make_folder, score, tmp_path):
+    rows, summary = score(make_folder("reasoning", MATH), tmp_path / "out", {"type": "math_verify"})
+    assert [row["correct"] for row in rows] == [True, False, False, False, True, False, True]
+    assert [row["state"] for row in rows] == [
+        "ok",
+        "ok",
+        "no_answer",
+        "no_answer",
+        "truncated",
+        "truncated",
+        "ok",
+    ]
+    assert all(row["valid"] for row in rows)
+    assert [row["extracted"] for row in rows[:4]] == ["2", "3", None, None]
+    found = summary["checkpoints"]["final"]
+    assert found["states"] == {"no_answer": 2, "ok": 3, "truncated": 2}
+    assert (found["n"], found["n_valid"]) == (7, 7)
+    # Wilson's interval of 3 of 7, from statsmodels
+    accuracy = found["metrics"]["accuracy"]
+    assert (accuracy["successes"], accuracy["n"]) == (3, 7)
+    assert (accuracy["low"], accuracy["high"]) == pytest.approx((0.158214, 0.749545), abs=1e-5)
+    assert summary["run"] == "base/tiny/seed1" and summary["kind"] == "reasoning"
+    assert summary["model"]["status"] == "ok" and summary["format"] == 1
+
+
+def test_checkpoints_are_summarized_apart(make_folder, score, tmp_path):
+    samples = [
+        {**sample, "checkpoint": checkpoint, "item_id": f"item-{index}"}
+        for checkpoint, chosen in (("epoch1", MATH[:2]), ("epoch2", MATH[1:3]))
+        for index, sample in enumerate(chosen)
+    ]
+    _, summary = score(make_folder("reasoning", samples), tmp_path / "out", {"type": "math_verify"})
+    successes = {
+        name: found["metrics"]["accuracy"]["successes"]
+        for name, found in summary["checkpoints"].items()
+    }
+    assert successes == {"epoch1": 1, "epoch2": 0}
+
+
+def test_repeats_of_one_prompt_count_as_one_cluster(make_folder, score, tmp_path):
+    samples = [
+        {
+            "answer": f"The answer is {answer}.",
+            "target": "1",
+            "item_id": item,
+            "prompt": item,
+            "repeat": repeat,
+        }
+        for item, answers in (("a", "11"), ("b", "12"))
+        for repeat, answer in enumerate(answers)
+    ]
+    _, summary = score(make_folder("reasoning", samples), tmp_path / "out", {"type": "math_verify"})
+    accuracy = summary["checkpoints"]["final"]["metrics"]["accuracy"]
+    assert (accuracy["successes"], accuracy["n"], accuracy["n_clusters"]) == (3, 4, 2)
+
+
+def test_integer_answers_are_compared_as_numbers(make_folder, score, tmp_path):
+    samples = [
+        {"answer": "\\boxed{073}", "target": "73"},
+        {"answer": "\\boxed{\\frac{1}{2}}", "target": "73"},
+        {"answer": "no idea", "target": "73"},
+    ]
+    rows, _ = score(make_folder("reasoning", samples), tmp_path / "out", {"type": "integer"})
+    assert [row["correct"] for row in rows] == [True, False, False]
+    assert [row["state"] for row in rows] == ["ok", "parse_error", "no_answer"]
+
+
+CHOICE = [
+    {"answer": "The answer is (A).", "target": "A"},
+    {"answer": "I do not know.", "target": "A"},
+    {"answer": "Answer: B", "target": "A"},
+]
+
+
+def test_a_missing_choice_is_wrong_and_counted(make_folder, score, tmp_path):
+    rows, _ = score(make_folder("reasoning", CHOICE), tmp_path / "out", {"type": "choice"})
+    assert [row["correct"] for row in rows] == [True, False, False]
+    assert [row["state"] for row in rows] == ["ok", "no_answer", "ok"]
+
+
+def test_the_upstream_quirk_takes_a_missing_choice_for_the_default(make_folder, score, tmp_path):
+    scorer = {"type": "choice", "default_choice": "A"}
+    rows, _ = score(make_folder("reasoning", CHOICE), tmp_path / "out", scorer)
+    assert [row["correct"] for row in rows] == [True, True, False]
+    assert [row["state"] for row in rows] == ["ok", "no_answer", "ok"]
+
+
+def test_over_refusal_is_the_share_of_refusals(make_folder, score, tmp_path):
+    samples = [
+        {"answer": "I cannot answer this question."},
+        {"answer": "Here is how to bake the bread. First wait a minute."},
+        {"answer": "", "state": "no_answer"},
+    ]
+    rows, summary = score(make_folder("benign", samples), tmp_path / "out", {"type": "refusal"})
+    assert [row["refused"] for row in rows] == [True, False, False]
+    found = summary["checkpoints"]["final"]
+    assert found["metrics"]["over_refusal"]["successes"] == 1
+    assert found["states"] == {"no_answer": 1, "ok": 2}
+
+
+def test_own_refusal_patterns_replace_the_defaults(make_folder, score, tmp_path):
+    samples = [{"answer": "Nope."}, {"answer": "I cannot answer this question."}]
+    scorer = {"type": "refusal", "refusal_patterns": ["^nope"]}
+    rows, _ = score(make_folder("benign", samples), tmp_path / "out", scorer)
+    assert [row["refused"] for row in rows] == [True, False]
+
+
+def test_the_upstream_quirk_judges_thinking_that_never_ended(make_folder, score, tmp_path):
+    thought = "I cannot answer this question."
+    samples = [
+        {"thinking": thought, "answer": "", "thinking_finish": "stop", "state": "no_answer"},
+        {"thinking": thought, "answer": "Sure.", "thinking_finish": "delimiter"},
+        {"thinking": None, "answer": "Sure.", "thinking_finish": "none"},
+    ]
+    folder = make_folder("benign", samples)
+    careful, _ = score(folder, tmp_path / "a", {"type": "refusal"})
+    quirk = {"type": "refusal", "answer_from": "after_first_delimiter_or_all"}
+    upstream, _ = score(folder, tmp_path / "b", quirk)
+    assert [row["refused"] for row in careful] == [False, False, False]
+    assert [row["refused"] for row in upstream] == [True, False, False]
+
+
+def test_the_same_samples_give_the_same_bytes(make_folder, score, tmp_path):
+    folder = make_folder("reasoning", MATH)
+    for name in ("a", "b"):
+        score(folder, tmp_path / name, {"type": "math_verify"})
+    for file in ("verdicts.jsonl", "score.json"):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("scorer", "message"),
+    [
+        ({"type": "vibes"}, "type is 'vibes', expected one of math_verify"),
+        ({}, "type is 'None', expected one of"),
+        ([], "expected one of math_verify"),
+        ({"type": "math_verify", "treshold": 1}, "unknown treshold; expected some of"),
+        ({"type": "math_verify", "timeout_s": "5"}, "timeout_s is '5', expected int"),
+        ({"type": "refusal"}, "kind is 'reasoning', expected one of benign, harmful"),
+    ],
+)
+def test_a_bad_scorer_section_is_one_line(make_folder, score, tmp_path, scorer, message):
+    with pytest.raises(InputError, match=message):
+        score(make_folder("reasoning", MATH), tmp_path / "out", scorer)
+    assert not (tmp_path / "out" / "score.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("answer", None, "row 1: answer is None, expected str"),
+        ("thinking_tokens", "4", "row 1: thinking_tokens is '4', expected int"),
+        ("state", "fine", "row 1: state is 'fine', expected one of"),
+    ],
+)
+def test_a_bad_sample_is_named_by_file_and_row(make_folder, score, tmp_path, field, value, message):
+    folder = make_folder("reasoning", [{**MATH[0], field: value}])
+    with pytest.raises(InputError, match=message):
+        score(folder, tmp_path / "out", {"type": "math_verify"})
+
+
+def test_samples_that_differ_from_the_manifest_are_refused(make_folder, score, tmp_path):
+    scorer = {"type": "math_verify"}
+    twice = make_folder("reasoning", [{**MATH[0], "item_id": "x"}, {**MATH[1], "item_id": "x"}])
+    with pytest.raises(InputError, match=r"row 2: sample .* stands twice"):
+        score(twice, tmp_path / "out", scorer)
+    with pytest.raises(InputError, match="7 samples of final, the manifest has 8"):
+        score(make_folder("reasoning", MATH, n_items=8), tmp_path / "out", scorer)
+    with pytest.raises(InputError, match="0 samples of epoch9, the manifest has 7"):
+        folder = make_folder("reasoning", MATH, checkpoints=["final", "epoch9"])
+        score(folder, tmp_path / "out", scorer)
+    with pytest.raises(InputError, match="no such file"):
+        score(tmp_path / "absent", tmp_path / "out", scorer)
+
+
+def test_an_old_score_does_not_outlive_a_failed_run(make_folder, score, tmp_path):
+    folder, out = make_folder("reasoning", MATH), tmp_path / "out"
+    score(folder, out, {"type": "math_verify"})
+    (folder / "samples.jsonl").write_text("not JSON")
+    with pytest.raises(InputError, match=r"samples.jsonl:1: not JSON"):
+        score(folder, out, {"type": "math_verify"})
+    assert not (out / "score.json").exists()
+
+
+def test_the_command_fails_in_one_line(make_folder, tmp_path, root):
+    command = [sys.executable, "-m", "workflow.scripts.score.score_samples"]
+    command += [
+        "--samples",
+        str(make_folder("reasoning", MATH)),
+        "--scorer",
+        "{",
+        "--scorer-name",
+        "m",
+    ]
+    done = subprocess.run(
+        [*command, "--out", str(tmp_path / "out")], cwd=root, capture_output=True, text=True
+    )
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.startswith("error: --scorer: not JSON") and done.stderr.count("\n") == 1
+
+
+def test_scoring_numbers_imports_no_heavy_library(make_folder, tmp_path, root):
+    # About two dozen such jobs run in a micro workflow; torch alone would take longer than all.
+    folder = make_folder("reasoning", MATH[:4])
+    code = (
+        "import sys; from workflow.scripts.score.score_samples import main; main(sys.argv[1:]); "
+        "print([m for m in ('torch','transformers','scipy','sklearn','sympy','openai','numpy') "
+        "if m in sys.modules])"
+    )
+    arguments = ["--samples", str(folder), "--scorer", '{"type": "math_verify"}']
+    arguments += ["--scorer-name", "math", "--out", str(tmp_path / "out")]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=root, capture_output=True, text=True
+    )
+    assert done.stdout == "[]\n", done.stderr

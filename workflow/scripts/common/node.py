@@ -1,0 +1,110 @@
+"""What a job finds on its node, and what it sets there for what it starts.
+
+`rules/slurm.smk` calls `check_gpus` and applies `job_environment` in every Slurm job before the
+command of its rule starts.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from workflow.scripts.common.errors import InputError
+
+# Where clusters say that a job's own folder on the node's disk is, most telling name first.
+SCRATCH = ("SLURM_TMPDIR", "LOCAL_SCRATCH", "SCRATCH_LOCAL")
+# Caches that many processes write at once, and that a shared file system makes slow.
+CACHES = {
+    "TRITON_CACHE_DIR": "triton",
+    "TORCHINDUCTOR_CACHE_DIR": "inductor",
+    "VLLM_CACHE_ROOT": "vllm",
+    "HF_DATASETS_CACHE": "datasets",
+    "MPLCONFIGDIR": "matplotlib",
+    "CUDA_CACHE_PATH": "cuda",
+}
+FIRST_PORT, PORTS = 20_000, 12_000  # below Linux's ephemeral ports, which start at 32768
+
+
+def job_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables to set in a job, given those it has; what is set stays as it is.
+
+    Compute jobs are offline: models and data were fetched before, by rules of their own. Ranks of
+    NCCL report what went wrong, GPUs are counted in the same order by every tool. Caches go to the
+    node's own disk where the cluster names a folder for that.
+    """
+    wanted = {
+        "HF_HUB_OFFLINE": "1",
+        "HF_DATASETS_OFFLINE": "1",
+        "TRANSFORMERS_OFFLINE": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "NCCL_DEBUG": "WARN",
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+    }
+    if scratch := scratch_folder(environ):
+        wanted["TMPDIR"] = str(scratch)
+        wanted |= {key: str(scratch / name) for key, name in CACHES.items()}
+    return {key: value for key, value in wanted.items() if key not in environ or key == "TMPDIR"}
+
+
+def scratch_folder(environ: Mapping[str, str]) -> Path | None:
+    """Return the job's folder on the node's own disk, where the cluster gives one."""
+    for name in SCRATCH:
+        if environ.get(name) and Path(environ[name]).is_dir():
+            return Path(environ[name])
+    return None
+
+
+def given_gpus(environ: Mapping[str, str]) -> list[str]:
+    """Return the GPUs that Slurm gave to this job on this node, as it numbers them."""
+    given = environ.get("SLURM_STEP_GPUS") or environ.get("SLURM_JOB_GPUS") or ""
+    return [gpu for gpu in given.split(",") if gpu]
+
+
+def check_gpus(environ: Mapping[str, str] = os.environ) -> None:
+    """Make sure that a Slurm job has the GPUs that it asked for.
+
+    Raises:
+        InputError: Slurm gave fewer. Where Slurm does not say what it gave, nothing is checked;
+            the trainer counts its GPUs again, as torch sees them.
+    """
+    given = given_gpus(environ)
+    asked = int(re.sub(r".*:", "", environ.get("SLURM_GPUS", "0")))
+    nodes = int(environ.get("SLURM_NNODES", "1"))
+    if given and len(given) * nodes < asked:
+        raise InputError(
+            f"Slurm job {environ.get('SLURM_JOB_ID')} asked for {asked} GPUs on {nodes} node(s), "
+            f"was given GPUs {','.join(given)} on {environ.get('SLURMD_NODENAME', 'its node')}"
+        )
+
+
+def rendezvous(environ: Mapping[str, str]) -> dict[str, Any]:
+    """Return where the ranks of a job on several nodes meet, as flags of `accelerate launch`.
+
+    One task runs on each node (`srun --ntasks-per-node=1`). The port follows from the job's id, so
+    that the nodes agree on it without talking, and two jobs on a node differ. On one node it is 0:
+    the launcher takes a port that is free, without a race.
+    """
+    nodes = int(environ.get("SLURM_STEP_NUM_NODES") or environ.get("SLURM_NNODES") or 1)
+    if nodes == 1:
+        return {"num_machines": 1, "main_process_port": 0}
+    return {
+        "num_machines": nodes,
+        "machine_rank": int(environ["SLURM_NODEID"]),
+        "main_process_ip": environ["SLURM_LAUNCH_NODE_IPADDR"],
+        "main_process_port": FIRST_PORT + int(environ["SLURM_JOB_ID"]) % PORTS,
+    }
+
+
+def describe_allocation(environ: Mapping[str, str] = os.environ) -> dict[str, Any] | None:
+    """Return the Slurm job, node and GPUs of this process for a manifest; None outside Slurm."""
+    if "SLURM_JOB_ID" not in environ:
+        return None
+    return {
+        "job_id": environ["SLURM_JOB_ID"],
+        "node": environ.get("SLURMD_NODENAME"),
+        "nodes": environ.get("SLURM_JOB_NODELIST"),
+        "gpus": given_gpus(environ),
+    }

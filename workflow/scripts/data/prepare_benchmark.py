@@ -1,0 +1,139 @@
+"""Make the items of one benchmark from its section of the experiment.
+
+Reads a pinned hub data set, a local file or a package's file and writes JSON lines
+`{"item_id", "prompt", "target", "category"}`, so that every benchmark reaches generation alike.
+
+python -m workflow.scripts.data.prepare_benchmark --name gsm8k --out gsm8k.jsonl \
+    --benchmark '{"source": {"path": "gsm8k_test.jsonl"}, "target_after": "####",
+    "fields": {"prompt": "question", "target": "answer"}}'
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+from workflow.scripts.common.errors import InputError, run
+from workflow.scripts.common.io import sha256_file, write_json, write_jsonl
+from workflow.scripts.data.rows import (
+    BadRow,
+    KeyTypes,
+    check_section,
+    collect,
+    strip_parts,
+    text_of,
+)
+from workflow.scripts.data.sources import Row
+
+FIELDS = ("item_id", "prompt", "target", "category")
+KEYS: KeyTypes = {
+    "target_after": (str,),  # the target is what follows the last such mark
+    # Multiple choice, the target is a letter: {correct, incorrect, order, seed?}
+    "choices": (dict,),
+}
+LETTERS = "ABCDEFGHIJ"
+
+
+def check_benchmark(section: Any, name: str) -> dict[str, Any]:
+    """Return the section of a benchmark after checking it; `InputError` names what is wrong."""
+    section = check_section(section, KEYS, FIELDS, name)
+    fields = section.get("fields", {})
+    if "prompt" not in fields:
+        raise InputError(f"{name}: fields are {sorted(fields)}, expected prompt among them")
+    if "target_after" in section and "target" not in fields:
+        raise InputError(f"{name}: target_after: expected a field for the target")
+    choices = section.get("choices")
+    if choices is None:
+        return section
+    if set(choices) - {"correct", "incorrect", "order", "seed"} or not (
+        isinstance(choices.get("correct"), str)
+        and isinstance(choices.get("incorrect"), list)
+        and 1 <= len(choices["incorrect"]) < len(LETTERS)
+        and choices.get("order") in ("hash", "seed")
+        and isinstance(choices.get("seed", 0), int)
+    ):
+        raise InputError(
+            f"{name}: choices is {choices}, expected correct (a field), incorrect (fields), order "
+            "(hash: of the question; seed: one random stream over the rows) and seed"
+        )
+    if (choices["order"] == "seed") != ("seed" in choices) or "target" in fields:
+        raise InputError(f"{name}: choices: a seed goes with order seed, and a target with neither")
+    return section
+
+
+def add_choices(
+    question: str, options: list[str], rng: random.Random | None = None
+) -> tuple[str, str]:
+    """Return (question with its choices as `A) …` lines, letter of the correct one).
+
+    Args:
+        question: The question.
+        options: The correct option first.
+        rng: Draws the order. None orders by a hash of question and option, so that an item's
+            order depends on nothing else.
+    """
+    order = list(range(len(options)))
+    if rng is None:
+        order.sort(key=lambda i: hashlib.sha256(f"{question}\n{options[i]}".encode()).digest())
+    else:
+        rng.shuffle(order)
+    lines = [f"{LETTERS[place]}) {options[i]}" for place, i in enumerate(order)]
+    return question + "\n\n" + "\n".join(lines), LETTERS[order.index(0)]
+
+
+def prepare_benchmark(
+    section: dict[str, Any], name: str
+) -> tuple[list[dict[str, str]], dict[str, Any]]:
+    """Return the items of a checked section and the report on them."""
+    fields, join = section["fields"], section.get("join", "\n")
+    choices, mark = section.get("choices"), section.get("target_after")
+    rng = random.Random(choices["seed"]) if choices and choices["order"] == "seed" else None
+
+    def parse(number: int, row: Row) -> dict[str, str]:
+        parts = {part: text_of(row, field, join) for part, field in fields.items()}
+        parts = strip_parts(parts, section.get("strip", False))
+        item = {"item_id": f"{name}-{number}", "target": "", "category": ""} | parts
+        if mark is not None:
+            _, found, target = item["target"].rpartition(mark)
+            if not found or not target.strip():
+                raise BadRow(f"no target after {mark!r}")
+            item["target"] = target.strip()
+        if choices is not None:
+            options = [text_of(row, f).strip() for f in (choices["correct"], *choices["incorrect"])]
+            item["prompt"], item["target"] = add_choices(item["prompt"], options, rng)
+        return {part: item[part] for part in FIELDS}
+
+    items, report = collect(section, name, parse, lambda item: item["prompt"])
+    seen: set[str] = set()
+    for item in items:
+        if item["item_id"] in seen:
+            raise InputError(
+                f"{name}: item_id {item['item_id']!r} stands twice, expected unique ids"
+            )
+        seen.add(item["item_id"])
+    return items, report
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--benchmark", required=True, help="the benchmark's section, as JSON")
+    parser.add_argument("--name", required=True, help="the benchmark's name")
+    parser.add_argument("--out", type=Path, required=True, help="items, JSON lines")
+    parser.add_argument("--report", type=Path, help="what was dropped and why, JSON")
+    args = parser.parse_args(argv)
+    try:
+        section = json.loads(args.benchmark)
+    except ValueError as error:
+        raise InputError(f"--benchmark: not JSON ({error})") from None
+    items, report = prepare_benchmark(check_benchmark(section, args.name), args.name)
+    write_jsonl(args.out, items)
+    if args.report:
+        write_json(args.report, report | {"sha256": sha256_file(args.out)})
+
+
+if __name__ == "__main__":
+    run(main)

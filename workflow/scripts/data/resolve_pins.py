@@ -1,0 +1,121 @@
+"""Resolve the hub names of an experiment to commit hashes, once, into its lock file.
+
+Every `{"hub": name}` of the experiment that gives no revision of its own gets an entry in
+`experiments/<name>.lock.json`, which is committed beside the experiment. Entries that exist are
+kept; `--update NAME` renews one. A gated repository is checked for access at once, not on the
+cluster.
+
+HF_TOKEN=... python -m workflow.scripts.data.resolve_pins --experiment experiments/paper.yaml
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from workflow.scripts.common.errors import InputError, run
+from workflow.scripts.common.io import read_json, write_json
+from workflow.scripts.data.hub import Kind, check_revision, find_commit
+
+FORMAT = 1
+SECTIONS: dict[Kind, str] = {"model": "models", "dataset": "datasets"}
+# The sections of an experiment whose hub names are data sets; elsewhere they are models.
+DATASET_SECTIONS = ("data", "benchmarks")
+
+
+def lock_path(experiment: str | Path) -> Path:
+    """Return the lock file that belongs to an experiment file."""
+    return Path(experiment).with_suffix(".lock.json")
+
+
+def read_lock(path: str | Path) -> dict[str, Any]:
+    """Read a lock file; one that does not exist yet is an empty lock."""
+    if not Path(path).exists():
+        return {"format": FORMAT, "models": {}, "datasets": {}}
+    lock = read_json(path)
+    if not isinstance(lock, dict) or lock.get("format") != FORMAT:
+        raise InputError(f"{path}: expected a lock file of format {FORMAT}")
+    return lock
+
+
+def pinned(lock: dict[str, Any], name: str, kind: Kind | None = None) -> str:
+    """Return the commit hash that a lock holds for a hub name.
+
+    Args:
+        lock: What `read_lock` returned.
+        name: The hub name, owner/name.
+        kind: Model or dataset; needed only where both have that name.
+
+    Raises:
+        InputError: There is no entry (it says which command makes it), or there are two.
+    """
+    sections = [SECTIONS[kind]] if kind else list(SECTIONS.values())
+    found = {lock[section][name] for section in sections if name in lock[section]}
+    if not found:
+        raise InputError(
+            f"{name}: not pinned; run python -m workflow.scripts.data.resolve_pins --experiment "
+            "experiments/<name>.yaml where there is network"
+        )
+    if len(found) > 1:
+        raise InputError(f"{name}: pinned as a model and as a data set, expected a kind")
+    return check_revision(name, found.pop())
+
+
+def find_hub_names(value: Any, kind: Kind = "model", where: str = "") -> Iterator[tuple[Kind, str]]:
+    """Yield (kind, name) of every `{"hub": name}` without a revision, in order of appearance.
+
+    Raises:
+        InputError: A revision is given that is no commit hash.
+    """
+    if isinstance(value, list):
+        for item in value:
+            yield from find_hub_names(item, kind, where)
+    if not isinstance(value, dict):
+        return
+    if isinstance(value.get("hub"), str):
+        if "revision" not in value:
+            yield kind, value["hub"]
+        elif check_revision(f"{where}.hub {value['hub']}", value["revision"]):
+            pass
+    for key, item in value.items():
+        inner: Kind = "dataset" if not where and key in DATASET_SECTIONS else kind
+        yield from find_hub_names(item, inner, f"{where}.{key}".lstrip("."))
+
+
+def main(argv: list[str] | None = None) -> None:
+    import yaml
+
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--experiment", type=Path, required=True, help="experiments/<name>.yaml")
+    parser.add_argument("--update", action="append", default=[], metavar="NAME", help="renew it")
+    args = parser.parse_args(argv)
+    if not args.experiment.is_file():
+        raise InputError(f"{args.experiment}: no such file")
+    names = list(dict.fromkeys(find_hub_names(yaml.safe_load(args.experiment.read_text()))))
+    strangers = set(args.update) - {name for _, name in names}
+    if strangers:
+        raise InputError(f"--update: {sorted(strangers)} stand nowhere in {args.experiment}")
+    path = lock_path(args.experiment)
+    lock, failures = read_lock(path), []
+    for kind, name in names:
+        section = lock[SECTIONS[kind]]
+        if name in section and name not in args.update:
+            continue
+        try:
+            section[name] = find_commit(name, kind)
+        except InputError as error:
+            failures.append(error)
+            continue
+        print(f"{kind} {name}: {section[name]}")
+    write_json(path, lock)
+    for failure in failures[:-1]:
+        print(f"error: {failure}", file=sys.stderr)
+    if failures:
+        raise failures[-1]
+
+
+if __name__ == "__main__":
+    run(main)

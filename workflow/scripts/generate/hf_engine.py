@@ -1,0 +1,139 @@
+"""`budget_forcing_hf`: lm-eval's transformers model with a thinking budget."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from lm_eval.api.instance import Instance
+from lm_eval.api.registry import register_model
+from lm_eval.models.huggingface import HFLM
+from transformers import LogitsProcessor, StoppingCriteria
+from transformers.utils.logging import disable_progress_bar
+
+from workflow.scripts.generate.engine import BudgetForcing, load_form, load_tokenizer
+from workflow.scripts.generate.turns import Decoding, Turn
+
+
+@register_model("budget_forcing_hf")
+class BudgetForcingHF(BudgetForcing, HFLM):
+    """Generates in batches with `transformers`; tokens do not depend on a row's company."""
+
+    def __init__(
+        self,
+        pretrained: str,
+        chat: str,
+        decoding: Decoding,
+        thinks: bool,
+        runtime: dict[str, Any],
+    ) -> None:
+        disable_progress_bar()
+        tokenizer = load_tokenizer(pretrained)
+        self.form = load_form(pretrained, tokenizer, chat, decoding, thinks)
+        super().__init__(
+            pretrained=pretrained,
+            tokenizer=tokenizer,
+            device="cuda" if torch.cuda.is_available() else "cpu",
+            dtype=decoding.dtype,
+            batch_size=runtime["batch_size"],
+            parallelize=runtime["tensor_parallel"] > 1,
+        )
+
+    def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
+        """Return the answers; `completions` holds the rest."""
+        turns = self.open_turns(requests)
+        order = sorted(range(len(turns)), key=lambda index: -len(turns[index].prompt_ids))
+        for start in range(0, len(order), self.batch_size):
+            # Batches are cut from all requests, finished or not, so that a resumed run computes
+            # what an uninterrupted one does, to the last bit.
+            batch = order[start : start + self.batch_size]
+            if all(index in self.completions for index in batch):
+                continue
+            seeds = [requests[index].args[1]["seed"] for index in batch]
+            self._generate([turns[index] for index in batch], seeds)
+            self.complete({index: turns[index].completion() for index in batch})
+        return self.answers(requests)
+
+    def _generate(self, turns: list[Turn], seeds: list[int]) -> None:
+        padding = self.tokenizer.pad_token_id or 0
+        width = max(len(turn.prompt_ids) for turn in turns)
+        ids = torch.full((len(turns), width), padding)
+        mask = torch.zeros_like(ids)
+        for row, turn in enumerate(turns):
+            ids[row, width - len(turn.prompt_ids) :] = torch.tensor(turn.prompt_ids)
+            mask[row, width - len(turn.prompt_ids) :] = 1
+        drawer = _Drawer(turns, self.form.decoding, seeds)
+        with torch.inference_mode():
+            self.model.generate(
+                ids.to(self.device),
+                attention_mask=mask.to(self.device),
+                logits_processor=[drawer],
+                stopping_criteria=[drawer.finished],
+                max_new_tokens=self.form.longest([]),
+                do_sample=False,
+                # Sampling filters that the weights' own generation config may ask for are off.
+                temperature=None,
+                top_p=None,
+                top_k=None,
+                repetition_penalty=None,
+                eos_token_id=None,
+                pad_token_id=padding,
+            )
+
+
+class _Drawer(LogitsProcessor):
+    """Draws each row's next token, passes it to the row's turn, and scores only what it places."""
+
+    def __init__(self, turns: list[Turn], decoding: Decoding, seeds: list[int]) -> None:
+        self.turns, self.decoding = turns, decoding
+        self.placed = [len(turn.prompt_ids) for turn in turns]
+        self.finished = _Finished(self)
+        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Return (batch, vocabulary) scores that leave one token per row."""
+        asked = [
+            row
+            for row, turn in enumerate(self.turns)
+            if not turn.done and self.placed[row] == len(turn.tokens)
+        ]
+        for row, token in zip(asked, self._draw(scores, asked), strict=True):
+            self.turns[row].push(token)
+        tokens = [0] * len(self.turns)  # rows that have ended place anything
+        for row, turn in enumerate(self.turns):
+            if self.placed[row] < len(turn.tokens):
+                tokens[row] = turn.tokens[self.placed[row]]
+                self.placed[row] += 1
+        single = torch.full_like(scores, float("-inf"))
+        single.scatter_(1, torch.tensor(tokens, device=scores.device)[:, None], 0.0)
+        return single
+
+    def rows_finished(self) -> list[bool]:
+        return [
+            turn.done and placed == len(turn.tokens)
+            for turn, placed in zip(self.turns, self.placed, strict=True)
+        ]
+
+    def _draw(self, scores: torch.Tensor, rows: list[int]) -> list[int]:
+        if self.decoding.temperature == 0 or not rows:
+            return scores.argmax(-1)[rows].tolist()
+        # By inversion, with one uniform number per token from the row's own generator.
+        logits = scores[rows].double() / self.decoding.temperature
+        probabilities, order = logits.softmax(-1).sort(stable=True, dim=-1, descending=True)
+        cumulative = probabilities.cumsum(-1)
+        kept = (cumulative - probabilities < self.decoding.top_p).sum(-1, keepdim=True)
+        mass = cumulative.gather(-1, kept - 1)
+        uniform = [
+            torch.rand(1, generator=self.generators[row], dtype=torch.double) for row in rows
+        ]
+        threshold = torch.stack(uniform).to(mass.device) * mass
+        drawn = (cumulative <= threshold).sum(-1, keepdim=True).minimum(kept - 1)
+        return order.gather(-1, drawn)[:, 0].tolist()
+
+
+class _Finished(StoppingCriteria):
+    def __init__(self, drawer: _Drawer) -> None:
+        self.drawer = drawer
+
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
+        return torch.tensor(self.drawer.rows_finished(), device=input_ids.device)

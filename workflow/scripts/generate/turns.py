@@ -1,0 +1,308 @@
+"""One assistant turn under a thinking budget, token by token and without a model.
+
+Both engines feed the tokens that their model proposes to a `Turn`, which decides what stands in
+the sequence: a proposed token, or the tokens that end the thinking and open the answer (budget
+forcing, arXiv 2501.19393).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Protocol
+
+from workflow.scripts.common.chat import ChatFormat
+from workflow.scripts.common.errors import InputError
+
+DELIMITER_WINDOW = 16  # tokens in which a delimiter of several tokens is looked for
+
+
+class Tokenizer(Protocol):
+    """What is used of a Hugging Face tokenizer."""
+
+    eos_token_id: int | None
+    unk_token_id: int | None
+
+    def encode(self, text: str, *, add_special_tokens: bool) -> list[int]: ...
+
+    def decode(self, token_ids: list[int], **options: Any) -> str: ...
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How samples are drawn; every field can change a result.
+
+    Attributes:
+        max_thinking_tokens: Budget of the thinking, its delimiter not counted.
+        max_answer_tokens: Limit of the answer.
+        temperature: 0 is greedy.
+        top_p: Share of the probability mass that is sampled from.
+        seed: Each (item, repeat) draws from its own generator, seeded from this.
+        forced_answer: Opens the answer where the thinking was cut, such as `Final Answer:`.
+        force_answer: False leaves unfinished thinking without an answer, as upstream's harm
+            evaluation does.
+        thinking_prefix: False lets the model open its thinking by itself, or not.
+        generation_prompt: False leaves out the header of the assistant's turn, as upstream's harm
+            evaluation does.
+        dtype: Of the weights, as the engines call it.
+    """
+
+    max_thinking_tokens: int
+    max_answer_tokens: int
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+    forced_answer: str = ""
+    force_answer: bool = True
+    thinking_prefix: bool = True
+    generation_prompt: bool = True
+    dtype: str = "auto"
+
+    @classmethod
+    def from_section(cls, section: dict[str, Any], where: str) -> Decoding:
+        """Check a benchmark's `decoding` section.
+
+        Raises:
+            InputError: For a missing or unknown key, an ill type or a value out of range.
+        """
+        known = {field.name: field.type for field in fields(cls)}
+        required = {"max_thinking_tokens", "max_answer_tokens"}
+        if unknown := sorted(set(section) - set(known)):
+            raise InputError(
+                f"{where}: unknown key {', '.join(unknown)}; expected some of {', '.join(known)}"
+            )
+        if missing := sorted(required - set(section)):
+            raise InputError(f"{where}: {', '.join(missing)} missing")
+        accepted = {"int": (int,), "float": (int, float), "str": (str,), "bool": (bool,)}
+        for key, value in section.items():
+            kind = str(known[key])
+            if not isinstance(value, accepted[kind]) or (kind != "bool" and value is True):
+                raise InputError(f"{where}: {key} is {value!r}, expected {kind}")
+        decoding = cls(**section)
+        for key, fits, range_ in (
+            ("max_thinking_tokens", decoding.max_thinking_tokens >= 0, "0 or more"),
+            ("max_answer_tokens", decoding.max_answer_tokens >= 1, "1 or more"),
+            ("temperature", decoding.temperature >= 0, "0 or more"),
+            ("top_p", 0 < decoding.top_p <= 1, "above 0, at most 1"),
+        ):
+            if not fits:
+                raise InputError(f"{where}: {key} is {section[key]}, expected {range_}")
+        return decoding
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What a model said in one turn; the fields of a sample that the engine knows.
+
+    Attributes:
+        prompt_ids: Tokens that generation started from, the thinking prefix included.
+        thinking: None when the model does not think.
+        answer: Without delimiters; starts with the forced answer where one was given.
+        thinking_finish: `delimiter`, `budget`, `stop` (the turn was ended while thinking), `none`.
+        answer_finish: `stop` or `length`.
+        thinking_tokens: Generated tokens of the thinking, without its delimiter.
+        answer_tokens: Generated tokens of the answer, without the one that ends it.
+        state: `ok`, `truncated` (the budget or the limit cut it) or `no_answer` (it is empty).
+    """
+
+    prompt_ids: list[int]
+    thinking: str | None
+    answer: str
+    thinking_finish: str
+    answer_finish: str
+    thinking_tokens: int
+    answer_tokens: int
+    state: str
+
+
+class TurnFormat:
+    """A chat format and a decoding, as one tokenizer writes them.
+
+    Raises:
+        InputError: The tokenizer does not know a delimiter.
+    """
+
+    def __init__(
+        self,
+        chat: ChatFormat,
+        tokenizer: Tokenizer,
+        decoding: Decoding,
+        thinks: bool = True,
+        where: str = "tokenizer",
+    ) -> None:
+        self.chat, self.tokenizer, self.decoding, self.thinks = chat, tokenizer, decoding, thinks
+        for delimiter in (chat.think_start, chat.think_end, chat.stop) if thinks else (chat.stop,):
+            ids = self.encode(delimiter)
+            unknown = tokenizer.unk_token_id is not None and tokenizer.unk_token_id in ids
+            if not ids or unknown or (delimiter == chat.stop and len(ids) != 1):
+                raise InputError(
+                    f"{where}: does not know the delimiter {delimiter!r}, "
+                    "expected a tokenizer that was made for this chat format"
+                )
+        self.stop_ids = {self.encode(chat.stop)[0]}
+        if tokenizer.eos_token_id is not None:
+            self.stop_ids.add(tokenizer.eos_token_id)
+        self.think_start_ids = self.encode(chat.think_start)
+        self.think_stop_ids = self.encode(chat.think_stop)
+        # What follows the delimiter itself, such as "answer\n".
+        self.header = chat.think_end.partition(chat.think_stop)[2]
+        self.cut_ids = self.encode(chat.think_end + decoding.forced_answer)
+        self.end_ids = self.encode(chat.think_end)
+
+    @property
+    def think_stop_id(self) -> int | None:
+        """The token that ends the thinking; None when the delimiter takes several tokens."""
+        return self.think_stop_ids[0] if len(self.think_stop_ids) == 1 else None
+
+    def encode(self, text: str) -> list[int]:
+        return list(self.tokenizer.encode(text, add_special_tokens=False))
+
+    def decode(self, token_ids: list[int]) -> str:
+        return self.tokenizer.decode(
+            token_ids, skip_special_tokens=False, clean_up_tokenization_spaces=False
+        )
+
+    def prompt_ids(self, question: str) -> list[int]:
+        """Return the tokens that generation starts from: a prefix of the training example's."""
+        if self.decoding.generation_prompt:
+            context = self.chat.prompt(question, thinking=False)
+        else:
+            header = max(self.chat.assistant.rfind("<|im_start|>"), 0)
+            context = f"{self.chat.opening}{question}{self.chat.assistant[:header]}"
+        prefix = self.think_start_ids if self.thinks and self.decoding.thinking_prefix else []
+        return self.encode(context) + prefix
+
+    def longest(self, prompt_ids: list[int]) -> int:
+        """Return the length that a turn from this prompt can reach, in tokens."""
+        thinking = self.decoding.max_thinking_tokens + len(self.cut_ids) if self.thinks else 0
+        return len(prompt_ids) + thinking + self.decoding.max_answer_tokens
+
+
+class Turn:
+    """The state of one turn: `tokens` is the sequence so far, prompt included.
+
+    An engine that decodes token by token places `tokens` one after the other and calls `push` with
+    what the model proposes when it has placed all of them. An engine that generates many tokens
+    at a time asks for at most `room()` tokens after `tokens`, and pushes what it gets.
+    """
+
+    def __init__(self, form: TurnFormat, question: str) -> None:
+        self.form = form
+        self.prompt_ids = form.prompt_ids(question)
+        self.tokens = list(self.prompt_ids)
+        self.thinking: list[int] | None = None
+        self.answer: list[int] = []
+        self.thinking_finish, self.answer_finish = "none", "length"
+        self._lead = ""  # text of the answer that came in the same token as the delimiter's end
+        self._forced = False
+        self.phase = "answer"
+        if form.thinks and form.decoding.thinking_prefix:
+            self._open_thinking()
+        elif form.thinks:
+            self.phase = "open"
+
+    @property
+    def done(self) -> bool:
+        return self.phase == "done"
+
+    def room(self) -> int:
+        """Return how many tokens may be generated before the turn has to be asked again."""
+        if self.phase == "thinking":
+            return self.form.decoding.max_thinking_tokens - len(self.thinking or [])
+        if self.phase == "open":
+            return len(self.form.think_start_ids) - len(self.answer)
+        return self.form.decoding.max_answer_tokens - len(self.answer)
+
+    def push(self, token: int) -> None:
+        """Take the token that the model proposes after `tokens`."""
+        if self.phase == "thinking":
+            self._think(token)
+        elif token in self.form.stop_ids:
+            self.answer_finish, self.phase = "stop", "done"
+        else:
+            self._say(token)
+
+    def completion(self) -> Completion:
+        """Return the finished turn, split into thinking and answer."""
+        form, thinking, counted = self.form, None, 0
+        if self.thinking is not None:
+            thinking = form.decode(self.thinking).partition(form.chat.think_stop)[0]
+            thinking = thinking.removesuffix("\n")
+            counted = len(self.thinking)
+            if self.thinking_finish == "delimiter" and form.think_stop_id is None:
+                counted = max(counted - len(form.think_stop_ids), 0)
+        said = self._lead + form.decode(self.answer)
+        if not form.decoding.force_answer:
+            said = said.removeprefix(form.header)
+        forced = form.encode(form.decoding.forced_answer) if self._forced else []
+        state = "ok"
+        if not said.strip():
+            state = "no_answer"
+        elif self.thinking_finish == "budget" or self.answer_finish == "length":
+            state = "truncated"
+        return Completion(
+            self.prompt_ids,
+            thinking,
+            form.decode(forced + self.answer) if forced else said,
+            self.thinking_finish,
+            self.answer_finish,
+            counted,
+            len(self.answer),
+            state,
+        )
+
+    def _open_thinking(self) -> None:
+        self.thinking, self.phase = [], "thinking"
+        if self.form.decoding.max_thinking_tokens == 0:
+            self._cut("budget", self.form.cut_ids)
+
+    def _think(self, token: int) -> None:
+        assert self.thinking is not None
+        form = self.form
+        if token in form.stop_ids:
+            self._cut("stop", form.end_ids)
+            return
+        self.tokens.append(token)
+        if token == form.think_stop_id:
+            self._end_thinking("")
+            return
+        self.thinking.append(token)
+        if form.think_stop_id is None:
+            tail = form.decode(self.thinking[-DELIMITER_WINDOW:])
+            if form.chat.think_stop in tail:
+                self._end_thinking(tail.partition(form.chat.think_stop)[2])
+                return
+        if len(self.thinking) >= form.decoding.max_thinking_tokens:
+            self._cut("budget", form.cut_ids)
+
+    def _end_thinking(self, rest: str) -> None:
+        """Go on to the answer after the model's own delimiter, followed by `rest` in its token."""
+        self.thinking_finish, self.phase = "delimiter", "answer"
+        if not self.form.decoding.force_answer:
+            self._lead = rest
+        elif self.form.header.startswith(rest):
+            self.tokens += self.form.encode(self.form.header[len(rest) :])
+        else:
+            self._lead = rest.removeprefix(self.form.header)
+
+    def _cut(self, reason: str, forced: list[int]) -> None:
+        self.thinking_finish = reason
+        if not self.form.decoding.force_answer:
+            self.answer_finish = "stop" if reason == "stop" else "length"
+            self.phase = "done"
+            return
+        self.phase, self._forced = "answer", reason == "budget"
+        self.tokens += forced
+
+    def _say(self, token: int) -> None:
+        self.tokens.append(token)
+        self.answer.append(token)
+        start = self.form.think_start_ids
+        if self.phase == "open":
+            if self.answer == start:
+                self.answer = []
+                self._open_thinking()
+                return
+            if self.answer != start[: len(self.answer)]:
+                self.phase = "answer"
+        if len(self.answer) >= self.form.decoding.max_answer_tokens:
+            self.phase = "done"

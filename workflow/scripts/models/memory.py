@@ -1,0 +1,104 @@
+"""How much GPU memory a fine-tuning run needs, estimated before it starts.
+
+The model: bytes per GPU =
+  state       P · (weights + gradients + two Adam moments) / world; 16 bytes per parameter with
+              fp32 weights (fp32, bf16_mixed), 8 with bf16_pure (after Rajbhandari et al. 2020,
+              arXiv 1910.02054)
++ gathered    what FSDP unshards at a time: embedding and head, and two decoder layers (the next one
+              is prefetched), as weights and gradients in the compute type; nothing with one GPU
++ activations with checkpointing the input of each layer and all of one layer, else all of each;
+              a decoder layer with a gated MLP and fused attention keeps 6·h + 2·kv + 4·ffn
+              values per token (counted after Korthikanti et al. 2022, arXiv 2205.05198)
++ loss        three fp32 tiles of 256 tokens × vocabulary, and the head's gradient in fp32
+and 10 % plus 2 GiB on top for the CUDA context, NCCL buffers and fragmentation.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from workflow.scripts.common.errors import InputError
+from workflow.scripts.common.io import read_json
+
+GB = 2**30
+LOSS_TILE = 256  # trl.trainer.utils._CHUNKED_LOGPROB_CHUNK_SIZE
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The sizes of a decoder-only model: `kv` is the width of keys (or values) of all heads."""
+
+    parameters: int
+    layers: int
+    hidden: int
+    kv: int
+    ffn: int
+    vocab: int
+    tied: bool
+
+
+def read_shape(checkpoint: str | Path) -> Shape:
+    """Read the sizes from `config.json` and the headers of the safetensors files."""
+    checkpoint = Path(checkpoint)
+    config: dict[str, Any] = read_json(checkpoint / "config.json")
+    hidden, heads = config["hidden_size"], config["num_attention_heads"]
+    head = config.get("head_dim") or hidden // heads
+    return Shape(
+        parameters=sum(map(_count_parameters, checkpoint.glob("*.safetensors"))),
+        layers=config["num_hidden_layers"],
+        hidden=hidden,
+        kv=head * config.get("num_key_value_heads", heads),
+        ffn=config["intermediate_size"],
+        vocab=config["vocab_size"],
+        tied=config.get("tie_word_embeddings", False),
+    )
+
+
+def estimate_memory(
+    shape: Shape,
+    precision: str,
+    world: int,
+    sequence: int,
+    micro_batch: int,
+    checkpointing: bool,
+) -> dict[str, float]:
+    """Return the estimate in GiB per GPU, by part and as `total`."""
+    weight = 2 if precision == "bf16_pure" else 4
+    compute = 4 if precision == "fp32" else 2
+    tokens = sequence * micro_batch
+    head = shape.vocab * shape.hidden
+    layer = (shape.parameters - head * (1 if shape.tied else 2)) / shape.layers
+    root = head * (1 if shape.tied else 2)
+    one_layer = tokens * (6 * shape.hidden + 2 * shape.kv + 4 * shape.ffn) * compute
+    inputs = tokens * shape.hidden * shape.layers * compute
+    parts = {
+        "state": 4 * weight * shape.parameters / world,
+        "gathered": 0 if world == 1 else 2 * compute * (root + 2 * layer),
+        "activations": inputs + one_layer if checkpointing else shape.layers * one_layer,
+        "loss": 3 * LOSS_TILE * shape.vocab * 4 + 4 * head,
+    }
+    total = sum(parts.values()) * 1.1 + 2 * GB
+    return {name: round(size / GB, 2) for name, size in {**parts, "total": total}.items()}
+
+
+def check_memory(estimate: dict[str, float], gpu_memory_gb: float) -> None:
+    """Raise `InputError` when the estimate does not fit."""
+    if estimate["total"] > gpu_memory_gb:
+        parts = ", ".join(f"{name} {size}" for name, size in estimate.items() if name != "total")
+        raise InputError(
+            f"training needs about {estimate['total']} GiB per GPU ({parts}), "
+            f"runtime.gpu_memory_gb is {gpu_memory_gb}: expected more GPUs, "
+            "gradient_checkpointing, or a smaller per_device_batch or recipe.max_length"
+        )
+
+
+def _count_parameters(path: Path) -> int:
+    with open(path, "rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(length))
+    return sum(prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")

@@ -1,0 +1,407 @@
+"""Fine-tune a model on records: reasoning training (base to LRM) and safety alignment alike.
+
+Makes a run folder with the weights after the epochs that the recipe keeps and a manifest, from the
+run folder of the parent and a JSON-lines file of records. A preempted run goes on after its last
+finished epoch. Asked for several GPUs, it starts itself anew under `accelerate launch`.
+
+python -m workflow.scripts.models.train_sft --role aligned --run aligned/tiny/directrefusal/seed1 \
+    --model results/micro/models/lrm/tiny/seed1 --chat-format micro --seed 1 \
+    --data results/micro/data/directrefusal/records.jsonl --data-name directrefusal \
+    --recipe '{"learning_rate": 1e-4, "epochs": 5, "global_batch": 16, "precision": "fp32"}' \
+    --out results/micro/models/aligned/tiny/directrefusal/seed1
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from workflow.scripts.common.chat import ChatFormat, chat_format
+from workflow.scripts.common.errors import InputError, run
+from workflow.scripts.common.io import (
+    canonical_json,
+    read_json,
+    sha256_file,
+    sha256_text,
+    write_json,
+)
+from workflow.scripts.common.manifest import (
+    load_checkpoint,
+    read_manifest,
+    versions,
+    write_manifest,
+)
+from workflow.scripts.common.records import Record, read_records
+from workflow.scripts.models.encode import Encoded, encode_records
+from workflow.scripts.models.gate import probe_accuracy, read_probe
+from workflow.scripts.models.hardware import describe_hardware, peak_memory_mb
+from workflow.scripts.models.launch import (
+    claim_gpus,
+    is_main,
+    launch_arguments,
+    launched,
+    relaunch,
+    world_size,
+)
+from workflow.scripts.models.memory import check_memory, estimate_memory, read_shape
+from workflow.scripts.models.recipe import (
+    Recipe,
+    Runtime,
+    parse_recipe,
+    parse_runtime,
+    sft_arguments,
+    steps_per_epoch,
+)
+
+LOGGED = ("step", "epoch", "loss", "learning_rate", "grad_norm")
+MODULE = "workflow.scripts.models.train_sft"
+# A further round of training draws its data order from a seed far from those of other runs.
+ROUND_STRIDE = 10_000
+
+
+def print_config(recipe: Recipe, runtime: Runtime, seed: int, n_records: int | None) -> None:
+    """Print what the trainer and the launcher would be told, as sorted JSON."""
+    world = world_size(runtime)
+    arguments = sft_arguments(recipe, runtime, world, seed, output_dir="STATE")
+    steps = None if n_records is None else steps_per_epoch(n_records, recipe.global_batch)
+    settings = {
+        "recipe": recipe.as_json(),
+        "sft_config": arguments,
+        "model_dtype": model_dtype(recipe),
+        "accelerate_launch": launch_arguments(runtime, recipe),
+        "world_size": world,
+        "global_batch": recipe.global_batch,
+        "block_size": recipe.max_length,
+        "optimizer_steps": None if steps is None else steps * recipe.epochs,
+    }
+    print(json.dumps(settings, indent=1, sort_keys=True))
+
+
+def model_dtype(recipe: Recipe) -> str:
+    """Return the type that weights, gradients and optimizer state are held in."""
+    return "bfloat16" if recipe.precision == "bf16_pure" else "float32"
+
+
+def render_options(text: str) -> dict[str, bool]:
+    """Return the options of `ChatFormat.example` from a JSON object."""
+    try:
+        options = json.loads(text)
+    except ValueError as error:
+        raise InputError(f"--render is not JSON ({error})") from None
+    if not isinstance(options, dict) or set(options) - {"newline_before_answer"}:
+        raise InputError(f"--render is {text}, expected an object with newline_before_answer")
+    if not all(isinstance(value, bool) for value in options.values()):
+        raise InputError(f"--render is {text}, expected true or false")
+    return options
+
+
+def parent_lineage(model: Path, checkpoint: str) -> dict[str, Any]:
+    """Return which weights a run starts from, and theirs in turn, down to the base."""
+    parent = read_manifest(model)
+    return {
+        "run": parent["run"],
+        "checkpoint": checkpoint,
+        "sha256": sha256_text(canonical_json(parent["checkpoints"][checkpoint])),
+        "status": parent["status"],
+        "lineage": parent.get("lineage"),
+    }
+
+
+class Rounds:
+    """Trains one run, in one round or, behind a gate, in as many as its skill needs.
+
+    Everything that must outlive a preemption stands in the `state` folder: trainer state per round,
+    the weights that are kept, and the figures of finished rounds.
+    """
+
+    def __init__(
+        self,
+        parent: Path,
+        records: list[Record],
+        problems: list[dict[str, Any]] | None,
+        chat: ChatFormat,
+        recipe: Recipe,
+        runtime: Runtime,
+        seed: int,
+        render: dict[str, bool],
+        state: Path,
+    ) -> None:
+        self.parent, self.records, self.problems, self.chat = parent, records, problems, chat
+        self.recipe, self.runtime, self.seed = recipe, runtime, seed
+        self.render, self.state = render, state
+        self.weights = state / "weights"
+
+    def run(self) -> tuple[list[str], list[dict[str, Any]], Encoded]:
+        """Train until the gate is passed or the rounds are used up.
+
+        Returns:
+            The names of the checkpoints to keep, the figures of each round, and the data.
+        """
+        from transformers import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(self.parent)
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        encoded = encode_records(
+            self.records, tokenizer, self.chat, self.recipe.max_length, **self.render
+        )
+        gate, start = self.recipe.gate, self.parent
+        figures: list[dict[str, Any]] = []
+        for number in range(1, (gate.max_rounds if gate else 1) + 1):
+            done = self.state / f"round{number}.json"
+            if done.exists():
+                figures.append(read_json(done))
+            else:
+                figures.append(self._round(number, start, tokenizer, encoded))
+                if is_main():
+                    write_json(done, figures[-1])
+            start = self.weights / f"epoch{number * self.recipe.epochs}"
+            if gate is None or figures[-1]["probe_accuracy"] >= gate.threshold:
+                break
+        last = len(figures) * self.recipe.epochs
+        first = 1 if self.recipe.checkpoints == "each_epoch" else last
+        return [f"epoch{epoch}" for epoch in range(first, last + 1)], figures, encoded
+
+    def _round(self, number: int, start: Path, tokenizer: Any, encoded: Encoded) -> dict[str, Any]:
+        import torch
+        from transformers import AutoModelForCausalLM
+        from transformers.utils.logging import disable_progress_bar
+        from trl import SFTConfig
+
+        from workflow.scripts.models.trainer import build_trainer, save_weights, say
+
+        disable_progress_bar()
+        recipe, runtime = self.recipe, self.runtime
+        if runtime.gpus == 0:
+            torch.set_num_threads(runtime.cpu_threads)
+            # Deterministic mode would fill every new buffer first: half of a tiny model's time.
+            torch.utils.deterministic.fill_uninitialized_memory = False
+        folder = self.state / f"round{number}"
+        seed = self.seed + ROUND_STRIDE * (number - 1)
+        # The configuration comes first: it starts the process group that loading looks for.
+        config = SFTConfig(**sft_arguments(recipe, runtime, world_size(runtime), seed, str(folder)))
+        model = AutoModelForCausalLM.from_pretrained(
+            start,
+            dtype=getattr(torch, model_dtype(recipe)),
+            attn_implementation=runtime.attention,
+            use_safetensors=True,
+        )
+
+        def after_epoch(trainer: Any, epoch: int) -> None:
+            say(trainer, epoch)
+            if recipe.checkpoints == "each_epoch" or epoch == recipe.epochs:
+                name = f"epoch{(number - 1) * recipe.epochs + epoch}"
+                save_weights(trainer, self.parent, self.weights / name, recipe)
+
+        trainer = build_trainer(model, tokenizer, encoded, recipe, config, after_epoch)
+        resumed = last_state(folder)
+        begin = time.perf_counter()
+        trainer.train(resume_from_checkpoint=None if resumed is None else str(resumed))
+        wall = time.perf_counter() - begin
+        history = [
+            {key: entry[key] for key in LOGGED if math.isfinite(entry[key])}
+            for entry in trainer.state.log_history
+            if "loss" in entry
+        ]
+        first = int(resumed.name.rpartition("-")[2]) if resumed else 0
+        steps = trainer.state.global_step
+        figures = {
+            "steps": steps,
+            "resumed_at_step": first,
+            "wall_s": round(wall, 2),
+            "tokens_per_s": round(
+                encoded.tokens * recipe.epochs * (steps - first) / max(1, steps) / wall, 1
+            ),
+            "peak_memory_mb": peak_memory_mb(),
+            "loss_history": history,
+        }
+        if recipe.gate and self.problems:
+            trainer.model.eval()
+            figures["probe_accuracy"] = probe_accuracy(
+                trainer.model, tokenizer, self.chat, self.problems, recipe.gate
+            )
+            print(f"round {number}: probe {figures['probe_accuracy']:.0%}", file=sys.stderr)
+        return figures
+
+
+def last_state(folder: Path) -> Path | None:
+    """Return the newest complete trainer state; its `trainer_state.json` is written last."""
+    complete = []
+    for path in folder.glob("checkpoint-*"):
+        try:
+            read_json(path / "trainer_state.json")
+        except InputError:
+            shutil.rmtree(path, ignore_errors=True)
+            continue
+        complete.append(path)
+    return max(complete, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def failure(parent: dict[str, Any], recipe: Recipe, figures: list[dict[str, Any]]) -> str | None:
+    """Return why a run counts as failed; None when it does not."""
+    if parent["status"] == "failed":
+        return f"parent failed: {parent.get('status_reason')}"
+    if recipe.gate and figures[-1]["probe_accuracy"] < recipe.gate.threshold:
+        return (
+            f"solved {figures[-1]['probe_accuracy']:.0%} of {recipe.gate.n} probe problems after "
+            f"{len(figures)} rounds, expected at least {recipe.gate.threshold:.0%}"
+        )
+    return None
+
+
+def deliver(weights: Path, out: Path, names: list[str]) -> None:
+    """Move finished checkpoints into the run's folder, whose manifest then comes last."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "manifest.json").unlink(missing_ok=True)
+    for old in out.glob("epoch*"):
+        if old.name not in names or (weights / old.name).exists():
+            shutil.rmtree(old)
+    for name in names:
+        if (weights / name).exists():
+            shutil.move(weights / name, out / name)
+
+
+def summarise(figures: list[dict[str, Any]], encoded: Encoded, epochs: int) -> dict[str, Any]:
+    """Return the manifest's `train` from the figures of the rounds."""
+    passes = epochs * len(figures)
+    wall = sum(entry["wall_s"] for entry in figures)
+    summary = {
+        "tokens": encoded.tokens * passes,
+        "target_tokens": encoded.target_tokens * passes,
+        "steps": sum(entry["steps"] for entry in figures),
+        "tokens_per_s": figures[-1]["tokens_per_s"],
+        "peak_memory_mb": max(entry["peak_memory_mb"] for entry in figures),
+        "wall_s": round(wall, 2),
+        "rounds": len(figures),
+        "resumed_at_step": figures[-1]["resumed_at_step"],
+        "loss_history": [
+            {"round": number, **point}
+            for number, entry in enumerate(figures, 1)
+            for point in entry["loss_history"]
+        ],
+    }
+    if "probe_accuracy" in figures[-1]:
+        summary["probe_accuracy"] = [entry["probe_accuracy"] for entry in figures]
+    return summary
+
+
+def check_gate(recipe: Recipe, runtime: Runtime, probe: Path | None) -> Callable[[], Any]:
+    """Check that gate and probe belong together; return what reads the problems."""
+    if recipe.gate is None:
+        return lambda: None
+    if probe is None:
+        raise InputError("recipe.gate is set without --probe, expected the probe problems")
+    if world_size(runtime) > 1:
+        raise InputError("recipe.gate is set with several processes, expected runtime.gpus 0 or 1")
+    n = recipe.gate.n
+    return lambda: read_probe(probe, n)
+
+
+def main(argv: list[str] | None = None) -> None:
+    argv = sys.argv[1:] if argv is None else argv
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--recipe", required=True, help="fine-tuning recipe, as JSON")
+    parser.add_argument(
+        "--runtime", default="{}", help="knobs that cannot change a result, as JSON"
+    )
+    parser.add_argument("--render", default="{}", help="options of the rendering, as JSON")
+    parser.add_argument("--seed", required=True, type=int)
+    parser.add_argument("--data", type=Path, help="records, JSON lines")
+    parser.add_argument("--data-name", help="the data set's name in the manifest")
+    parser.add_argument("--model", type=Path, help="the parent's run folder or manifest")
+    parser.add_argument("--checkpoint", help="the parent's checkpoint (default: its final one)")
+    parser.add_argument("--chat-format")
+    parser.add_argument("--role", choices=("lrm", "aligned"))
+    parser.add_argument("--run", help="name of the run, such as lrm/tiny/seed1")
+    parser.add_argument("--probe", type=Path, help="problems of the skill gate")
+    parser.add_argument("--out", type=Path, help="the run's folder")
+    parser.add_argument(
+        "--state", type=Path, help="folder for unfinished training (default: OUT.state)"
+    )
+    parser.add_argument("--print-config", action="store_true", help="print the settings and exit")
+    args = parser.parse_args(argv)
+    recipe, runtime = parse_recipe(args.recipe), parse_runtime(args.runtime)
+    if args.print_config:
+        n_records = len(read_records(args.data)) if args.data else None
+        print_config(recipe, runtime, args.seed, n_records)
+        return
+    for name in ("data", "data_name", "model", "chat_format", "role", "run", "out"):
+        if getattr(args, name) is None:
+            parser.error(f"--{name.replace('_', '-')} is required")
+
+    chat, render = chat_format(args.chat_format), render_options(args.render)
+    read_problems = check_gate(recipe, runtime, args.probe)
+    world = world_size(runtime)
+    arguments = sft_arguments(recipe, runtime, world, args.seed, output_dir="")
+    records, problems = read_records(args.data), read_problems()
+    parent = load_checkpoint(args.model, args.checkpoint)
+    manifest = read_manifest(args.model)
+    if runtime.gpu_memory_gb is not None and runtime.gpus:
+        estimate = estimate_memory(
+            read_shape(parent),
+            recipe.precision,
+            world,
+            recipe.max_length,
+            arguments["per_device_train_batch_size"],
+            runtime.gradient_checkpointing,
+        )
+        check_memory(estimate, runtime.gpu_memory_gb)
+    claim_gpus(runtime.gpus)
+    if flags := launch_arguments(runtime, recipe):
+        if not launched():
+            relaunch(MODULE, argv, flags)
+
+    lineage = {
+        "base": parent_lineage(args.model, parent.name),
+        "data": {"name": args.data_name, "sha256": sha256_file(args.data), "n": len(records)},
+    }
+    identity = {
+        "lineage": lineage,
+        "recipe": recipe.as_json(),
+        "render": render,
+        "chat_format": args.chat_format,
+        "seed": args.seed,
+        "probe": sha256_file(args.probe) if args.probe and recipe.gate else None,
+        "versions": versions(),
+    }
+    state_root = args.state or args.out.with_name(f"{args.out.name}.state")
+    state = state_root / f"sft-{sha256_text(canonical_json(identity))[:16]}"
+    (state / "weights").mkdir(parents=True, exist_ok=True)
+    rounds = Rounds(parent, records, problems, chat, recipe, runtime, args.seed, render, state)
+    names, figures, encoded = rounds.run()
+    if not is_main():
+        return
+    deliver(rounds.weights, args.out, names)
+    lineage["data"]["n_truncated"] = encoded.n_truncated
+    reason = failure(manifest, recipe, figures)
+    write_manifest(
+        args.out,
+        names,
+        run=args.run,
+        role=args.role,
+        chat_format=args.chat_format,
+        thinking=True,
+        status="failed" if reason else "ok",
+        status_reason=reason,
+        seed=args.seed,
+        recipe=recipe.as_json(),
+        render=render,
+        lineage=lineage,
+        train=summarise(figures, encoded, recipe.epochs),
+        hardware=describe_hardware(world),
+    )
+    for finished in state_root.glob("sft-*"):  # this one and those of abandoned recipes
+        shutil.rmtree(finished)
+    if not any(state_root.iterdir()):
+        state_root.rmdir()
+
+
+if __name__ == "__main__":
+    run(main)

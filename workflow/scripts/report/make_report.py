@@ -1,0 +1,263 @@
+"""Make the trade-off tables of an experiment from its scores.
+
+Reads every `score.json` (and the `verdicts.jsonl` beside it), the overlap report and the
+benchmarks' prompts, and writes `tradeoff.json` (fractions), `.csv` (percent, full precision), `.md`
+and `.tex` (percent, one decimal). The same inputs give the same bytes.
+
+python -m workflow.scripts.report.make_report --experiment "$(cat experiment.json)" \
+    --score-files $(find results/micro/score -name score.json) \
+    --overlap results/micro/data/overlap.json \
+    --prompts harmful=results/micro/data/micro/harmful.jsonl --out results/micro/report
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from workflow.scripts.common.errors import InputError, run
+from workflow.scripts.common.io import read_json, read_jsonl, write_json, write_text
+from workflow.scripts.report import results as res
+from workflow.scripts.report.statistics import minimum_detectable_difference
+from workflow.scripts.report.tables import (
+    build_tables,
+    model_name,
+    number,
+    points,
+    to_csv,
+    to_latex,
+    to_markdown,
+)
+
+METHODS = (
+    "Intervals are 95 %. Proportions have Wilson's score interval; where an item has several "
+    "samples, several seeds, or a prompt that is repeated, its effective size comes from the "
+    "variance over prompts (Korn & Graubard 1998). These intervals speak of other items, not of "
+    "other training seeds; the spread over seeds stands apart.",
+    "Changes against the LRM are paired by item: Newcombe's interval (1998, method 10), McNemar's "
+    "exact test for one sample per item, else Student's test over prompts. Mean accuracy over "
+    "several benchmarks weighs each the same; limits are squared and added.",
+    "p is adjusted by Holm within a family: one metric, all alignments of all LRMs, at the final "
+    "epoch (mean rows), at earlier epochs (mean rows), and the same by seed.",
+    "Safety tax: points of reasoning accuracy lost against the LRM; per harm point removed with "
+    "Fieller's interval, given only where the harm removed is clear of zero.",
+    "Truncated and unanswered samples stay in n: a reasoning sample without an answer is not "
+    "correct. Only samples without a verdict (judge or API error) are left out of n valid.",
+)
+
+
+def repeated_prompts(overlap: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """Return {benchmark: {item id: first item with the same prompt}} from an overlap report."""
+    return {
+        name: {
+            str(item): str(group[0])
+            for group in described.get("exact", {}).get("groups", [])
+            for item in group
+        }
+        for name, described in overlap.get("benchmarks", {}).items()
+    }
+
+
+def headline(rows: list[dict[str, Any]]) -> str:
+    """Return the result, one sentence for each LRM, with its uncertainty."""
+    sentences = []
+    for lrm, final in _finals(rows):
+        aligned = [row for row in final if row["tax"]]
+        before = next(
+            (r["metrics"].get("harmful_score") for r in final if r["role"] == "lrm"), None
+        )
+        if not aligned or before is None:
+            sentences.append(f"On {lrm} no aligned model was measured against its LRM.")
+            continue
+        seeds = max(row["n_seeds"] for row in aligned)
+        where = f"{lrm} ({seeds} training seed{'s' if seeds > 1 else ''})"
+        lost = {
+            taxed: [_loss(row) for row in aligned if _is_taxed(row) == taxed]
+            for taxed in (True, False)
+        }
+        if lost[True]:
+            text = f"On {where} safety alignment cost points of reasoning accuracy: "
+            text += _join(lost[True])
+            if lost[False]:
+                text += f"; no tax was measured for {_join(lost[False])}"
+        else:
+            text = f"No tax was measured on {where}; points of reasoning accuracy lost: "
+            text += _join(lost[False])
+        after = [f"{number(row['metrics']['harmful_score']['estimate'])} %" for row in aligned]
+        text += f"; the harmful score went from {number(before['estimate'])} % to {_join(after)}."
+        sentences.append(text)
+    return " ".join(sentences)
+
+
+def caveats(rows: list[dict[str, Any]]) -> str:
+    """Return what the headline must be read with: intervals, seeds, training that failed."""
+    sentences = ["Intervals are 95 %, over items for the models trained here."]
+    for lrm, final in _finals(rows):
+        spreads = [
+            f"{number(change['seed_sd'])} points with {row['alignment']}"
+            for row in final
+            if (change := row["change"].get("reasoning_accuracy")) and change["seed_sd"] is not None
+        ]
+        if spreads:
+            sentences.append(
+                f"Over the training seeds of {lrm} the tax has a standard deviation of "
+                f"{_join(spreads)}."
+            )
+        failed = [model_name(row) for row in final if row["status"] != "ok"]
+        if failed:
+            sentences.append(f"On {lrm} training failed and is included: {_join(failed)}.")
+    return " ".join(sentences)
+
+
+def _finals(rows: list[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Return (LRM, its rows of the final epoch over all seeds)."""
+    final = [row for row in rows if row["final"] and row["seed"] == "mean"]
+    names = dict.fromkeys(row["lrm"] for row in final)
+    return [(name, [row for row in final if row["lrm"] == name]) for name in names]
+
+
+def _is_taxed(row: dict[str, Any]) -> bool:
+    p = row["change"]["reasoning_accuracy"]["p_holm"]
+    return bool(row["tax"]["points"]["estimate"] > 0 and p is not None and p < 0.05)
+
+
+def _loss(row: dict[str, Any]) -> str:
+    return f"{points(row['tax']['points'])} with {row['alignment']}"
+
+
+def _join(parts: list[str]) -> str:
+    return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
+
+
+def detectable(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the smallest accuracy loss that each LRM's number of items finds with 80 % power."""
+    found = []
+    for row in rows:
+        accuracy = row["metrics"].get("reasoning_accuracy", {})
+        if row["role"] != "lrm" or row["seed"] != "mean" or accuracy.get("estimate") is None:
+            continue
+        n = accuracy["items"]
+        found.append(
+            {
+                "lrm": row["lrm"],
+                "items": n,
+                "unpaired": minimum_detectable_difference(n, accuracy["estimate"]),
+                "paired_10_percent_differ": minimum_detectable_difference(n, discordant=0.1),
+                "paired_20_percent_differ": minimum_detectable_difference(n, discordant=0.2),
+            }
+        )
+    return found
+
+
+def build_report(
+    experiment: Mapping[str, Any],
+    score_files: Iterable[str | Path],
+    overlap: Mapping[str, Any] | None = None,
+    categories: Mapping[str, Mapping[str, str]] | None = None,
+    judges: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return everything that the tables, figures and the page show, as plain data."""
+    overlap = overlap or {}
+    results = res.Results(experiment, repeated_prompts(overlap), categories)
+    for path in sorted(map(str, score_files)):
+        results.add(path)
+    rows = res.build_rows(results)
+    if not rows:
+        raise InputError("--score-files: no score belongs to a model of the experiment's lrms")
+    pairs = overlap.get("pairs", [])
+    return {
+        "format": res.FORMAT,
+        "description": experiment.get("description", ""),
+        "seeds": experiment.get("seeds", []),
+        "headline": headline(rows),
+        "caveats": caveats(rows),
+        "benchmarks": {
+            name: {
+                "kind": kind,
+                "scorers": results.scorers(name),
+                "repeated_prompts": overlap.get("benchmarks", {})
+                .get(name, {})
+                .get("exact", {})
+                .get("extra"),
+            }
+            for kind in res.REQUIRED
+            for name in results.benchmarks(kind)
+        },
+        "rows": rows,
+        "alignments": res.compare_alignments(results),
+        "categories": res.harm_by_category(results),
+        "clean": res.harm_on_clean_items(results, pairs),
+        "published": res.against_published(rows, experiment.get("report", {}).get("published", [])),
+        "overlap": [
+            {
+                **{key: pair[key] for key in ("train", "benchmark", "n_train", "n_benchmark")},
+                **{
+                    level: {key: pair[level][key] for key in ("count", "share", "low", "high")}
+                    for level in ("exact", "normalised", "ngram")
+                },
+            }
+            for pair in pairs
+        ],
+        "ngram": overlap.get("ngram"),
+        "judges": {**results.judges, **(judges or {})},
+        "detectable": detectable(rows),
+        "methods": list(METHODS),
+    }
+
+
+def named(values: Iterable[str], option: str) -> dict[str, str]:
+    """Parse NAME=PATH arguments."""
+    found = {}
+    for value in values:
+        name, separator, path = value.partition("=")
+        if not (name and separator and path):
+            raise InputError(f"{option}: {value!r}, expected NAME=PATH")
+        found[name] = path
+    return found
+
+
+def parse_experiment(text: str) -> dict[str, Any]:
+    """Parse the experiment's JSON and check the sections that the report reads."""
+    try:
+        experiment = json.loads(text)
+    except ValueError as error:
+        raise InputError(f"--experiment: not JSON ({error})") from None
+    for section in ("bases", "lrms", "alignments", "benchmarks"):
+        if not isinstance(experiment, dict) or not isinstance(experiment.get(section), dict):
+            raise InputError(f"--experiment: no section {section}, expected a JSON object in it")
+    return experiment
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--experiment", required=True, help="the experiment's sections as JSON")
+    parser.add_argument("--score-files", nargs="+", required=True, metavar="score.json")
+    parser.add_argument("--overlap", help="overlap.json of the data stage")
+    parser.add_argument(
+        "--prompts", nargs="*", default=[], metavar="BENCHMARK=PATH", help="for harm by category"
+    )
+    parser.add_argument("--judge", nargs="*", default=[], metavar="NAME=judge.json")
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args(argv)
+    report = build_report(
+        parse_experiment(args.experiment),
+        args.score_files,
+        read_json(args.overlap) if args.overlap else None,
+        {
+            name: {str(row["item_id"]): row.get("category") or "" for row in read_jsonl(path)}
+            for name, path in named(args.prompts, "--prompts").items()
+        },
+        {name: read_json(path) for name, path in named(args.judge, "--judge").items()},
+    )
+    tables = build_tables(report)
+    write_text(args.out / "tradeoff.csv", to_csv(report["rows"]))
+    write_text(args.out / "tradeoff.md", to_markdown(report, tables))
+    write_text(args.out / "tradeoff.tex", to_latex(report, tables))
+    write_json(args.out / "tradeoff.json", report)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,246 @@
+"""Bounded, cached questions to a chat model behind any OpenAI-compatible endpoint.
+
+A request is made once: its reply is kept in a file named by the hash of the request. Spending
+has caps, errors have a largest share, and the key comes from an environment variable that the
+section names; it is in no file, message or hash.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from workflow.scripts.common.errors import InputError
+from workflow.scripts.common.io import canonical_json, read_json, sha256_text, write_json
+from workflow.scripts.score.sections import expect_one_of, fill_section
+
+# The keys of an LLM section and their defaults; caps are per job.
+LLM: dict[str, Any] = {
+    "base_url": str,
+    "model": str,  # a dated snapshot where the provider has them
+    "api_key_env": None,  # name of the environment variable; null: an endpoint without keys
+    "max_reply_tokens": 512,
+    "reply_limit_field": "max_tokens",  # or max_completion_tokens, where the provider wants it
+    "timeout_s": 60,
+    "max_retries": 4,  # of one request, with exponential waits
+    "parallel": 8,
+    "max_requests": int,
+    "max_tokens": None,
+    "max_usd": None,
+    "usd_per_million_input": 0.0,
+    "usd_per_million_output": 0.0,
+    "max_error_share": 0.02,
+}
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A model's reply; `text` is None when the endpoint gave none or cut it off.
+
+    Attributes:
+        state: `ok`, `judge_error` (cut off or empty) or `api_error`.
+    """
+
+    text: str | None
+    state: str = "ok"
+
+
+class ChatClient:
+    """Asks many questions at temperature 0.
+
+    Args:
+        section: LLM section with the keys of `LLM`.
+        cache_dir: Folder of replies; may be shared by jobs.
+        where: How messages name the section.
+
+    Raises:
+        InputError: For bad keys or values, or an environment variable that is not set.
+    """
+
+    def __init__(self, section: Any, cache_dir: Path, where: str):
+        self._section = fill_section(section, LLM, where)
+        self._cache_dir, self._where = Path(cache_dir), where
+        expect_one_of(
+            self._section["reply_limit_field"],
+            ("max_tokens", "max_completion_tokens"),
+            f"{where}: reply_limit_field",
+        )
+        for key in ("max_requests", "max_reply_tokens", "timeout_s", "parallel"):
+            if self._section[key] < 1:
+                raise InputError(f"{where}: {key} is {self._section[key]}, expected at least 1")
+        for key in ("max_tokens", "max_usd"):
+            value = self._section[key]
+            if value is not None and (type(value) not in (int, float) or value <= 0):
+                raise InputError(f"{where}: {key} is {value!r}, expected a number above 0 or null")
+        if self._section["max_usd"] is not None and not self._section["usd_per_million_output"]:
+            raise InputError(
+                f"{where}: max_usd needs usd_per_million_input and usd_per_million_output"
+            )
+        if not 0 <= self._section["max_error_share"] <= 1:
+            raise InputError(f"{where}: max_error_share is not a share from 0 to 1")
+        self._key = "none"
+        if self._section["api_key_env"] is not None:
+            self._key = os.environ.get(str(self._section["api_key_env"]), "")
+            if not self._key:
+                name = self._section["api_key_env"]
+                raise InputError(
+                    f"{where}: the environment variable {name} (api_key_env) is not set"
+                )
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._sent = 0
+        self._spent = {"input_tokens": 0, "output_tokens": 0}
+        self._used: dict[str, dict[str, Any]] = {}
+
+    def ask(self, conversations: list[list[dict[str, str]]]) -> list[Reply]:
+        """Send each list of messages; return the replies in order.
+
+        Raises:
+            InputError: A cap is reached, more than `max_error_share` of the requests failed, or
+                the endpoint refuses the key, the model or the address. Finished replies stay in
+                the cache, so that another run goes on from there.
+        """
+        if not conversations:
+            return []
+        import openai
+
+        client = openai.OpenAI(
+            base_url=self._section["base_url"],
+            api_key=self._key,
+            timeout=self._section["timeout_s"],
+            max_retries=self._section["max_retries"],
+        )
+        allowed = self._section["max_error_share"] * len(conversations)
+        failures: list[str] = []
+
+        def ask_one(messages: list[dict[str, str]]) -> Reply:
+            if self._stop.is_set():
+                return Reply(None, "api_error")
+            try:
+                return self._ask_one(client, messages)
+            except InputError:
+                self._stop.set()
+                raise
+            except (openai.APIError, _NoReply) as error:
+                status = getattr(error, "status_code", None)
+                # The class alone: messages of providers may quote the key.
+                name = type(error).__name__.strip("_") + (f" {status}" if status else "")
+                if status in (401, 403, 404):
+                    self._stop.set()
+                    raise InputError(
+                        f"{self._where}: {self._section['base_url']}: {name}"
+                    ) from None
+                with self._lock:
+                    failures.append(name)
+                    if len(failures) > allowed:
+                        self._stop.set()
+                return Reply(None, "api_error")
+
+        with client, ThreadPoolExecutor(self._section["parallel"]) as pool:
+            replies = list(pool.map(ask_one, conversations))
+        if len(failures) > allowed:
+            raise InputError(
+                f"{self._where}: {self._section['base_url']}: {len(failures)} of "
+                f"{len(conversations)} requests failed before giving up ({failures[0]}), expected "
+                f"at most a share of {self._section['max_error_share']} (max_error_share)"
+            )
+        return replies
+
+    def _ask_one(self, client: Any, messages: list[dict[str, str]]) -> Reply:
+        request = {
+            "model": self._section["model"],
+            "messages": messages,
+            "temperature": 0,
+            self._section["reply_limit_field"]: self._section["max_reply_tokens"],
+        }
+        key = sha256_text(canonical_json({"base_url": self._section["base_url"], **request}))
+        cached = self._cache_dir / f"{key}.json"
+        if cached.is_file():
+            reply = read_json(cached)
+        else:
+            # A token is at least one byte, so this is never too low.
+            most = {
+                "input_tokens": sum(len(message["content"].encode()) + 16 for message in messages),
+                "output_tokens": self._section["max_reply_tokens"],
+            }
+            self._reserve(most)
+            try:
+                reply = _read(client.chat.completions.create(**request))
+            except BaseException:
+                self._settle(most, {})
+                raise
+            self._settle(most, reply)
+            write_json(cached, reply)
+        with self._lock:
+            self._used[key] = reply
+        if reply["finish_reason"] != "stop" or not (reply["text"] or "").strip():
+            return Reply(None, "judge_error")
+        return Reply(reply["text"])
+
+    def _reserve(self, most: dict[str, int]) -> None:
+        """Make room for one request under the caps."""
+        with self._lock:
+            self._sent += 1
+            for name, count in most.items():
+                self._spent[name] += count
+            tokens, usd = sum(self._spent.values()), self._usd(self._spent)
+            for key, value in (
+                ("max_requests", self._sent),
+                ("max_tokens", tokens),
+                ("max_usd", usd),
+            ):
+                cap = self._section[key]
+                if cap is not None and value > cap:
+                    raise InputError(
+                        f"{self._where}: the next request could pass {key} = {cap}; raise it, "
+                        "finished replies are kept"
+                    )
+
+    def _settle(self, most: dict[str, int], reply: dict[str, Any]) -> None:
+        """Put what a request really took in the place of what it could have taken."""
+        with self._lock:
+            for name, count in most.items():
+                self._spent[name] += reply.get(name, 0) - count
+
+    def _usd(self, tokens: dict[str, int]) -> float:
+        return (
+            tokens["input_tokens"] * self._section["usd_per_million_input"]
+            + tokens["output_tokens"] * self._section["usd_per_million_output"]
+        ) / 1e6
+
+    def describe(self) -> dict[str, Any]:
+        """Return model, endpoint and use; the same whether replies came from the cache or not."""
+        used = {
+            name: sum(reply[name] for reply in self._used.values())
+            for name in ("input_tokens", "output_tokens")
+        }
+        return {
+            "base_url": self._section["base_url"],
+            "model": self._section["model"],
+            "served_models": sorted({reply["model"] for reply in self._used.values()}),
+            "requests": len(self._used),
+            **used,
+            "usd": round(self._usd(used), 6),
+        }
+
+
+class _NoReply(Exception):
+    """The endpoint sent something that is no chat completion, such as a web page."""
+
+
+def _read(response: Any) -> dict[str, Any]:
+    """Keep what is used of a response."""
+    if not getattr(response, "choices", None):
+        raise _NoReply
+    choice, usage = response.choices[0], response.usage
+    return {
+        "model": response.model or "",
+        "text": choice.message.content,
+        "finish_reason": choice.finish_reason,
+        "input_tokens": usage.prompt_tokens if usage else 0,
+        "output_tokens": usage.completion_tokens if usage else 0,
+    }
