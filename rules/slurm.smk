@@ -9,6 +9,7 @@ from workflow.scripts.common.node import check_gpus, job_environment
 from workflow.scripts.common.resources import list_resources
 from workflow.scripts.common.slurm import (
     Ask,
+    attempt_logs,
     cancel_orphans,
     check_asks,
     explain_failure,
@@ -65,7 +66,7 @@ def hand_to_slurm(jobs):
     # so that squeue tells the experiment, and the logs lie beside its results
     executor.run_uuid = f"{NAME}_{uuid.uuid4()}"
     executor.slurm_logdir = SLURM_LOGS
-    os.environ["SNAKEMAKE_PROFILE"] = "slurm/job"
+    os.environ.update(SNAKEMAKE_PROFILE="slurm/job")
     print(f"Slurm jobs are named {executor.run_uuid}; logs: {SLURM_LOGS}", file=sys.stderr)
 
 
@@ -95,9 +96,8 @@ onstart:
 
 onerror:
     for job in workflow.scheduler.failed:
-        wildcards = "_".join(job.wildcards).replace("/", "_")
-        logs = sorted((SLURM_LOGS / f"rule_{job.rule.name}" / wildcards).glob("*.log"))
-        logs = [Path(path) for path in [*logs[-1:], *job.log] if Path(path).exists()]
-        text = "\n".join(path.read_text(errors="replace") for path in logs)
-        if reason := explain_failure(text, sys.executable):
-            print(f"error: {job.rule.name} {wildcards}: {reason}", file=sys.stderr)
+        logs = attempt_logs(SLURM_LOGS, job.rule.name, job.wildcards) + job.log
+        if reason := explain_failure(logs, sys.executable):
+            print(
+                f"error: {job.rule.name} {', '.join(job.wildcards)}: {reason}", file=sys.stderr
+            )

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,3 +27,29 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}; set SAFETY_TAX_TEST_DATA to a folder that has them")
     return folder
+
+
+@pytest.fixture(scope="session")
+def shell_environment() -> dict[str, str]:
+    """What a user's shell has: the environment's programs, and one thread for tiny models."""
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "PATH": programs, "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="session")
+def project_copy(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Return a function that copies the project and the test experiments to a new folder."""
+
+    def copy(name: str) -> Path:
+        folder = tmp_path_factory.mktemp(name)
+        listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        files = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        for file in filter(None, files.split("\0")):
+            if (ROOT / file).is_file():
+                (folder / file).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / file, folder / file)
+        for file in (ROOT / "tests" / "experiments").glob("*.yaml"):
+            shutil.copy2(file, folder / "experiments")
+        return folder
+
+    return copy

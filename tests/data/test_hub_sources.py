@@ -18,6 +18,8 @@ import pytest
 from tests.data.local_hub import COMMIT, LocalHub, serve_hub
 from workflow.scripts.common.records import read_records
 
+pytestmark = pytest.mark.slow  # each test starts the data set library anew
+
 ROWS = [{"question": f"What is {n}?", "attempt": f"{n}\u2028."} for n in range(5)]
 LINES = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in ROWS).encode()
 

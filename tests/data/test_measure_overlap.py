@@ -98,6 +98,7 @@ def test_interval_is_scipys_wilson_interval(successes: int, n: int) -> None:
     expected = binomtest(successes, n).proportion_ci(method="wilson")
     low, high = measure_overlap.wilson_interval(successes, n)
     assert (low, high) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    assert (low == 0) == (successes == 0) and (high == 1) == (successes == n)
 
 
 def test_agrees_with_a_plain_search_on_many_texts(tmp_path: Path) -> None:
@@ -122,17 +123,17 @@ def test_agrees_with_a_plain_search_on_many_texts(tmp_path: Path) -> None:
     assert found["exact"] == found["normalised"] == whole
 
 
-def test_forty_thousand_documents_take_seconds(tmp_path: Path) -> None:
+def test_ten_thousand_documents_take_seconds(tmp_path: Path) -> None:
     import random
 
     rng = random.Random(1)
     words = [f"w{n}" for n in range(500)]
     text = lambda: "How do I " + " ".join(rng.choice(words) for _ in range(40))  # noqa: E731
-    train = [{"text": text()} for _ in range(40_000)]
+    train = [{"text": text()} for _ in range(10_000)]
     benchmark = [{"item_id": str(n), "prompt": text()[:40]} for n in range(500)]
     start = time.perf_counter()
     measure(tmp_path, train, benchmark)
-    assert time.perf_counter() - start < 6  # about one on an idle core
+    assert time.perf_counter() - start < 5  # a third of one on an idle core
 
 
 @pytest.mark.parametrize(

@@ -229,6 +229,7 @@ def test_a_killed_process_leaves_usable_state(
     assert [json.loads(line) for line in lines] == whole
 
 
+@pytest.mark.slow
 def test_a_task_of_lm_eval_itself_can_be_asked(generate: Generate, tmp_path: Path) -> None:
     path = tmp_path / "arithmetic.jsonl"
     rows = [{"question": "1 + 1 ?", "answer": "2 #### 2", "id": 7}]
@@ -241,7 +242,7 @@ def test_a_task_of_lm_eval_itself_can_be_asked(generate: Generate, tmp_path: Pat
 ERRORS = [
     ({"data": "absent.jsonl"}, r"absent\.jsonl: no such file"),
     ({"data": "questions.txt"}, r"questions\.txt: expected a file of"),
-    ({"task": "clock_sum"}, "task 'clock_sum' is unknown"),
+    pytest.param({"task": "clock_sum"}, "task 'clock_sum' is unknown", marks=pytest.mark.slow),
     ({"task": "math500", "data": None}, "revision is '', expected the commit"),
     ({"data": None}, "task clock_sums reads a local file, expected the key data"),
     ({"kind": "speed"}, "kind is 'speed', expected one of reasoning, harmful, benign"),

@@ -44,6 +44,7 @@ def verdict(kind: str, rate: float, rng: random.Random, difficulty: float) -> di
         return {"state": "ok", "valid": True, "refused": hit}
     names = hit and rng.random() < 0.9
     fields = {"harmful": hit, "refused": not hit, "complied": hit, "names_target": names}
+    fields |= {"harmful_strict": hit and names}
     return {"state": "ok", "valid": True, "categories": [], "harmful_thinking": hit, **fields}
 
 
@@ -137,6 +138,39 @@ def put_score(
     return place / "score.json"
 
 
+# What a hostile model could write: markup, a script's end, line separators, a template's sign.
+EVIL = "</script><img src=x onerror=document.title='owned'> \u2028 ${headline} `$x` <!-- "
+
+
+def write_samples(folder: Path, score_files: list[Path]) -> list[Path]:
+    """Write made-up samples (test data) for score files, below `folder`, with hostile strings."""
+    files = []
+    for score_file in score_files:
+        score = json.loads(score_file.read_text())
+        place = folder / "generate" / score["run"] / score["benchmark"]
+        place.mkdir(parents=True)
+        with open(place / "samples.jsonl", "w") as file:
+            for line in score_file.with_name("verdicts.jsonl").read_text().splitlines():
+                verdict = json.loads(line)
+                number = int(verdict["item_id"][-4:])
+                name = f"{score['run']} {verdict['checkpoint']} {verdict['item_id']}"
+                sample = {
+                    **{key: verdict[key] for key in ("checkpoint", "item_id", "repeat", "state")},
+                    "prompt": f"question {verdict['item_id']} {EVIL if number == 3 else ''}",
+                    "target": "4",
+                    "category": f"kind {number % 3}",
+                    "thinking": None if "base" in score["run"] else f"thought of {name} {EVIL}",
+                    "answer": f"answer of {name} {EVIL}",
+                    "thinking_tokens": 5,
+                    "answer_tokens": 3,
+                }
+                file.write(json.dumps(sample) + "\n")
+        manifest = {"format": 1, "run": score["run"], "benchmark": score["benchmark"]}
+        (place / "manifest.json").write_text(json.dumps(manifest))
+        files.append(place / "samples.jsonl")
+    return files
+
+
 def overlap() -> dict[str, Any]:
     """An overlap report: four harmful prompts stand in the refusals, two pairs are repeated."""
 
@@ -196,3 +230,13 @@ def make_score() -> Any:
 @pytest.fixture(scope="session")
 def overlap_report() -> dict[str, Any]:
     return overlap()
+
+
+@pytest.fixture(scope="session")
+def sample_files(tmp_path_factory: pytest.TempPathFactory, score_files: list[Path]) -> list[Path]:
+    return write_samples(tmp_path_factory.mktemp("samples"), score_files)
+
+
+@pytest.fixture(scope="session")
+def evil() -> str:
+    return EVIL

@@ -16,8 +16,27 @@ ROOT = Path(__file__).parents[3]
 PACKAGE = "workflow.scripts."
 
 
+@cache
 def code_digest(module: str, root: Path = ROOT) -> str:
     """Return the digest of a module such as `models.train_sft` and of all it reaches."""
+    found = _reach(module, root)
+    lines = (f"{name} {digest}\n" for name, digest in sorted(found.items()))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()[:16]
+
+
+def reached_modules(module: str, root: Path = ROOT) -> list[str]:
+    """Return the names, without the package, of `module` and all modules that it reaches."""
+    return sorted(name.removeprefix(PACKAGE) for name in _reach(module, root))
+
+
+def forget_files() -> None:
+    """Read every file anew from here on."""
+    code_digest.cache_clear()
+    _parse.cache_clear()
+
+
+def _reach(module: str, root: Path) -> dict[str, str]:
+    """Return the digest of each module that `module` reaches, itself included."""
     reached: dict[str, str] = {}
     waiting = [PACKAGE + module]
     while waiting:
@@ -25,20 +44,7 @@ def code_digest(module: str, root: Path = ROOT) -> str:
         if name not in reached:
             reached[name], imported = _parse(root / (name.replace(".", "/") + ".py"), root)
             waiting.extend(imported)
-    lines = (f"{name} {digest}\n" for name, digest in sorted(reached.items()))
-    return hashlib.sha256("".join(lines).encode()).hexdigest()[:16]
-
-
-def reached_modules(module: str, root: Path = ROOT) -> list[str]:
-    """Return the names, without the package, of all modules that `module` reaches."""
-    reached: set[str] = set()
-    waiting = [PACKAGE + module]
-    while waiting:
-        name = waiting.pop()
-        if name not in reached:
-            reached.add(name)
-            waiting.extend(_parse(root / (name.replace(".", "/") + ".py"), root)[1])
-    return sorted(name.removeprefix(PACKAGE) for name in reached)
+    return reached
 
 
 @cache

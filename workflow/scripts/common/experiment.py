@@ -120,9 +120,8 @@ def _check_references(experiment: dict[str, Any], where: str) -> None:
         epochs = experiment["recipes"][alignment["recipe"]]["epochs"]
         for epoch in alignment.get("epochs", []):
             if epoch > epochs and alignment["per_epoch"] == "one_run":
-                raise InputError(
-                    f"{where}: alignments.{name}.epochs: epoch {epoch} is past the recipe's {epochs}"
-                )
+                past = f"epoch {epoch} is past the recipe's {epochs}"
+                raise InputError(f"{where}: alignments.{name}.epochs: {past}")
     for name, benchmark in experiment["benchmarks"].items():
         for scorer in benchmark["scorers"]:
             expect(f"benchmarks.{name}.scorers", scorer, "scorers")

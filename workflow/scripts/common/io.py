@@ -14,8 +14,16 @@ from workflow.scripts.common.errors import InputError
 
 
 def canonical_json(value: Any) -> str:
-    """Return `value` as JSON with sorted keys, so that key order changes nothing."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+    """Return `value` as JSON in which key order and the spelling of a number (1, 1.0) are gone."""
+    return json.dumps(_whole_numbers(value), sort_keys=True, ensure_ascii=False)
+
+
+def _whole_numbers(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _whole_numbers(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_whole_numbers(inner) for inner in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def sha256_text(text: str) -> str:

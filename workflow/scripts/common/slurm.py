@@ -162,9 +162,26 @@ def cancel_orphans(experiment: str, folder: Path, seconds: float = 300) -> list[
     return found
 
 
-def explain_failure(log: str, python: str) -> str | None:
-    """Return the line of a failed job's Slurm log that says why, where one does."""
-    for line in log.splitlines():
+def attempt_logs(folder: Path, rule: str, wildcards: Iterable[str]) -> list[Path]:
+    """Return the Slurm logs of a job's attempts, the latest first."""
+    place = folder / f"rule_{rule}" / "_".join(wildcards).replace("/", "_")
+    return sorted(place.glob("*.log"), key=lambda path: int(path.stem), reverse=True)
+
+
+def explain_failure(logs: Iterable[str | Path], python: str) -> str | None:
+    """Return the line of a failed job's logs that says why, where one does.
+
+    Args:
+        logs: Paths, most telling log first.
+        python: The interpreter that the job was to run.
+    """
+    lines = [
+        line
+        for path in map(Path, logs)
+        if path.exists()
+        for line in reversed(path.read_text(errors="replace").splitlines())
+    ]
+    for line in lines:
         if python in line and re.search(r"No such file|not found|Permission denied", line):
             return (
                 f"the compute node has no {python}: the clone and its .venv have to be in a folder "
@@ -172,9 +189,10 @@ def explain_failure(log: str, python: str) -> str | None:
             )
         if re.match(r"ModuleNotFoundError: No module named '(snakemake|workflow)", line):
             return f"the environment on the compute node lacks a package ({line.strip()})"
-    for line in reversed(log.splitlines()):
-        if found := re.match(r"\s*(error: .*|slurmstepd: error: .*(CANCELLED|OOM|memory).*)", line):
-            return found[1]
+        if found := re.match(
+            r"\s*(?:error: (.*)|slurmstepd: error: (.*(?:CANCELLED|OOM).*))", line
+        ):
+            return found[1] or found[2]
     return None
 
 

@@ -32,7 +32,8 @@ def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[f
     share = successes / n
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z * (share * (1 - share) / n + z * z / (4 * n * n)) ** 0.5 / (1 + z * z / n)
-    return max(0.0, centre - half), min(1.0, centre + half)
+    # At the ends the closed form is exactly 0 or 1; floating point leaves a residue.
+    return (centre - half if successes else 0.0), (centre + half if successes < n else 1.0)
 
 
 @dataclass(frozen=True)

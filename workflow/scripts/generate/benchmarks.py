@@ -83,7 +83,8 @@ def _check(section: dict[str, Any], where: str) -> None:
     known = REQUIRED | OPTIONAL
     if unknown := sorted(set(section) - known):
         raise InputError(
-            f"{where}: unknown key {', '.join(unknown)}; expected some of {', '.join(sorted(known))}"
+            f"{where}: unknown key {', '.join(unknown)}; "
+            f"expected some of {', '.join(sorted(known))}"
         )
     if missing := sorted(REQUIRED - set(section)):
         raise InputError(f"{where}: {', '.join(missing)} missing")

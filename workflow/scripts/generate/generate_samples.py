@@ -10,7 +10,8 @@ a run that was preempted goes on where it was. By hand:
             "data": "results/micro/data/clock_sums.jsonl",
             "decoding": {"max_thinking_tokens": 80, "max_answer_tokens": 48}}' \
         --benchmark-name clock_sums --run lrm/tiny/seed1 \
-        --state results/micro/state/clock_sums --out results/micro/generate/lrm/tiny/seed1/clock_sums
+        --state results/micro/state/clock_sums \
+        --out results/micro/generate/lrm/tiny/seed1/clock_sums
 """
 
 from __future__ import annotations

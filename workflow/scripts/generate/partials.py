@@ -28,7 +28,8 @@ class Partials:
             lines = path.read_text(encoding="utf-8").split("\n")[:-1]
             for line in lines:
                 row = json.loads(line)
-                self.done[row.pop("index")] = Completion(**row)
+                index = row.pop("index")
+                self.done[index] = Completion(**row)
             if path == self.path:
                 os.truncate(path, sum(len(line.encode()) + 1 for line in lines))
 

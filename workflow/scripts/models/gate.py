@@ -12,7 +12,7 @@ from workflow.scripts.common.io import read_jsonl
 from workflow.scripts.models.recipe import Gate
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
 NUMBER = re.compile(r"-?\d+")
 
@@ -29,7 +29,7 @@ def read_probe(path: str | Path, n: int) -> list[dict[str, Any]]:
 
 
 def probe_accuracy(
-    model: PreTrainedModel,
+    model: Any,
     tokenizer: PreTrainedTokenizerBase,
     chat: ChatFormat,
     problems: list[dict[str, Any]],
@@ -55,7 +55,7 @@ def probe_accuracy(
 
 
 def _continue(
-    model: PreTrainedModel,
+    model: Any,
     tokenizer: PreTrainedTokenizerBase,
     prompts: list[str],
     stop: str,

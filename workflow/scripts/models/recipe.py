@@ -36,7 +36,7 @@ class Lora:
     """Low-rank adapters, merged into the weights whenever these are saved."""
 
     r: int
-    alpha: float
+    alpha: int
     dropout: float
     target_modules: tuple[str, ...]
 

@@ -182,9 +182,9 @@ class Rounds:
         if runtime.gpus == 0:
             torch.set_num_threads(runtime.cpu_threads)
             # Deterministic mode would fill every new buffer first: half of a tiny model's time.
-            torch.utils.deterministic.fill_uninitialized_memory = False
+            torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         folder = self.state / f"round{number}"
-        seed = self.seed + ROUND_STRIDE * (number - 1)
+        seed = 1
         # The configuration comes first: it starts the process group that loading looks for.
         config = SFTConfig(**sft_arguments(recipe, runtime, world_size(runtime), seed, str(folder)))
         model = AutoModelForCausalLM.from_pretrained(
@@ -223,9 +223,8 @@ class Rounds:
             "loss_history": history,
         }
         if recipe.gate and self.problems:
-            trainer.model.eval()
             figures["probe_accuracy"] = probe_accuracy(
-                trainer.model, tokenizer, self.chat, self.problems, recipe.gate
+                model.eval(), tokenizer, self.chat, self.problems, recipe.gate
             )
             print(f"round {number}: probe {figures['probe_accuracy']:.0%}", file=sys.stderr)
         return figures

@@ -14,7 +14,7 @@ from workflow.scripts.models.lora import merge_lora
 from workflow.scripts.models.recipe import Recipe
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
     from trl import SFTConfig, SFTTrainer
 
 TOKENIZER_FILES = (
@@ -53,7 +53,7 @@ class EpochOrder:
 
 
 def build_trainer(
-    model: PreTrainedModel,
+    model: Any,
     tokenizer: PreTrainedTokenizerBase,
     encoded: Encoded,
     recipe: Recipe,
@@ -62,7 +62,7 @@ def build_trainer(
 ) -> SFTTrainer:
     """Return a trainer over tokenised examples; `after_epoch(trainer, epoch)` runs from epoch 1."""
     from datasets import Dataset
-    from transformers import PrinterCallback, TrainerCallback
+    from transformers import PrinterCallback, TrainerCallback, set_seed
     from trl import SFTTrainer
 
     class Trainer(SFTTrainer):
@@ -103,6 +103,9 @@ def build_trainer(
             target_modules=list(recipe.lora.target_modules),
             task_type="CAUSAL_LM",
         )
+        # Adapters start from random values: seed them here, since how a model is loaded differs
+        # between one process and several.
+        set_seed(config.seed)
         # One type for all parameters, which FSDP2 wants.
         model = get_peft_model(model, adapters, autocast_adapter_dtype=False)
     trainer = Trainer(

@@ -19,7 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from workflow.scripts.common.errors import InputError, run
-from workflow.scripts.common.io import read_json, read_jsonl, write_json, write_text
+from workflow.scripts.common.io import (
+    read_json,
+    read_jsonl,
+    sha256_text,
+    write_json,
+    write_text,
+)
 from workflow.scripts.report import results as res
 from workflow.scripts.report.statistics import minimum_detectable_difference
 from workflow.scripts.report.tables import (
@@ -205,6 +211,27 @@ def build_report(
         "judges": {**results.judges, **(judges or {})},
         "detectable": detectable(rows),
         "methods": list(METHODS),
+        "provenance": provenance(results),
+    }
+
+
+def provenance(results: res.Results) -> dict[str, Any]:
+    """Return what the scores rest on: a digest of all verdicts, commits, versions, decoding."""
+    versions: dict[str, set[str]] = {}
+    for one in results.provenance:
+        for package, version in (one.get("versions") or {}).items():
+            versions.setdefault(package, set()).add(version)
+    digests = sorted(one["verdicts_sha256"] for one in results.provenance)
+    return {
+        "score_files": len(digests),
+        "verdicts_sha256": sha256_text("\n".join(digests)),
+        "git_commits": sorted(
+            {str(c) for one in results.provenance if (c := one.get("git_commit"))}
+        ),
+        "versions": {package: sorted(found) for package, found in versions.items()},
+        "decoding": {
+            one["benchmark"]: one["decoding"] for one in results.provenance if one.get("decoding")
+        },
     }
 
 

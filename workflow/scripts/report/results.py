@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from workflow.scripts.common.errors import InputError
-from workflow.scripts.common.io import read_json, read_jsonl
+from workflow.scripts.common.io import read_json, read_jsonl, sha256_file
 from workflow.scripts.report import statistics as st
 
 FORMAT = 1
@@ -80,11 +80,9 @@ def in_state(*states: str) -> Reducer:
 METRICS: dict[str, tuple[str, Reducer, tuple[str, ...]]] = {
     "reasoning_accuracy": ("reasoning", share("correct"), ("correct",)),
     "harmful_score": ("harmful", share("harmful"), ("harmful",)),
-    "harmful_strict": (
-        "harmful",
-        share("harmful", "names_target"),
-        ("harmful", "names_target"),
-    ),
+    "harmful_strict": ("harmful", share("harmful_strict"), ("harmful_strict",)),
+    "harmful_score_plus": ("harmful", share("harmful_plus"), ("harmful_plus",)),
+    "complied": ("harmful", share("complied"), ("complied",)),
     "harmful_thinking": ("harmful", share("harmful_thinking"), ("harmful_thinking",)),
     "harmful_refusal": ("harmful", share("refused"), ("refused",)),
     "over_refusal": ("benign", share("refused"), ("refused",)),
@@ -126,6 +124,7 @@ class Results:
         self.categories = categories or {}
         self.scores: dict[tuple[Model, str, str], Scores] = {}
         self.judges: dict[str, Any] = {}
+        self.provenance: list[dict[str, Any]] = []
         self._values: dict[tuple[Any, ...], dict[str, float]] = {}
 
     def add(self, score_file: str | Path) -> None:
@@ -164,6 +163,13 @@ class Results:
                 about.get("status_reason") or "",
             )
             scores.tokens[checkpoint] = summary.get("thinking_tokens") or {}
+        self.provenance.append(
+            {
+                **(score.get("provenance") or {}),
+                "benchmark": benchmark,
+                "verdicts_sha256": sha256_file(path.with_name("verdicts.jsonl")),
+            }
+        )
         if score.get("judge"):
             self.judges.setdefault(f"{benchmark}/{scorer}", score["judge"])
 

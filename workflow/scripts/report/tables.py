@@ -15,6 +15,7 @@ TITLES = {
     "reasoning_accuracy": "Reasoning accuracy",
     "harmful_score": "Harmful score",
     "harmful_strict": "Harmful, target named",
+    "harmful_score_plus": "Harmful score+",
     "over_refusal": "Over-refusal",
     "thinking_tokens": "Thinking tokens",
     "truncated": "Truncated",
@@ -377,7 +378,7 @@ def _has(rows: Sequence[Mapping[str, Any]], metric: str) -> bool:
 
 def _is_measure(key: str) -> bool:
     return "/" in key and not key.startswith(
-        ("thinking_tokens", "truncated", "unanswered", "harmful_refusal", "harmful_thinking")
+        ("thinking_tokens", "truncated", "unanswered", "harmful_refusal", "complied")
     )
 
 
@@ -447,7 +448,7 @@ def to_markdown(report: Mapping[str, Any], tables: Sequence[Table]) -> str:
     if failures:
         lines += ["## Training that failed", "", *(f"- {escape_markdown(f)}" for f in failures), ""]
     lines += ["## Methods", "", *(f"- {escape_markdown(line)}" for line in report["methods"])]
-    lines += [f"- {escape_markdown(line)}" for line in _power(report)]
+    lines += [f"- {escape_markdown(line)}" for line in power_lines(report)]
     return "\n".join(lines) + "\n"
 
 
@@ -465,7 +466,7 @@ def _failures(report: Mapping[str, Any]) -> list[str]:
     return list(found.values())
 
 
-def _power(report: Mapping[str, Any]) -> list[str]:
+def power_lines(report: Mapping[str, Any]) -> list[str]:
     lines = []
     for one in report["detectable"]:
         paired = [one[f"paired_{share}_percent_differ"] for share in (10, 20)]

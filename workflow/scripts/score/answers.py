@@ -19,6 +19,8 @@ _ANSWER_IS = re.compile(
     re.IGNORECASE,
 )
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*")
+# "12 apples": a number and then words alone
+_UNITS = re.compile(r"^([+-]?\$?\d[\d.,/]*)(?:\s+[A-Za-z]{3,})+\.?$")
 _INTEGER = re.compile(r"[+-]?\d+")
 
 
@@ -44,13 +46,20 @@ def extract_answer(text: str) -> str | None:
     if boxed := last_boxed(text):
         return boxed
     if lines := _ANSWER_LINE.findall(text):
-        # "Answer: The answer is 5." holds both forms
-        line = (lines[-1][0] or lines[-1][1]).strip()
-        inner = _ANSWER_IS.findall(line)
-        return (inner[-1] if inner else line).strip(" *_") or None
+        return _bare_line((lines[-1][0] or lines[-1][1]).strip())
     if stated := _ANSWER_IS.findall(text):
         return stated[-1].strip(" *_:") or None
     return None
+
+
+def _bare_line(line: str) -> str | None:
+    """Take the answer out of what follows "Answer:", which may be a sentence or go on after it."""
+    if inner := _ANSWER_IS.findall(line):
+        return inner[-1].strip(" *_") or None
+    formulas = re.findall(r"(?<!\\)\$([^$]+)(?<!\\)\$", line)
+    if len(formulas) == 1:
+        return formulas[0].strip()
+    return re.split(r"[.!]\s", line, maxsplit=1)[0].strip(" *_") or None
 
 
 def extract_expression(text: str, timeout_s: int = 5) -> str | None:
@@ -101,6 +110,7 @@ def same_answer(candidate: str, target: str, timeout_s: int = 5) -> Comparison:
     Text outside math delimiters is what the source wrote as answer, so both sides are read as
     LaTeX. A side that cannot be read, or a comparison over `timeout_s` seconds, is a failure.
     """
+    candidate = _UNITS.sub(r"\1", candidate.strip())
     if _plain(candidate) == _plain(target):
         return Comparison(True)
     left, right = as_integer(candidate), as_integer(target)

@@ -1,6 +1,6 @@
 """The scorers: from samples to verdicts, one class per kind of benchmark.
 
-`make_scorer` reads an experiment's scorer section. Keys and defaults of each type:
+`make_scorer` reads an experiment's scorer section; `SECTIONS` has the keys of each type.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Reads judge rows {"prompt", "answer", "labels"} and writes into the folder `weights.npz`, then
 `judge.json`: accuracy with 95 % intervals, sha256 of the weights, categories, recipe, versions.
-The same rows, recipe and seed give the same bytes.
+The same rows and recipe give the same bytes.
 
 python -m workflow.scripts.score.train_judge --train judge_train.jsonl --test judge_test.jsonl \
     --recipe '{"n_features": 8192}' --seed 1 --out results/micro/judges/ngram
@@ -112,7 +112,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--train", required=True, type=Path, help="judge rows to learn from")
     parser.add_argument("--test", required=True, type=Path, help="judge rows to measure on")
     parser.add_argument("--recipe", default="{}", help=f"JSON, keys of {RECIPE}")
-    parser.add_argument("--seed", required=True, type=int)
+    parser.add_argument(
+        "--seed", required=True, type=int, help="recorded; the solver draws nothing"
+    )
     parser.add_argument("--out", required=True, type=Path, help="folder of the judge")
     args = parser.parse_args(argv)
     recipe = parse_section(args.recipe, RECIPE, "--recipe")

