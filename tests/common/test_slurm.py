@@ -36,8 +36,15 @@ def test_sinfo_is_read_with_models_counts_and_limits() -> None:
 
 @pytest.mark.parametrize(
     ("text", "minutes"),
-    [("7-00:00:00", 10080), ("1:30:00", 90), ("30:00", 30), ("15", 15), ("2-12", 3600)]
-    + [("infinite", float("inf")), ("n/a", float("inf"))],
+    [
+        ("7-00:00:00", 10080),
+        ("2-12", 3600),
+        ("1:30:00", 90),
+        ("30:00", 30),
+        ("15", 15),
+        ("infinite", float("inf")),
+        ("n/a", float("inf")),
+    ],
 )
 def test_time_limits_are_read_as_slurm_writes_them(text: str, minutes: float) -> None:
     assert parse_minutes(text) == minutes

@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
-sys.path.insert(0, str(Path(__file__).parent))
-from cluster import Cluster, Unavailable  # noqa: E402
+from tests.slurm.cluster import Cluster, Unavailable
 
 SITE = {
     "slurm-status-command": "squeue",

@@ -123,7 +123,7 @@ def check_asks(asks: Iterable[Ask], nodes: list[Nodes]) -> None:
             if wanted > most:
                 raise InputError(
                     f"rule {ask.rule} asks for {wanted} {unit} ({what}), a node of partition "
-                    f"{here[0].partition} has at most {most:g}: change resources.{ask.rule} in the "
+                    f"{here[0].partition} has at most {most:.0f}: change resources.{ask.rule} in the "
                     "experiment, or slurm_partition in slurm/config.yaml"
                 )
 

@@ -1,4 +1,4 @@
-"""What a run was computed on, for its manifest. No host name: manifests get published."""
+"""What a run was computed on, for its manifest: hardware, and the node's name within its cluster."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import resource
 import subprocess
 from typing import Any
 
+from workflow.scripts.common.node import describe_allocation
+
 
 def describe_hardware(world: int) -> dict[str, Any]:
-    """Return device kind, GPU names, driver, process count and job id."""
+    """Return device kind, GPU names, driver, process count, and Slurm's job, node and GPUs."""
     import torch
 
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
@@ -19,7 +21,7 @@ def describe_hardware(world: int) -> dict[str, Any]:
         "driver": _driver() if gpus else None,
         "world_size": world,
         "cuda_visible_devices": os.environ.get("CUDA_VISIBLE_DEVICES") if gpus else None,
-        "slurm_job_id": os.environ.get("SLURM_JOB_ID"),
+        "slurm": describe_allocation(),
     }
 
 

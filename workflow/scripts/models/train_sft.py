@@ -184,7 +184,7 @@ class Rounds:
             # Deterministic mode would fill every new buffer first: half of a tiny model's time.
             torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         folder = self.state / f"round{number}"
-        seed = 1
+        seed = self.seed + ROUND_STRIDE * (number - 1)
         # The configuration comes first: it starts the process group that loading looks for.
         config = SFTConfig(**sft_arguments(recipe, runtime, world_size(runtime), seed, str(folder)))
         model = AutoModelForCausalLM.from_pretrained(
