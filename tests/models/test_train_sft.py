@@ -228,7 +228,7 @@ def test_a_gate_that_is_passed_ends_the_training_and_one_that_is_missed_fails_it
     probe = tmp_path / "probe.jsonl"
     rows = [{"prompt": r.prompt, "target": r.answer.split()[-1].strip(".")} for r in records]
     probe.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    gate = {"threshold": 1.0, "max_rounds": 2, "n": 4, "max_thinking_tokens": 24}
+    gate = {"threshold": 1.0, "max_rounds": 2, "n": 4, "probe": "probe", "max_thinking_tokens": 24}
     learn = RECIPE | {"global_batch": 4, "checkpoints": "last", "gate": gate, "learning_rate": 0.01}
     passed = train(
         parent, tmp_path / "four.jsonl", tmp_path / "a", learn | {"epochs": 40}, probe=probe

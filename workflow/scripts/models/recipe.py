@@ -22,11 +22,16 @@ PRECISIONS = ("fp32", "bf16_mixed", "bf16_pure")
 
 @dataclass(frozen=True)
 class Gate:
-    """After training, `n` probe problems; below `threshold` train again, up to `max_rounds`."""
+    """After training, `n` probe problems; below `threshold` train again, up to `max_rounds`.
+
+    Attributes:
+        probe: Name of the problems in the experiment; the file is the script's `--probe`.
+    """
 
     threshold: float
     max_rounds: int
     n: int
+    probe: str | None = None
     max_thinking_tokens: int = 128
     max_answer_tokens: int = 48
 
