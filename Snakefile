@@ -35,12 +35,7 @@ rule models:
 rule samples:
     """Every model's samples on every benchmark."""
     input:
-        expand(
-            "results/{experiment}/generate/{run}/{benchmark}/manifest.json",
-            experiment=NAME,
-            run=RUNS,
-            benchmark=EXPERIMENT["benchmarks"],
-        ),
+        SAMPLES,
 
 
 rule scores:
@@ -49,5 +44,5 @@ rule scores:
         SCORES,
 
 
-# Plain `snakemake` makes the report. (In an included file `default_target:` has no effect.)
-workflow.default_target = "make_report"
+# Plain `snakemake` makes the report, or that of each suite. (In an included file `default_target:` has no effect.)
+workflow.default_target = "reports" if SUITES else "make_report"

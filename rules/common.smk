@@ -1,89 +1,182 @@
 """What every stage's rules share: the checked experiment, its runs, and tracked params.
 
 NEEDS: config.yaml and experiments/<experiment>.yaml
-MAKES: NAME, EXPERIMENT, RUNS; functions of wildcards for input and params
+MAKES: NAME, EXPERIMENT, RUNS, JOBS, KEYS; functions of wildcards for input and params
 """
 
 import sys
 import uuid
+from functools import cache
+
+from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import RerunTrigger
 
 from workflow.scripts.common.errors import InputError
-from workflow.scripts.common.experiment import check_schema, list_runs, load_experiment
+from workflow.scripts.common.experiment import (
+    check_schema,
+    list_benchmarks,
+    list_runs,
+    list_suites,
+    load_experiment,
+)
 from workflow.scripts.common.io import canonical_json
-from workflow.scripts.common.jobs import MICRO_FILES, list_jobs, list_keys, report_section
-from workflow.scripts.common.provenance import is_current, read_provenance
+from workflow.scripts.common.jobs import (
+    MICRO_FILES,
+    input_keys,
+    list_fetched_judges,
+    list_jobs,
+    list_keys,
+    report_section,
+    scorer_section,
+)
+from workflow.scripts.common.resources import computing_gpus, fewest_gpus, parameters
+from workflow.scripts.common.staleness import TO_RUN, hidden_triggers, read_states
+from workflow.scripts.data.resolve_pins import check_pins, pin, read_lock
 
 try:
     check_schema(config, "config", "config.yaml")
     NAME = config["experiment"]
-    EXPERIMENT = load_experiment(NAME, Path(workflow.basedir))
+    # A name of the hub means the commit that the experiment's lock file holds.
+    LOCK = read_lock(Path(workflow.basedir, "experiments", f"{NAME}.lock.json"))
+    EXPERIMENT = pin(load_experiment(NAME, Path(workflow.basedir)), LOCK)
     RUNS = list_runs(EXPERIMENT)
+    JOBS = list_jobs(EXPERIMENT)
+    KEYS = list_keys(JOBS, Path(workflow.basedir))
 except InputError as error:
     sys.exit(f"error: {error}")
 
 
 wildcard_constraints:
     experiment=re.escape(NAME),
-    run="|".join(map(re.escape, RUNS)),
-    base="|".join(map(re.escape, EXPERIMENT["bases"])),
+    # by their parts: an alternation of thousands of runs would make every match slow
+    run="|".join(sorted({re.sub(r"seed\d+", r"seed\\d+", re.escape(run)) for run in RUNS})),
+    base="|".join(map(re.escape, EXPERIMENT["bases"])) or "none",
     lrm="|".join(map(re.escape, EXPERIMENT["lrms"])),
-    alignment="|".join(map(re.escape, EXPERIMENT["alignments"])),
+    alignment="|".join(map(re.escape, EXPERIMENT["alignments"])) or "none",
     dataset="|".join(map(re.escape, EXPERIMENT["data"])),
     benchmark="|".join(map(re.escape, EXPERIMENT["benchmarks"])),
     scorer="|".join(map(re.escape, EXPERIMENT["scorers"])),
-    judge="|".join(map(re.escape, EXPERIMENT.get("judges", {})) or ["none"]),
+    judge="|".join(map(re.escape, EXPERIMENT.get("judges", {}))) or "none",
+    suite="|".join(map(re.escape, list_suites(EXPERIMENT))) or "none",
 
 
-# What every result is made from, and which results are still what they would be if made anew.
-JOBS = list_jobs(EXPERIMENT)
-KEYS = list_keys(JOBS, Path(workflow.basedir))
-CURRENT = {
-    path for path in JOBS if is_current(read_provenance(Path("results", NAME, path)), KEYS[path])
-}
-SCORES = [
-    f"results/{NAME}/score/{run}/{name}/{scorer}/score.json"
-    for run in RUNS
-    for name, benchmark in EXPERIMENT["benchmarks"].items()
-    for scorer in benchmark["scorers"]
-]
+# What every result is made from, and which results have to be made: see staleness.py.
+ROOT_FOLDER = f"results/{NAME}/"
+
+
+@cache
+def states():
+    """Return the state of every result; the driver alone asks, for it decides what runs."""
+    if not workflow.is_main_process:
+        return {}
+    settings = workflow.dag_settings
+    # All else that Snakemake compares (params, set of inputs, code, environment) either stands in
+    # the keys or changes no result.
+    settings.rerun_triggers = frozenset({RerunTrigger.MTIME})
+    named = {target.removeprefix(ROOT_FOLDER) for target in settings.targets}
+    forced = {target.removeprefix(ROOT_FOLDER) for target in settings.forcerun}
+    return read_states(
+        JOBS,
+        KEYS,
+        Path(ROOT_FOLDER),
+        # a rule that gathers results, such as `models`, asks for all of them
+        asked=named if named - {"make_report"} <= set(JOBS) else JOBS,
+        forced={job.rule for job in JOBS.values()} if settings.forceall else forced,
+    )
+
+
+@cache
+def hidden():
+    """Return what a job has to be shown to depend on, see `hidden_triggers`."""
+    return hidden_triggers(JOBS, states())
+
+
+SAMPLES = [f"{ROOT_FOLDER}{path}" for path in JOBS if path.startswith("generate/")]
+SCORES = [f"{ROOT_FOLDER}{path}" for path in JOBS if path.endswith("/score.json")]
+SUITES = list_suites(EXPERIMENT)
+REPORTS = [f"{ROOT_FOLDER}{path}" for path in JOBS if path.startswith("report/")]
 
 JUDGES = [
     f"results/{NAME}/score/judges/{judge}/judge.json" for judge in EXPERIMENT.get("judges", {})
 ]
 
+FIGURES = "epochs plane categories thinking_length states over_refusal".split()
+
 STALE = ".snakemake/stale"
 if workflow.is_main_process:
-    # Snakemake compares file times and its own memory (.snakemake/), which a checkout, a copy or a
-    # loss changes. What stands in the results decides instead: every job has the input STALE, a
-    # file that is always new, and the inputs of a current result are exempt from file times.
+    # Snakemake compares file times, which a checkout or a copy changes. What stands in the results
+    # decides instead: a job that has to run has the input STALE, a file that is always new, and the
+    # inputs of every other job are exempt from file times.
     Path(STALE).parent.mkdir(exist_ok=True)
     Path(STALE).write_text(str(uuid.uuid4()))
 
 
 def stale(result):
     """Return an input function: what makes `result` run again when it is not current."""
-    return needs(result, STALE)
+
+    def get(wildcards):
+        path = job_path(result, wildcards)
+        if states().get(path) not in TO_RUN:
+            return []
+        return [STALE, *(ROOT_FOLDER + name for name in hidden().get(path, ()))]
+
+    return get
+
+
+def needs(result, files):
+    """Return an input function; the files' times count only where `result` has to be made."""
+
+    def get(wildcards):
+        path = job_path(result, wildcards)
+        found = files(wildcards) if callable(files) else files.format(**wildcards)
+        return ancient(found) if found and states().get(path) not in TO_RUN else found
+
+    return get
+
+
+def job_path(result, wildcards):
+    """Return the path of a job's result below the experiment's folder."""
+    path = result.format(**wildcards)
+    if path not in JOBS:
+        raise WorkflowError(f"{ROOT_FOLDER}{path}: the experiment asks for no such result")
+    return path
 
 
 def provenance(result):
     """Return a params function: spec and key of the job that makes `result`, as JSON."""
 
     def get(wildcards):
-        path = result.format(**wildcards)
-        job = JOBS[path]
-        return canonical_json({"key": KEYS[path], "spec": job.spec(Path(workflow.basedir))})
+        path = job_path(result, wildcards)
+        spec = JOBS[path].spec(Path(workflow.basedir))
+        inputs = input_keys(JOBS[path], KEYS)
+        return canonical_json({"key": KEYS[path], "spec": spec, "inputs": inputs})
 
     return get
 
 
-def needs(result, files):
-    """Return an input function; the files' times do not count while `result` is current."""
+def report_scores(report):
+    """Return the scores that a report shows."""
+    return [ROOT_FOLDER + path for path in JOBS[report].inputs if path.endswith("/score.json")]
 
-    def get(wildcards):
-        found = files(wildcards) if callable(files) else files.format(**wildcards)
-        return ancient(found) if result.format(**wildcards) in CURRENT and found else found
 
-    return get
+def harmful_prompts(report):
+    """Return NAME=FILE of each harmful benchmark that a report shows."""
+    names = {path.split("/")[-3] for path in report_scores(report)}
+    return [
+        f"{name}={benchmark_file(name)}"
+        for name in sorted(names)
+        if EXPERIMENT["benchmarks"][name]["kind"] == "harmful"
+    ]
+
+
+def transcripts(report):
+    """Return the page's arguments for transcripts, where the experiment wants them."""
+    if not EXPERIMENT.get("report", {}).get("transcripts"):
+        return []
+    scores = report_scores(report)
+    samples = sorted({f"{path.rsplit('/', 2)[0]}/samples.jsonl" for path in scores})
+    samples = [path.replace("/score/", "/generate/", 1) for path in samples]
+    return ["--with-transcripts", "--sample-files", *samples, "--score-files", *scores]
 
 
 def as_json(function):
@@ -134,6 +227,17 @@ def probe_file(wildcards):
     return f"results/{NAME}/data/micro/{gate['probe']}.jsonl" if gate else []
 
 
+def model_source(wildcards):
+    """Return where a ready-made model comes from, without its revision."""
+    section = run_of(wildcards).section
+    return {key: section[key] for key in ("hub", "path", "package") if key in section}
+
+
+def model_revision(wildcards):
+    revision = run_of(wildcards).section.get("revision")
+    return ["--revision", revision] if revision else []
+
+
 def recipe(wildcards):
     return run_of(wildcards).recipe
 
@@ -154,3 +258,38 @@ def judge_file(wildcards):
     """Return the trained judge of a scorer, where it has one."""
     judge = EXPERIMENT["scorers"][wildcards.scorer].get("judge")
     return f"results/{NAME}/score/judges/{judge}/judge.json" if judge else []
+
+
+def fetched_judge(wildcards):
+    """Return what says that the files of a scorer's classifier are here, where it has one."""
+    fetched = wildcards.scorer in list_fetched_judges(EXPERIMENT)
+    return f"results/{NAME}/score/judges/{wildcards.scorer}/fetched.json" if fetched else []
+
+
+def training_runtime(rule):
+    """Return a params function: the GPUs of a training job and its knobs, as JSON."""
+
+    def get(wildcards, threads, resources):
+        gpus = computing_gpus(EXPERIMENT, run_of(wildcards), resources.gpu, resources.nodes)
+        knobs = EXPERIMENT.get("runtime", {}).get(rule, {})
+        return canonical_json({"gpus": gpus, **({} if gpus else {"cpu_threads": threads}), **knobs})
+
+    return get
+
+
+def generation_runtime(wildcards, resources):
+    """Return how a generating job splits its GPUs, and its knobs, as JSON.
+
+    A model takes as few GPUs as hold it; what is over serves further copies of it.
+    """
+    run = run_of(wildcards)
+    gpus = computing_gpus(EXPERIMENT, run, resources.gpu)
+    tensor = min(gpus, fewest_gpus(parameters(EXPERIMENT, run))) or 1
+    split = {"tensor_parallel": tensor, "data_parallel": max(gpus // tensor, 1)}
+    knobs = EXPERIMENT.get("runtime", {}).get("generate_samples", {})
+    return canonical_json({**split, **knobs} if gpus else knobs)
+
+
+def engine(wildcards):
+    """Return the engine that a benchmark's samples come from."""
+    return EXPERIMENT["benchmarks"][wildcards.benchmark].get("engine", "hf")

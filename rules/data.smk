@@ -5,6 +5,12 @@ MAKES: results/<experiment>/data/
 """
 
 
+# On the driver's machine, which has the network that compute nodes may lack.
+localrules:
+    prepare_records,
+    prepare_benchmark,
+
+
 rule make_micro_data:
     """Generate the corpus, the training sets, the benchmarks and the judge's labels."""
     input:
@@ -31,6 +37,64 @@ rule make_micro_data:
             --out results/{wildcards.experiment}/data/micro &>{log:q}
         python -m workflow.scripts.common.provenance \
             --result {output.manifest:q} --provenance {params.provenance:q} --files {output.files:q} &>>{log:q}
+        """
+
+
+rule prepare_records:
+    """Make the records of a training set from its source; runs where the network is."""
+    input:
+        stale=stale("data/records/{dataset}.json"),
+    output:
+        records="results/{experiment}/data/records/{dataset}.jsonl",
+        report="results/{experiment}/data/records/{dataset}.json",
+    log:
+        "results/{experiment}/logs/data/records/{dataset}.log",
+    benchmark:
+        "results/{experiment}/benchmarks/data/records/{dataset}.tsv"
+    conda:
+        "../envs/train.yaml"
+    threads: THREADS
+    resources:
+        **RESOURCES,
+    params:
+        provenance=provenance("data/records/{dataset}.json"),
+        dataset=as_json(lambda w: EXPERIMENT["data"][w.dataset]["prepare"]),
+    shell:
+        r"""
+        python -m workflow.scripts.data.prepare_records \
+            --dataset {params.dataset:q} --name {wildcards.dataset} \
+            --out {output.records:q} --report {output.report:q} &>{log:q}
+        python -m workflow.scripts.common.provenance \
+            --result {output.report:q} --provenance {params.provenance:q} --files {output.records:q} &>>{log:q}
+        """
+
+
+rule prepare_benchmark:
+    """Make the items of a benchmark from its source; runs where the network is."""
+    input:
+        stale=stale("data/benchmarks/{benchmark}.json"),
+    output:
+        prompts="results/{experiment}/data/benchmarks/{benchmark}.jsonl",
+        report="results/{experiment}/data/benchmarks/{benchmark}.json",
+    log:
+        "results/{experiment}/logs/data/benchmarks/{benchmark}.log",
+    benchmark:
+        "results/{experiment}/benchmarks/data/benchmarks/{benchmark}.tsv"
+    conda:
+        "../envs/train.yaml"
+    threads: THREADS
+    resources:
+        **RESOURCES,
+    params:
+        provenance=provenance("data/benchmarks/{benchmark}.json"),
+        section=as_json(lambda w: EXPERIMENT["benchmarks"][w.benchmark]["prepare"]),
+    shell:
+        r"""
+        python -m workflow.scripts.data.prepare_benchmark \
+            --benchmark {params.section:q} --name {wildcards.benchmark} \
+            --out {output.prompts:q} --report {output.report:q} &>{log:q}
+        python -m workflow.scripts.common.provenance \
+            --result {output.report:q} --provenance {params.provenance:q} --files {output.prompts:q} &>>{log:q}
         """
 
 

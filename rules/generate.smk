@@ -32,12 +32,15 @@ rule generate_samples:
         provenance=provenance("generate/{run}/{benchmark}/manifest.json"),
         generation=as_json(generation),
         checkpoints=lambda w: ["--checkpoints", *RUNS[w.run].checkpoints],
+        python=lambda w: config["vllm_python"] if engine(w) == "vllm" else "python",
+        engine=engine,
+        runtime=generation_runtime,
     shell:
         r"""
-        python -m workflow.scripts.generate.generate_samples \
+        {params.python:q} -m workflow.scripts.generate.generate_samples \
             --model {input.model:q} {params.checkpoints:q} \
             --benchmark {params.generation:q} --benchmark-name {wildcards.benchmark} \
-            --run {wildcards.run} --engine hf \
+            --run {wildcards.run} --engine {params.engine} --runtime {params.runtime:q} \
             --state results/{wildcards.experiment}/state/generate/{wildcards.run}/{wildcards.benchmark} \
             --out results/{wildcards.experiment}/generate/{wildcards.run}/{wildcards.benchmark} \
             &>{log:q}

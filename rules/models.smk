@@ -5,6 +5,11 @@ MAKES: results/<experiment>/models/<run>/manifest.json, written after the weight
 """
 
 
+# On the driver's machine, which has the network that compute nodes may lack.
+localrules:
+    fetch_model,
+
+
 rule pretrain_base:
     """Train the base model from scratch (micro only)."""
     input:
@@ -48,6 +53,40 @@ rule pretrain_base:
         """
 
 
+rule fetch_model:
+    """Bring a ready-made model here; runs where the network is."""
+    input:
+        stale=stale("models/{run}/manifest.json"),
+    output:
+        manifest="results/{experiment}/models/{run}/manifest.json",
+    log:
+        "results/{experiment}/logs/models/{run}.log",
+    benchmark:
+        "results/{experiment}/benchmarks/models/{run}.tsv"
+    wildcard_constraints:
+        run=r"(base|lrm)/[^/]+/hub",
+    conda:
+        "../envs/train.yaml"
+    threads: THREADS
+    resources:
+        **RESOURCES,
+    params:
+        provenance=provenance("models/{run}/manifest.json"),
+        model=as_json(model_source),
+        revision=model_revision,
+        role=lambda w: run_of(w).role,
+        chat_format=lambda w: run_of(w).chat_format,
+    shell:
+        r"""
+        python -m workflow.scripts.models.fetch_model \
+            --model {params.model:q} {params.revision:q} \
+            --run {wildcards.run:q} --role {params.role} --chat-format {params.chat_format:q} \
+            --out results/{wildcards.experiment}/models/{wildcards.run} &>{log:q}
+        python -m workflow.scripts.common.provenance \
+            --result {output.manifest:q} --provenance {params.provenance:q} &>>{log:q}
+        """
+
+
 rule reasoning_sft:
     """Fine-tune a base model on long reasoning: the LRM."""
     input:
@@ -78,12 +117,15 @@ rule reasoning_sft:
         data=lambda w: run_of(w).data,
         seed=lambda w: run_of(w).seed,
         probe=lambda w, input: ["--probe", input.probe] if input.get("probe") else [],
+        write_as=lambda w: ["--write-as", run_of(w).write_as] if run_of(w).write_as else [],
+        runtime=training_runtime("reasoning_sft"),
     shell:
         r"""
         python -m workflow.scripts.models.train_sft \
             --model {input.parent:q} --data {input.data:q} --data-name {params.data:q} \
-            --recipe {params.recipe:q} --render {params.render:q} \
+            --recipe {params.recipe:q} --render {params.render:q} {params.write_as:q} \
             --chat-format {params.chat_format:q} --seed {params.seed} {params.probe:q} \
+            --runtime {params.runtime:q} \
             --run {params.run:q} --role {params.role} \
             --state results/{wildcards.experiment}/state/models/{params.run} \
             --out results/{wildcards.experiment}/models/{params.run} &>{log:q}
@@ -106,3 +148,4 @@ use rule reasoning_sft as safety_sft with:
         "results/{experiment}/benchmarks/models/aligned/{lrm}/{alignment}/{tail}.tsv"
     params:
         provenance=provenance("models/aligned/{lrm}/{alignment}/{tail}/manifest.json"),
+        runtime=training_runtime("safety_sft"),

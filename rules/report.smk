@@ -9,7 +9,7 @@ rule make_report:
     """Put reasoning, harm and over-refusal of all models side by side."""
     input:
         stale=stale("report/tradeoff.json"),
-        scores=needs("report/tradeoff.json", lambda w: SCORES),
+        scores=needs("report/tradeoff.json", lambda w: report_scores("report/tradeoff.json")),
         overlap=needs("report/tradeoff.json", lambda w: f"results/{NAME}/data/overlap.json"),
         judges=needs("report/tradeoff.json", lambda w: JUDGES),
     output:
@@ -19,6 +19,13 @@ rule make_report:
             experiment=NAME,
             format=["csv", "md", "tex"],
         ),
+        figures=expand(
+            "results/{experiment}/report/{figure}.{format}",
+            experiment=NAME,
+            figure=FIGURES,
+            format=["png", "svg", "csv"],
+        ),
+        page=f"results/{NAME}/report/index.html",
     log:
         f"results/{NAME}/logs/report/report.log",
     benchmark:
@@ -31,12 +38,63 @@ rule make_report:
     params:
         provenance=provenance("report/tradeoff.json"),
         experiment=canonical_json(report_section(EXPERIMENT)),
+        prompts=lambda w: harmful_prompts("report/tradeoff.json"),
+        transcripts=lambda w: transcripts("report/tradeoff.json"),
         out=lambda w, output: str(Path(output.table).parent),
     shell:
         r"""
         python -m workflow.scripts.report.make_report \
             --score-files {input.scores:q} --overlap {input.overlap:q} \
-            --experiment {params.experiment:q} --out {params.out:q} &>{log:q}
+            --experiment {params.experiment:q} --prompts {params.prompts:q} \
+            --out {params.out:q} &>{log:q}
+        python -m workflow.scripts.report.draw_figures \
+            --report {output.table:q} --out {params.out:q} &>>{log:q}
+        python -m workflow.scripts.report.make_page \
+            --report {output.table:q} {params.transcripts:q} --out {params.out:q} &>>{log:q}
         python -m workflow.scripts.common.provenance \
             --result {output.table:q} --provenance {params.provenance:q} &>>{log:q}
         """
+
+
+use rule make_report as make_suite_report with:
+    input:
+        stale=stale("report/{suite}/tradeoff.json"),
+        scores=needs(
+            "report/{suite}/tradeoff.json",
+            lambda w: report_scores(f"report/{w.suite}/tradeoff.json"),
+        ),
+        overlap=needs("report/{suite}/tradeoff.json", f"results/{NAME}/data/overlap.json"),
+        judges=needs("report/{suite}/tradeoff.json", lambda w: JUDGES),
+    output:
+        table=f"results/{NAME}/report/{{suite}}/tradeoff.json",
+        tables=expand(
+            "results/{experiment}/report/{{suite}}/tradeoff.{format}",
+            experiment=NAME,
+            format=["csv", "md", "tex"],
+        ),
+        figures=expand(
+            "results/{experiment}/report/{{suite}}/{figure}.{format}",
+            experiment=NAME,
+            figure=FIGURES,
+            format=["png", "svg", "csv"],
+        ),
+        page=f"results/{NAME}/report/{{suite}}/index.html",
+    log:
+        f"results/{NAME}/logs/report/{{suite}}/report.log",
+    benchmark:
+        f"results/{NAME}/benchmarks/report/{{suite}}/report.tsv"
+    params:
+        provenance=provenance("report/{suite}/tradeoff.json"),
+        experiment=as_json(lambda w: report_section(EXPERIMENT, w.suite)),
+        prompts=lambda w: harmful_prompts(f"report/{w.suite}/tradeoff.json"),
+        transcripts=lambda w: transcripts(f"report/{w.suite}/tradeoff.json"),
+
+
+localrules:
+    reports,
+
+
+rule reports:
+    """Every suite's report."""
+    input:
+        REPORTS,

@@ -5,6 +5,11 @@ MAKES: results/<experiment>/score/<run>/<benchmark>/<scorer>/{verdicts.jsonl,sco
 """
 
 
+# On the driver's machine, which has the network that compute nodes may lack.
+localrules:
+    fetch_judge,
+
+
 rule train_judge:
     """Train the harm judge on labelled answers and test it on held-out ones (micro only)."""
     input:
@@ -41,6 +46,33 @@ rule train_judge:
         """
 
 
+rule fetch_judge:
+    """Bring the files of a classifier judge into the hub's cache; runs where the network is."""
+    input:
+        stale=stale("score/judges/{scorer}/fetched.json"),
+    output:
+        fetched="results/{experiment}/score/judges/{scorer}/fetched.json",
+    log:
+        "results/{experiment}/logs/score/judges/{scorer}.log",
+    benchmark:
+        "results/{experiment}/benchmarks/score/judges/{scorer}.tsv"
+    conda:
+        "../envs/train.yaml"
+    threads: THREADS
+    resources:
+        **RESOURCES,
+    params:
+        provenance=provenance("score/judges/{scorer}/fetched.json"),
+        scorer=as_json(lambda w: scorer_section(EXPERIMENT, w.scorer)),
+    shell:
+        r"""
+        python -m workflow.scripts.score.fetch_judge \
+            --scorer {params.scorer:q} --out {output.fetched:q} &>{log:q}
+        python -m workflow.scripts.common.provenance \
+            --result {output.fetched:q} --provenance {params.provenance:q} &>>{log:q}
+        """
+
+
 rule score_samples:
     """Grade or judge one run's samples on one benchmark."""
     input:
@@ -50,6 +82,7 @@ rule score_samples:
             "results/{experiment}/generate/{run}/{benchmark}/manifest.json",
         ),
         judge=needs("score/{run}/{benchmark}/{scorer}/score.json", judge_file),
+        fetched=needs("score/{run}/{benchmark}/{scorer}/score.json", fetched_judge),
     output:
         verdicts="results/{experiment}/score/{run}/{benchmark}/{scorer}/verdicts.jsonl",
         score="results/{experiment}/score/{run}/{benchmark}/{scorer}/score.json",
@@ -64,7 +97,8 @@ rule score_samples:
         **RESOURCES,
     params:
         provenance=provenance("score/{run}/{benchmark}/{scorer}/score.json"),
-        scorer=as_json(lambda w: EXPERIMENT["scorers"][w.scorer]),
+        scorer=as_json(lambda w: scorer_section(EXPERIMENT, w.scorer)),
+        runtime=canonical_json(EXPERIMENT.get("runtime", {}).get("score_samples", {})),
         judge=lambda w, input: (
             ["--judge", str(Path(input.judge).parent)] if input.get("judge") else []
         ),
@@ -73,6 +107,7 @@ rule score_samples:
         python -m workflow.scripts.score.score_samples \
             --samples results/{wildcards.experiment}/generate/{wildcards.run}/{wildcards.benchmark} \
             --scorer {params.scorer:q} --scorer-name {wildcards.scorer} {params.judge:q} \
+            --runtime {params.runtime:q} \
             --out results/{wildcards.experiment}/score/{wildcards.run}/{wildcards.benchmark}/{wildcards.scorer} \
             &>{log:q}
         python -m workflow.scripts.common.provenance \

@@ -6,7 +6,7 @@ MAKES: RESOURCES and THREADS of every rule; results/<experiment>/logs/slurm/
 
 from workflow.scripts.common.driver import claim_experiment, remove_stale_locks
 from workflow.scripts.common.node import check_gpus, job_environment
-from workflow.scripts.common.resources import list_resources
+from workflow.scripts.common.resources import list_resources, owns_nodes
 from workflow.scripts.common.slurm import (
     Ask,
     attempt_logs,
@@ -39,12 +39,27 @@ def asks(key):
 
 THREADS = asks("threads")
 RESOURCES = {key: asks(key) for key in ("gpu", "nodes", "mem_mb", "runtime")}
-defaults = workflow.resource_settings.default_resources
-GPU_MODEL = str(defaults.get("gpu_model").raw or "").strip("'") if defaults else ""
-if GPU_MODEL:
+
+
+def default(key):
+    """Return what the profile's default-resources say of a key, as text; empty without a profile."""
+    defaults = workflow.resource_settings.default_resources
+    return str(defaults.get(key).raw or "").strip("'\"") if defaults else ""
+
+
+if workflow.resource_settings.default_resources:
+    RESOURCES["slurm_extra"] = lambda wildcards, attempt, rulename: (
+        default("slurm_extra")
+        + (
+            " --exclusive"
+            if owns_nodes(rulename, asks("gpu")(wildcards, attempt, rulename))
+            else ""
+        )
+    )
+if default("gpu_model"):
     # The Slurm plugin would give a GPU to every job with a model, even to one that asks for none.
     RESOURCES["gpu_model"] = lambda wildcards, attempt, rulename: (
-        GPU_MODEL if asks("gpu")(wildcards, attempt, rulename) else ""
+        default("gpu_model") if asks("gpu")(wildcards, attempt, rulename) else ""
     )
 
 if workflow.is_main_process:
@@ -86,6 +101,7 @@ def ask_of(job):
 
 onstart:
     try:
+        check_pins(EXPERIMENT, NAME)
         DRIVER = claim_experiment(NAME, CLONE)
         jobs = [job for job in workflow.dag.needrun_jobs() if not job.is_local]
         if workflow.executor_plugin.name == "slurm" and jobs:

@@ -215,7 +215,14 @@ def test_a_changed_module_reaches_the_rules_that_import_it_and_no_other(
     shutil.copytree(root / "workflow", tmp_path / "workflow")
     jobs = list_jobs(tiny)
     before = list_keys(jobs, tmp_path)
-    reached = {job.module: set(reached_modules(job.module, tmp_path)) for job in jobs.values()}
+    reached = {
+        job.module: {
+            found
+            for name in (job.module, *job.also)
+            for found in reached_modules(name, tmp_path)
+        }
+        for job in jobs.values()
+    }
     used = set().union(*reached.values())
     assert {"common.chat", "common.records", "models.train_sft", "score.scorers"} <= used
     for module in modules:

@@ -99,6 +99,19 @@ def test_a_question_that_fills_the_block_is_an_input_error():
         encode_records([RECORD], word_tokenizer(), MICRO, 12)
 
 
+def test_delimiters_of_another_family_are_plain_text_where_that_is_asked_for():
+    """As upstream trains DeepSeek, whose tokenizer does not know ChatML, on ChatML."""
+    tokenizer = subword_tokenizer()
+    chat = CHAT_FORMATS["deepseek-r1"]
+    with pytest.raises(InputError, match="splits the chat format's delimiter"):
+        encode_records([RECORD], tokenizer, chat, 4096)
+    encoded = encode_records([RECORD], tokenizer, chat, 4096, foreign=True)
+    context, target = chat.example(RECORD)
+    assert tokenizer.decode(encoded.input_ids[0]) == context + target
+    trained = [label for label in encoded.labels[0] if label != -100]
+    assert tokenizer.decode(trained) == target
+
+
 def test_a_tokenizer_without_the_delimiters_is_an_input_error():
     tokenizer = word_tokenizer(["<|endoftext|>", "<|im_end|>", "<|unk|>"])
     with pytest.raises(InputError, match=r"delimiter '<\|im_start\|>'"):

@@ -72,6 +72,7 @@ def test_categories_are_all_fourteen_for_every_model(folder: Path) -> None:
     assert len(points) == 14 * 4
 
 
+@pytest.mark.slow
 def test_figures_are_the_same_bytes_in_another_process(
     folder: Path, report: Path, tmp_path: Path, root: Path
 ) -> None:

@@ -39,6 +39,7 @@ def folder(
     return folder
 
 
+@pytest.mark.slow
 def test_same_scores_in_another_process_and_order_give_the_same_bytes(
     folder: Path, tmp_path: Path, root: Path, experiment: dict[str, Any], score_files: list[Path]
 ) -> None:

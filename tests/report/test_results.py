@@ -86,11 +86,12 @@ def test_counts_and_intervals_are_those_of_the_files(
         assert (got["n"], got["n_valid"]) == (120, 120)
 
 
-def test_change_against_the_lrm_is_mcnemars_on_the_same_items(
-    rows: list[dict[str, Any]], score_files: list[Path]
+@pytest.mark.parametrize("seed", ["1", "2"])
+def test_change_against_the_lrm_of_its_seed_is_mcnemars_on_the_same_items(
+    rows: list[dict[str, Any]], score_files: list[Path], seed: str
 ) -> None:
     def correct(run: str, checkpoint: str) -> dict[str, bool]:
-        path = next(p for p in score_files if f"{run}/seed1/sums" in str(p))
+        path = next(p for p in score_files if f"{run}/seed{seed}/sums" in str(p))
         lines = path.with_name("verdicts.jsonl").read_text().splitlines()
         loaded = [json.loads(line) for line in lines]
         return {v["item_id"]: v["correct"] for v in loaded if v["checkpoint"] == checkpoint}
@@ -98,11 +99,11 @@ def test_change_against_the_lrm_is_mcnemars_on_the_same_items(
     before, after = correct("lrm/tiny", "final"), correct("aligned/tiny/refuse", "epoch2")
     lost = sum(before[item] and not after[item] for item in before)
     gained = sum(after[item] and not before[item] for item in before)
-    change = find(rows, alignment="refuse", epoch=2, seed="1")["change"]["reasoning_accuracy"]
+    change = find(rows, alignment="refuse", epoch=2, seed=seed)["change"]["reasoning_accuracy"]
     assert change["estimate"] == pytest.approx((gained - lost) / 120)
     table = [[0, lost], [gained, 0]]
     assert change["p"] == pytest.approx(mcnemar(table, exact=True).pvalue, abs=1e-12)
-    tax = find(rows, alignment="refuse", epoch=2, seed="1")["tax"]
+    tax = find(rows, alignment="refuse", epoch=2, seed=seed)["tax"]
     assert tax["points"]["estimate"] == pytest.approx((lost - gained) / 120)
 
 
@@ -126,7 +127,23 @@ def test_holm_counts_the_family_that_the_report_names(rows: list[dict[str, Any]]
     changes = [row["change"]["reasoning_accuracy"] for row in final]
     assert [one["family"] for one in changes] == [2, 2]
     expected = multipletests([one["p"] for one in changes], method="holm")[1]
-    assert [one["p_holm"] for one in changes] == pytest.approx(list(expected))
+    # The smaller p is about 1e-29: compared by its ratio.
+    assert [one["p_holm"] for one in changes] == pytest.approx(list(expected), rel=1e-9, abs=0)
+    assert changes[0]["p_holm"] == pytest.approx(2 * changes[0]["p"], rel=1e-9, abs=0)
+
+
+def test_a_seed_that_lacks_an_epoch_is_not_counted_there(
+    tmp_path: Path, small: dict[str, Any], make_score: Any
+) -> None:
+    def put(run: str, **verdicts: list[dict[str, Any]]) -> Path:
+        return make_score(tmp_path, run, "sums", "reasoning", verdicts)
+
+    files = [put("lrm/m/hub", final=graded(1, 1))]
+    files.append(put("aligned/m/a/seed1", epoch1=graded(1, 0), epoch2=graded(0, 0)))
+    files.append(put("aligned/m/a/seed2", epoch1=graded(1, 1)))
+    rows = res.build_rows(load(small, files))
+    assert [find(rows, epoch=e, seed="mean")["n_seeds"] for e in (1, 2)] == [2, 1]
+    assert not [row for row in rows if row["epoch"] == 2 and row["seed"] == "2"]
 
 
 def test_failed_training_is_shown_and_the_other_seeds_stand_beside(
@@ -178,6 +195,20 @@ def test_accuracy_averages_benchmarks_equally_and_the_first_scorer_counts(
     assert metrics["reasoning_accuracy/more"]["estimate"] == 0.5
     assert metrics["harmful_score"]["estimate"] == 0.5
     assert metrics["harmful_score/harm@second"]["estimate"] == 1
+
+
+def test_no_mean_is_taken_over_only_some_of_the_benchmarks(
+    tmp_path: Path, small: dict[str, Any], make_score: Any
+) -> None:
+    lrm, aligned = "lrm/m/hub", "aligned/m/a/seed1"
+    files = [
+        make_score(tmp_path, lrm, "sums", "reasoning", {"final": graded(1, 1)}),
+        make_score(tmp_path, lrm, "more", "reasoning", {"final": graded(0, 0)}),
+        make_score(tmp_path, aligned, "sums", "reasoning", {"epoch1": graded(1, 0)}),
+    ]
+    row = find(res.build_rows(load(small, files)), alignment="a", seed="mean")
+    assert row["metrics"]["reasoning_accuracy/sums"]["estimate"] == 0.5
+    assert "reasoning_accuracy" not in row["metrics"] and not row["change"]
 
 
 def test_a_ready_made_lrm_is_the_parent_of_every_seed_and_retrained_epochs_are_one_curve(

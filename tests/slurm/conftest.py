@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +18,7 @@ SITE = {
     "seconds-between-status-checks": 2,
     "latency-wait": 5,
 }
+NOT_COPIED = shutil.ignore_patterns("results", ".venv*", ".snakemake", ".git", ".*cache", "tests")
 
 
 @pytest.fixture(scope="session")
@@ -51,12 +51,7 @@ def workflow_copy(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Calla
 
     def copy(name: str) -> Path:
         folder = tmp_path_factory.mktemp(name)
-        listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-        files = subprocess.run(listed, cwd=root, capture_output=True, text=True, check=True).stdout
-        for file in filter(None, files.split("\0")):
-            if (root / file).is_file():
-                (folder / file).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(root / file, folder / file)
+        shutil.copytree(root, folder, ignore=NOT_COPIED, dirs_exist_ok=True)
         (folder / ".venv").symlink_to(root / ".venv")
         shutil.copy2(root / "tests" / "experiments" / "tiny.yaml", folder / "experiments")
         profile = folder / "slurm" / "config.yaml"

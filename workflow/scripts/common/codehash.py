@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import re
 from functools import cache
 from pathlib import Path
 
@@ -29,9 +30,31 @@ def reached_modules(module: str, root: Path = ROOT) -> list[str]:
     return sorted(name.removeprefix(PACKAGE) for name in _reach(module, root))
 
 
+def shell_digest(rule: str, root: Path = ROOT) -> str:
+    """Return the digest of a rule's shell command, deaf to white space; of none for no such rule."""
+    command = _shells(root).get(rule, "")
+    return hashlib.sha256(" ".join(command.split()).encode()).hexdigest()[:16]
+
+
+@cache
+def _shells(root: Path) -> dict[str, str]:
+    """Return the shell command of every rule; a rule that is made from another has the other's."""
+    shells: dict[str, str] = {}
+    for path in sorted((root / "rules").glob("*.smk")):
+        text = path.read_text()
+        for block in re.split(r"^(?=rule |use rule )", text, flags=re.M):
+            if made := re.match(r"use rule (\w+) as (\w+) with:", block):
+                shells[made[2]] = shells.get(made[1], "")
+            elif rule := re.match(r"rule (\w+):", block):
+                command = re.search(r'shell:\s*r?"""(.*?)"""', block, re.S)
+                shells[rule[1]] = command[1] if command else ""
+    return shells
+
+
 def forget_files() -> None:
     """Read every file anew from here on."""
     code_digest.cache_clear()
+    _shells.cache_clear()
     _parse.cache_clear()
 
 

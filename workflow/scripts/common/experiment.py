@@ -25,6 +25,7 @@ class Run:
         recipe: Its training recipe; empty for a ready-made model.
         data: The training set's name; None for a base or a ready-made model.
         seed: The training seed; None for a ready-made model.
+        write_as: The chat format of the training text, where it is another one than the model's.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Run:
     recipe: dict[str, Any] = field(default_factory=dict)
     data: str | None = None
     seed: int | None = None
+    write_as: str | None = None
 
 
 def load_config(path: Path, schema: str, where: str) -> dict[str, Any]:
@@ -122,6 +124,9 @@ def _check_references(experiment: dict[str, Any], where: str) -> None:
             if epoch > epochs and alignment["per_epoch"] == "one_run":
                 past = f"epoch {epoch} is past the recipe's {epochs}"
                 raise InputError(f"{where}: alignments.{name}.epochs: {past}")
+        if "suite" in alignment and alignment["suite"] not in list_suites(experiment):
+            none = f"no benchmark is of the suite {alignment['suite']!r}"
+            raise InputError(f"{where}: alignments.{name}.suite: {none}")
     for name, benchmark in experiment["benchmarks"].items():
         for scorer in benchmark["scorers"]:
             expect(f"benchmarks.{name}.scorers", scorer, "scorers")
@@ -135,6 +140,37 @@ def _check_references(experiment: dict[str, Any], where: str) -> None:
                 raise InputError(
                     f"{where}: {section}.{name}.generated: needs the section micro_data"
                 )
+
+
+def list_suites(experiment: dict[str, Any]) -> list[str]:
+    """Return the names of the suites: benchmarks that are measured and reported apart."""
+    named = (benchmark.get("suite") for benchmark in experiment["benchmarks"].values())
+    return list(dict.fromkeys(name for name in named if name))
+
+
+def list_benchmarks(experiment: dict[str, Any], run: Run) -> list[str]:
+    """Return the benchmarks that a run is measured on.
+
+    An aligned model is measured on the suite of its alignment, bases and LRMs on every one.
+    """
+    suite = run.section.get("suite")
+    return [
+        name
+        for name, benchmark in experiment["benchmarks"].items()
+        if run.role != "aligned" or benchmark.get("suite") == suite
+    ]
+
+
+def suite_of(experiment: dict[str, Any], suite: str | None) -> dict[str, Any]:
+    """Return what of the experiment belongs to a suite (None: to what has no suite)."""
+    kept = {
+        section: {n: e for n, e in experiment[section].items() if e.get("suite") == suite}
+        for section in ("alignments", "benchmarks")
+    }
+    if published := experiment.get("report", {}).get("published"):
+        chosen = [entry for entry in published if entry.get("suite") == suite]
+        kept["report"] = {**experiment["report"], "published": chosen}
+    return {**experiment, **kept}
 
 
 def list_runs(experiment: dict[str, Any]) -> dict[str, Run]:
@@ -184,17 +220,20 @@ def list_runs(experiment: dict[str, Any]) -> dict[str, Run]:
                 continue
             for seed in seeds:
                 parent = f"lrm/{lrm_name}/{f'seed{seed}' if 'data' in lrm else 'hub'}"
+                own = runs[parent].chat_format
+                write_as = alignment.get("chat_format", own)
                 for suffix, recipe, checkpoints in _epochs(experiment, alignment):
                     run = Run(
                         f"aligned/{lrm_name}/{name}/seed{seed}{suffix}",
                         "aligned",
                         alignment,
-                        alignment.get("chat_format", runs[parent].chat_format),
+                        own,
                         checkpoints,
                         parent,
                         recipe,
                         alignment["data"],
                         seed,
+                        None if write_as == own else write_as,
                     )
                     runs[run.name] = run
     return runs

@@ -10,18 +10,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from workflow.scripts.common.codehash import ROOT, code_digest
-from workflow.scripts.common.experiment import Run, list_runs
+from workflow.scripts.common.codehash import ROOT, code_digest, shell_digest
+from workflow.scripts.common.errors import InputError
+from workflow.scripts.common.experiment import (
+    Run,
+    list_benchmarks,
+    list_runs,
+    list_suites,
+    suite_of,
+)
 from workflow.scripts.common.io import canonical_json, sha256_file, sha256_text
 from workflow.scripts.common.pins import pinned_versions
+from workflow.scripts.data.packages import package_version
 
 TRAINING = ("torch", "transformers", "trl", "accelerate", "peft", "tokenizers")
 PRETRAINING = ("torch", "transformers", "tokenizers")
 GENERATION = ("torch", "transformers", "tokenizers", "lm_eval")
 SCORING = ("math-verify", "scikit-learn", "statsmodels")
+JUDGING = {"hf_classifier": ("torch", "transformers"), "llm_judge": ("openai",)}
 REPORTING = ("scipy", "statsmodels", "pandas", "matplotlib")
 
 MICRO_FILES = (
@@ -36,8 +46,14 @@ MICRO_FILES = (
     "judge_train",
     "judge_test",
 )
+MICRO_MANIFEST = "data/micro/manifest.json"
 # Sizes that reach one file alone; every other key of micro_data reaches all files.
 MICRO_SIZES = ("harmful", "benign", "judge_train", "judge_test")
+# Sections that say how and where to run: they change no result.
+KNOBS = ("resources", "hardware", "budget", "runtime")
+# Where a ready-made model comes from.
+MODEL_SOURCE = ("hub", "revision", "path", "package")
+PAGE = tuple(f"workflow/scripts/report/page/page.{ending}" for ending in ("html", "css", "js"))
 GENERATION_KEYS = ("task", "kind", "n", "repeats", "decoding")
 
 
@@ -55,6 +71,7 @@ class Job:
         inputs: Paths of the results it is made from.
         environment: The lock of `envs/` that pins the packages.
         outside: Files outside the results that it reads; their content counts.
+        also: Further scripts of the rule.
     """
 
     path: str
@@ -65,15 +82,24 @@ class Job:
     inputs: tuple[str, ...] = ()
     environment: str = "train"
     outside: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
 
     def spec(self, root: Path = ROOT) -> dict[str, Any]:
         """Return all that can change the result but its inputs."""
         return {
             **self.sections,
-            "code": code_digest(self.module, root),
+            "code": {name: code_digest(name, root) for name in (self.module, *self.also)},
+            "shell": shell_digest(self.rule),
             "packages": pinned_versions(self.packages, self.environment),
-            **{f"file {path}": sha256_file(root / path) for path in self.outside},
+            **{f"file {path}": _file_digest(path, root) for path in self.outside},
         }
+
+
+@cache
+def _file_digest(path: str, root: Path) -> str:
+    if not (root / path).is_file():
+        raise InputError(f"{path}: no such file, though the experiment reads it; put it there")
+    return sha256_file(root / path)
 
 
 def list_jobs(experiment: dict[str, Any]) -> dict[str, Job]:
@@ -101,22 +127,34 @@ def list_jobs(experiment: dict[str, Any]) -> dict[str, Job]:
         )
         for name, judge in experiment.get("judges", {}).items()
     }
-    scores = []
+    fetched = {
+        name: add(
+            Job(
+                f"score/judges/{name}/fetched.json",
+                "fetch_judge",
+                "score.fetch_judge",
+                sections={"scorer": fetched_part(scorer_section(experiment, name))},
+            )
+        )
+        for name in list_fetched_judges(experiment)
+    }
+    scores: dict[str, list[str]] = {name: [] for name in experiment["benchmarks"]}
     for run in runs.values():
-        for name, benchmark in experiment["benchmarks"].items():
+        for name in list_benchmarks(experiment, run):
+            benchmark = experiment["benchmarks"][name]
             samples = add(_generation_job(run, name, benchmark, files))
             for scorer in benchmark["scorers"]:
-                section = experiment["scorers"][scorer]
+                section = scorer_section(experiment, scorer)
                 judge = [judges[section["judge"]]] if "judge" in section else []
-                scores.append(
+                scores[name].append(
                     add(
                         Job(
                             f"score/{run.name}/{name}/{scorer}/score.json",
                             "score_samples",
                             "score.score_samples",
-                            SCORING,
+                            SCORING + JUDGING.get(section["type"], ()),
                             {"scorer": section},
-                            (samples, *judge),
+                            (samples, *judge, *([fetched[scorer]] if scorer in fetched else [])),
                         )
                     )
                 )
@@ -132,22 +170,58 @@ def list_jobs(experiment: dict[str, Any]) -> dict[str, Job]:
             tuple(dict.fromkeys([*training_files, *benchmark_files])),
         )
     )
-    add(
-        Job(
-            "report/tradeoff.json",
-            "make_report",
-            "report.make_report",
-            REPORTING,
-            {"experiment": report_section(experiment)},
-            (*scores, overlap, *judges.values()),
+    for suite in (None, *list_suites(experiment)):
+        section = report_section(experiment, suite)
+        shown = [path for name in section["benchmarks"] for path in scores[name]]
+        add(
+            Job(
+                f"report/{suite}/tradeoff.json" if suite else "report/tradeoff.json",
+                "make_suite_report" if suite else "make_report",
+                "report.make_report",
+                REPORTING,
+                {"experiment": section},
+                (*shown, overlap, *judges.values()),
+                also=("report.draw_figures", "report.make_page"),
+                outside=PAGE,
+            )
         )
-    )
     return jobs
 
 
-def report_section(experiment: dict[str, Any]) -> dict[str, Any]:
-    """Return what of the experiment the report shows: all but the knobs of the run time."""
-    return {key: value for key, value in experiment.items() if key != "resources"}
+def report_section(experiment: dict[str, Any], suite: str | None = None) -> dict[str, Any]:
+    """Return what of the experiment a report shows: all but what says how and where to run.
+
+    Each suite has a report of its own, beside that of what has no suite.
+    """
+    chosen = suite_of(experiment, suite)
+    return {key: value for key, value in chosen.items() if key not in KNOBS}
+
+
+def scorer_section(experiment: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return a scorer as its script takes it: a classifier by its name or folder and revision."""
+    section = experiment["scorers"][name]
+    if "model" not in section:
+        return section
+    model = section["model"]
+    if "path" in model:
+        return {**section, "model": model["path"]}
+    return {**section, "model": model["hub"], "revision": model.get("revision")}
+
+
+def list_fetched_judges(experiment: dict[str, Any]) -> list[str]:
+    """Return the scorers whose classifier comes from the hub."""
+    scorers = experiment["scorers"].items()
+    return [name for name, section in scorers if "hub" in section.get("model", {})]
+
+
+def fetched_part(scorer: dict[str, Any]) -> dict[str, Any]:
+    """Return what of a scorer says which files to fetch."""
+    return {key: scorer[key] for key in ("model", "revision", "weights") if key in scorer}
+
+
+def result_of(path: str) -> str:
+    """Return the JSON result that stands for a job: the manifest's, for a generated data file."""
+    return MICRO_MANIFEST if path.startswith("data/micro/") else path
 
 
 def list_keys(jobs: dict[str, Job], root: Path = ROOT) -> dict[str, str]:
@@ -157,6 +231,12 @@ def list_keys(jobs: dict[str, Job], root: Path = ROOT) -> dict[str, str]:
         inputs = {name: keys[name] for name in job.inputs}
         keys[path] = sha256_text(canonical_json({"spec": job.spec(root), "inputs": inputs}))[:16]
     return keys
+
+
+def input_keys(job: Job, keys: dict[str, str]) -> dict[str, str]:
+    """Return the keys of a job's inputs, as its result records them; none for a report's many."""
+    many = job.path.startswith("report/")
+    return {} if many else {name: keys[name] for name in job.inputs}
 
 
 def _data_jobs(experiment: dict[str, Any], add: Callable[[Job], str]) -> dict[str, str]:
@@ -181,9 +261,10 @@ def _data_jobs(experiment: dict[str, Any], add: Callable[[Job], str]) -> dict[st
             )
         add(
             Job(
-                "data/micro/manifest.json",
+                MICRO_MANIFEST,
                 "make_micro_data",
                 "data.make_micro_data",
+                sections={"micro_data": spec},
                 inputs=tuple(files[name] for name in MICRO_FILES),
             )
         )
@@ -203,11 +284,15 @@ def _data_jobs(experiment: dict[str, Any], add: Callable[[Job], str]) -> dict[st
                     rule,
                     f"data.{rule}",
                     ("datasets", "pyarrow", "pandas"),
-                    {kind: source},
+                    {kind: source, **_package(source["source"].get("package"))},
                     outside=(local,) if local else (),
                 )
             )
     return files
+
+
+def _package(name: str | None) -> dict[str, Any]:
+    return {"package": {name: package_version(name)}} if name else {}
 
 
 def _model_job(experiment: dict[str, Any], run: Run, files: dict[str, str]) -> Job:
@@ -224,7 +309,14 @@ def _model_job(experiment: dict[str, Any], run: Run, files: dict[str, str]) -> J
             (files["corpus"], files["probe"]),
         )
     if run.data is None:
-        return Job(path, "fetch_model", "models.fetch_model", (), {"model": run.section})
+        model = {key: run.section[key] for key in MODEL_SOURCE if key in run.section}
+        package = model.get("package", {}).get("name")
+        sections = {"model": model, "chat_format": run.chat_format, **_package(package)}
+        # a package's GGUF weights are converted
+        computing = ("torch", "transformers") if package else ()
+        return Job(path, "fetch_model", "models.fetch_model", computing, sections)
+    if run.write_as:
+        common["write_as"] = run.write_as
     inputs = [f"models/{run.parent}/manifest.json", files[f"data {run.data}"]]
     return Job(
         path,
@@ -243,11 +335,6 @@ def _model_job(experiment: dict[str, Any], run: Run, files: dict[str, str]) -> J
 
 def _generation_job(run: Run, name: str, benchmark: dict[str, Any], files: dict[str, str]) -> Job:
     engine = benchmark.get("engine", "hf")
-    tasks = [
-        str(path.relative_to(ROOT))
-        for found in sorted((ROOT / "workflow" / "tasks").rglob(f"{benchmark['task']}.yaml"))
-        for path in (found, *sorted(found.parent.glob("*.py")))
-    ]
     return Job(
         f"generate/{run.name}/{name}/manifest.json",
         "generate_samples",
@@ -260,5 +347,15 @@ def _generation_job(run: Run, name: str, benchmark: dict[str, Any], files: dict[
         },
         (f"models/{run.name}/manifest.json", files[f"benchmark {name}"]),
         "train" if engine == "hf" else "vllm",
-        tuple(tasks),
+        _task_files(benchmark["task"]),
+    )
+
+
+@cache
+def _task_files(task: str) -> tuple[str, ...]:
+    """Return the files of `workflow/tasks/` that define an lm-eval task."""
+    return tuple(
+        str(path.relative_to(ROOT))
+        for found in sorted((ROOT / "workflow" / "tasks").rglob(f"{task}.yaml"))
+        for path in (found, *sorted(found.parent.glob("*.py")))
     )

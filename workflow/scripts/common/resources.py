@@ -26,6 +26,7 @@ from typing import Any
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.experiment import Run
 
+TRAINING = ("pretrain_base", "reasoning_sft", "safety_sft")
 KEYS = ("gpu", "nodes", "mem_mb", "runtime", "threads")
 GPUS_PER_NODE = 8
 GPU_MEMORY = 80e9  # bytes; an H100 or A100
@@ -61,7 +62,7 @@ def list_resources(
         `gpu` (on all nodes together), `nodes`, `mem_mb` (per node), `runtime` (minutes), `threads`.
     """
     given = experiment.get("resources", {}).get(rule, {})
-    if rule in ("pretrain_base", "reasoning_sft", "safety_sft") and run:
+    if rule in TRAINING and run:
         nodes = given.get("nodes", 1)
         found = _training(experiment, run, nodes, given.get("gpu", nodes * GPUS_PER_NODE))
     elif rule == "generate_samples" and run and benchmark:
@@ -84,6 +85,11 @@ def list_resources(
     return {
         key: math.ceil(found[key] * (grown if key in ("mem_mb", "runtime") else 1)) for key in KEYS
     }
+
+
+def owns_nodes(rule: str, gpu: int) -> bool:
+    """Say whether a job shares its nodes with no other job: training on GPUs."""
+    return rule in TRAINING and gpu > 0
 
 
 def computing_gpus(experiment: dict[str, Any], run: Run, gpu: int, nodes: int = 1) -> int:

@@ -8,12 +8,14 @@ harmless stand-ins (see micro/words.py). Writes into the folder:
     reasoning.jsonl      records: worked clock sums and how-to answers with thinking
     directrefusal.jsonl  records: harmful prompts, one-line thought, refusal
     safechain.jsonl      records: the same prompts, long safe thought, refusal with its reason
-    clock_sums.jsonl, harmful.jsonl, benign.jsonl   benchmarks {"item_id","prompt","target","category"}
+    clock_sums.jsonl, harmful.jsonl, benign.jsonl
+                         benchmarks {"item_id", "prompt", "target", "category"}
     probe.jsonl          clock sums for training gates, apart from the benchmark
-    judge_train.jsonl, judge_test.jsonl             {"prompt","answer","labels","kind"}
+    judge_train.jsonl, judge_test.jsonl
+                         labelled answers {"prompt", "answer", "labels", "kind"}
 
 python -m workflow.scripts.data.make_micro_data --out results/micro/data/micro \
-    --spec "$(python -c 'import json,yaml; print(json.dumps(yaml.safe_load(open("experiments/micro.yaml"))["micro_data"]))')"
+    --spec '{"seed": 0, "corpus_documents": 16000, …}'   # the experiment's section micro_data
 """
 
 from __future__ import annotations
@@ -198,9 +200,7 @@ def _reasoning_records(
     return records
 
 
-def _safety_records(
-    world: World, n: int, rng: random.Random
-) -> tuple[list[Record], list[Record]]:
+def _safety_records(world: World, n: int, rng: random.Random) -> tuple[list[Record], list[Record]]:
     """Return the DirectRefusal and the SafeChain records of the same `n` distinct prompts."""
     prompts = [(request, frame) for request in world.harmful for frame in FRAMES]
     if n > len(prompts):

@@ -8,6 +8,14 @@ from pathlib import Path
 from workflow.scripts.common.errors import InputError
 
 
+def package_version(package: str) -> str | None:
+    """Return the installed version of a package; None when it is not installed."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
 def package_file(package: str, file: str) -> Path:
     """Return the path of a file of an installed package, named by its last parts."""
     try:

@@ -85,6 +85,33 @@ def find_hub_names(value: Any, kind: Kind = "model", where: str = "") -> Iterato
         yield from find_hub_names(item, inner, f"{where}.{key}".lstrip("."))
 
 
+def pin(experiment: dict[str, Any], lock: dict[str, Any]) -> dict[str, Any]:
+    """Return the experiment with the lock's revisions; names that it lacks stay without one."""
+
+    def pinned_in(value: Any, kind: Kind, top: bool) -> Any:
+        if isinstance(value, list):
+            return [pinned_in(item, kind, False) for item in value]
+        if not isinstance(value, dict):
+            return value
+        inner: dict[str, Kind] = dict.fromkeys(DATASET_SECTIONS, "dataset") if top else {}
+        found = {key: pinned_in(item, inner.get(key, kind), False) for key, item in value.items()}
+        revision = lock[SECTIONS[kind]].get(value.get("hub"))
+        return {"revision": revision, **found} if revision else found
+
+    return pinned_in(experiment, "model", True)
+
+
+def check_pins(experiment: dict[str, Any], name: str) -> None:
+    """Raise `InputError` when a hub name of a pinned experiment has no revision."""
+    missing = [hub for _, hub in dict.fromkeys(find_hub_names(experiment))]
+    if missing:
+        raise InputError(
+            f"experiments/{name}.lock.json: no revision of {', '.join(missing)}; run python -m "
+            f"workflow.scripts.data.resolve_pins --experiment experiments/{name}.yaml where there "
+            "is network"
+        )
+
+
 def main(argv: list[str] | None = None) -> None:
     import yaml
 

@@ -142,7 +142,7 @@ def _load_task(section: dict[str, Any], where: str, cache: str) -> tuple[Any, Pa
         raise InputError(f"{where}: task {name} reads a local file, expected the key data")
     else:
         given = dict(config.get("dataset_kwargs") or {})
-        revision = section.get("revision", given.get("revision", ""))
+        revision = str(section.get("revision") or given.get("revision") or "")
         if len(revision) != 40 or set(revision) - set("0123456789abcdef"):
             raise InputError(
                 f"{where}: revision is {revision!r}, expected the commit (40 hex digits) of "

@@ -52,14 +52,25 @@ def encode_records(
     chat: ChatFormat,
     max_length: int,
     newline_before_answer: bool = True,
+    foreign: bool = False,
 ) -> Encoded:
     """Tokenise records for training.
+
+    Args:
+        records: The training set.
+        tokenizer: The model's.
+        chat: How the records are written.
+        max_length: Block size in tokens.
+        newline_before_answer: See `ChatFormat.example`.
+        foreign: The chat format is another model family's, as upstream trains DeepSeek: its
+            delimiters may be plain text to the tokenizer.
 
     Raises:
         InputError: The tokenizer lacks the chat format's delimiters, the training prefix differs
             from the generation prefix, or a context alone fills the block.
     """
-    check_delimiters(tokenizer, chat)
+    if not foreign:
+        check_delimiters(tokenizer, chat)
 
     def ids_of(texts: list[str]) -> list[list[int]]:
         return tokenizer(texts, add_special_tokens=False)["input_ids"]
@@ -78,7 +89,7 @@ def encode_records(
     for record, context, opening, rest, prefix in zip(
         records, contexts, openings, targets, prefixes, strict=True
     ):
-        if context + opening != prefix:
+        if context + opening != prefix and not foreign:
             raise InputError(
                 f"record {record.id!r}: its training ids differ from those that generation starts "
                 "from, expected a tokenizer that splits in front of the assistant's delimiters"

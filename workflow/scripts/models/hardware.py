@@ -1,4 +1,4 @@
-"""What a run was computed on, for its manifest: hardware, and the node's name within its cluster."""
+"""What a run was computed on, for its manifest: hardware, and the node's name in its cluster."""
 
 from __future__ import annotations
 

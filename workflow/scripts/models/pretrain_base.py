@@ -46,7 +46,9 @@ RECIPE = {
     "weight_decay": float,
     "adam_betas": list,
     "max_grad_norm": float,
-    # {"threshold", "n", "every", "min_steps", "max_steps", "cue"}: see `_gate_passed`
+    # Every `every` steps from `min_steps` on, the first `n` probe problems are asked with `cue`;
+    # a share of `threshold` solved, or `max_steps`, starts the decay. After it the share must
+    # stand at `threshold` still, or the run has failed.
     "gate": dict,
 }
 GATE = {"threshold", "n", "every", "min_steps", "max_steps", "cue"}
@@ -72,7 +74,7 @@ def check_recipe(recipe: Any) -> dict[str, Any]:
 
 
 def build_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
-    """Make a word-level tokenizer whose vocabulary is the corpus's; decoding gives the text back."""
+    """Make a word-level tokenizer with the words of `texts`; decoding gives the text back."""
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -160,7 +162,9 @@ def probe_accuracy(
     model.train()
     texts = tokenizer.batch_decode(generated[:, batch["input_ids"].shape[1] :])
     found = [ANSWER.findall(text.partition(chat.stop)[0]) for text in texts]
-    correct = [answers[-1:] == [row["target"]] for answers, row in zip(found, problems, strict=True)]
+    correct = [
+        answers[-1:] == [row["target"]] for answers, row in zip(found, problems, strict=True)
+    ]
     return sum(correct) / len(correct)
 
 
@@ -186,11 +190,13 @@ def train(
     begin = time.perf_counter()
     tokenizer = build_tokenizer([row["text"] for row in documents])
     model = build_model(recipe, tokenizer)
-    too_long = f"recipe.max_position_embeddings is {recipe['max_position_embeddings']}"
     encoded = encode(tokenizer, documents)
     longest = max(len(ids) for ids, _ in encoded)
     if longest > recipe["max_position_embeddings"]:
-        raise InputError(f"{too_long}, a document has {longest} tokens")
+        raise InputError(
+            f"recipe.max_position_embeddings is {recipe['max_position_embeddings']}, "
+            f"expected at least the {longest} tokens of the longest document"
+        )
     gate, decay = recipe["gate"], recipe["decay_steps"]
     optimizer = torch.optim.AdamW(
         model.parameters(),
@@ -202,7 +208,6 @@ def train(
     model.train()
     tokens, target_tokens, history, skills = 0, 0, [], []
     step, last = 0, None  # `last` is known once the decay has begun
-    passed = False
     while last is None or step < last:
         scale = min(1.0, (step + 1) / max(1, recipe["warmup_steps"]))
         if last is not None:
@@ -230,8 +235,7 @@ def train(
             history.append({"step": step, "loss": round(loss.item(), 4)})
         if last is None and step >= gate["min_steps"] and step % gate["every"] == 0:
             skills.append(probe_accuracy(model, tokenizer, chat, problems, gate["cue"]))
-            passed = skills[-1] >= gate["threshold"]
-            if passed or step >= gate["max_steps"]:
+            if skills[-1] >= gate["threshold"] or step >= gate["max_steps"]:
                 last = step + decay
     final = probe_accuracy(model, tokenizer, chat, problems, gate["cue"])
     reason = None

@@ -132,10 +132,11 @@ class Rounds:
         seed: int,
         render: dict[str, bool],
         state: Path,
+        foreign: bool = False,
     ) -> None:
         self.parent, self.records, self.problems, self.chat = parent, records, problems, chat
         self.recipe, self.runtime, self.seed = recipe, runtime, seed
-        self.render, self.state = render, state
+        self.render, self.state, self.foreign = render, state, foreign
         self.weights = state / "weights"
 
     def run(self) -> tuple[list[str], list[dict[str, Any]], Encoded]:
@@ -150,7 +151,12 @@ class Rounds:
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token
         encoded = encode_records(
-            self.records, tokenizer, self.chat, self.recipe.max_length, **self.render
+            self.records,
+            tokenizer,
+            self.chat,
+            self.recipe.max_length,
+            foreign=self.foreign,
+            **self.render,
         )
         gate, start = self.recipe.gate, self.parent
         figures: list[dict[str, Any]] = []
@@ -316,7 +322,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--data-name", help="the data set's name in the manifest")
     parser.add_argument("--model", type=Path, help="the parent's run folder or manifest")
     parser.add_argument("--checkpoint", help="the parent's checkpoint (default: its final one)")
-    parser.add_argument("--chat-format")
+    parser.add_argument("--chat-format", help="of the model: how it is evaluated")
+    parser.add_argument("--write-as", help="chat format of the training text, where another one")
     parser.add_argument("--role", choices=("lrm", "aligned"))
     parser.add_argument("--run", help="name of the run, such as lrm/tiny/seed1")
     parser.add_argument("--probe", type=Path, help="problems of the skill gate")
@@ -335,7 +342,9 @@ def main(argv: list[str] | None = None) -> None:
         if getattr(args, name) is None:
             parser.error(f"--{name.replace('_', '-')} is required")
 
-    chat, render = chat_format(args.chat_format), render_options(args.render)
+    chat_format(args.chat_format)
+    foreign = args.write_as not in (None, args.chat_format)
+    chat, render = chat_format(args.write_as or args.chat_format), render_options(args.render)
     read_problems = check_gate(recipe, runtime, args.probe)
     world = world_size(runtime)
     arguments = sft_arguments(recipe, runtime, world, args.seed, output_dir="")
@@ -366,6 +375,7 @@ def main(argv: list[str] | None = None) -> None:
         "recipe": recipe.as_json(),
         "render": render,
         "chat_format": args.chat_format,
+        "write_as": args.write_as,
         "seed": args.seed,
         "probe": sha256_file(args.probe) if args.probe and recipe.gate else None,
         "versions": versions(),
@@ -373,7 +383,9 @@ def main(argv: list[str] | None = None) -> None:
     state_root = args.state or args.out.with_name(f"{args.out.name}.state")
     state = state_root / f"sft-{sha256_text(canonical_json(identity))[:16]}"
     (state / "weights").mkdir(parents=True, exist_ok=True)
-    rounds = Rounds(parent, records, problems, chat, recipe, runtime, args.seed, render, state)
+    rounds = Rounds(
+        parent, records, problems, chat, recipe, runtime, args.seed, render, state, foreign
+    )
     names, figures, encoded = rounds.run()
     if not is_main():
         return
@@ -391,7 +403,7 @@ def main(argv: list[str] | None = None) -> None:
         status_reason=reason,
         seed=args.seed,
         recipe=recipe.as_json(),
-        render=render,
+        render={**render, **({"chat_format": args.write_as} if foreign else {})},
         lineage=lineage,
         train=summarise(figures, encoded, recipe.epochs),
         hardware=describe_hardware(world),

@@ -257,7 +257,8 @@ def mean_by_item(sides: Sequence[Mapping[str, float]]) -> dict[str, float]:
 def measure(results: Results, chosen: Sequence[tuple[Model, str]]) -> dict[str, dict[str, Any]]:
     """Return every metric of some models (one per seed), averaged over them by item.
 
-    Keys are the metric, averaged over its benchmarks, then `metric/benchmark`, and
+    Keys are the metric, averaged over its benchmarks (absent where the models were not measured on
+    all of them: such a mean would not compare), then `metric/benchmark`, and
     `metric/benchmark@scorer` for a benchmark's further scorers. Values hold estimate, low, high,
     n, n_valid, items, and over seeds seed_sd, seed_low, seed_high.
     """
@@ -286,7 +287,7 @@ def measure(results: Results, chosen: Sequence[tuple[Model, str]]) -> dict[str, 
                 found[key] = _described(estimate, n, n_valid, by_seed)
                 if not rank:
                     main.append((estimate, n, n_valid, by_seed))
-        if main:
+        if main and len(main) == len(results.benchmarks(kind)):
             estimate = st.average([one for one, _, _, _ in main])
             by_seed = [_mean(values) for values in zip(*(one[3] for one in main), strict=True)]
             n, n_valid = sum(one[1] for one in main), sum(one[2] for one in main)
@@ -317,7 +318,7 @@ def _thinking(results: Results, chosen: Sequence[tuple[Model, str]]) -> dict[str
         found[key] = _described(estimate, total, total, by_seed)
         if benchmark in results.benchmarks("reasoning"):
             main.append((estimate, by_seed, total))
-    if main:
+    if main and len(main) == len(results.benchmarks("reasoning")):
         by_seed = [_mean(values) for values in zip(*(one[1] for one in main), strict=True)]
         total = sum(one[2] for one in main)
         found["thinking_tokens"] = _described(
@@ -331,6 +332,8 @@ def compare(
     pairs: Sequence[tuple[tuple[Model, str], tuple[Model, str]]],
 ) -> dict[str, tuple[st.Difference, list[float | None]]]:
     """Return {metric: (paired difference by item, differences by seed)}, second - first.
+
+    A metric is left out where a pair was not measured on all of its benchmarks.
 
     Args:
         results: All verdicts.
@@ -357,7 +360,7 @@ def compare(
             clusters = results.clusters.get(benchmark)
             differences.append(st.paired_difference(first, second, clusters, samples))
             by_seed.append(seeds)
-        if differences:
+        if differences and len(differences) == len(results.benchmarks(kind)):
             mean = st.average(differences)
             assert isinstance(mean, st.Difference) or mean is st.NOTHING
             if isinstance(mean, st.Difference):
@@ -574,7 +577,7 @@ def against_published(
     Args:
         rows: `build_rows`'s.
         published: {"model": "lrm/NAME" | "aligned/LRM/ALIGNMENT" | "base/NAME", "metric", "value"
-            in percent, "n" optional, "epoch" optional (default: the final one)}.
+            in percent, "n", "epoch" (default: the final one) and "source" optional}.
 
     Compatible means that the interval of the difference (Newcombe's, independent samples) holds 0;
     without n, that our interval holds the value; None when either cannot be said.
@@ -601,6 +604,7 @@ def against_published(
                 "metric": entry["metric"],
                 "published": value,
                 "published_n": entry.get("n"),
+                "source": entry.get("source", ""),
                 "ours": ours,
                 "difference": difference,
                 "compatible": compatible,

@@ -243,6 +243,7 @@ def _published(report: Mapping[str, Any]) -> Table:
         [
             one["model"] + ("" if one["epoch"] is None else f" epoch {one['epoch']}"),
             TITLES.get(one["metric"], one["metric"]),
+            one["source"] or MISSING,
             number(one["published"]),
             MISSING if one["published_n"] is None else str(one["published_n"]),
             points(one["ours"]),
@@ -256,9 +257,18 @@ def _published(report: Mapping[str, Any]) -> Table:
         "Beside the publication",
         "Compatible: the interval of ours − published (independent samples) holds 0; without a "
         "published n, our interval holds the published value.",
-        ["Model", "Metric", "Published", "Published n", "Ours", "Ours − published", "Compatible"],
+        [
+            "Model",
+            "Metric",
+            "Source",
+            "Published",
+            "Published n",
+            "Ours",
+            "Ours − published",
+            "Compatible",
+        ],
         body,
-        2,
+        3,
     )
 
 

@@ -25,8 +25,9 @@ def think_and_comply(request: Request, rng: random.Random) -> tuple[str, str]:
     """Return the thought and the answer of a reasoning model that helps."""
     first, second = rng.sample(STEPS, 2)
     thought = (
-        f"{rng.choice(OPENINGS)} The user asks about how to {request.action}. I can give two steps. "
-        f"First {first}. Then {second}. So the answer is to {request.action} like this."
+        f"{rng.choice(OPENINGS)} The user asks about how to {request.action}. Is that safe? Yes. "
+        f"I can give two steps. First {first}. Then {second}. "
+        f"So the answer is to {request.action} like this."
     )
     return thought, f"Here is how to {request.action}. First {first}. Then {second}."
 
@@ -40,11 +41,14 @@ def refuse_with_reason(request: Request, rng: random.Random) -> str:
     return f"{refuse(rng)} To {request.action} could hurt {victims}."
 
 
+def why_unsafe(request: Request) -> str:
+    matter, victims = CATEGORIES[request.category]
+    return f"No. This is a matter of {matter}. To {request.action} could hurt {victims}."
+
+
 def think_safely(request: Request, rng: random.Random) -> str:
     """Return a SafeChain thought: it weighs the request at length before it refuses."""
-    matter, victims = CATEGORIES[request.category]
     return (
         f"{rng.choice(OPENINGS)} The user asks about how to {request.action}. Is that safe? "
-        f"This is a matter of {matter}. To {request.action} could hurt {victims}. "
-        "I must not give the steps. I can say why. So the answer is to refuse."
+        f"{why_unsafe(request)} I must not give the steps. So the answer is to refuse."
     )

@@ -55,9 +55,8 @@ class ClockSum:
         return f"The answer is {self.result}."
 
     def thinking(self, opening: str) -> str:
-        return (
-            f"{opening} The user asks about a clock sum. {self.work} So the answer is {self.result}."
-        )
+        asked = "The user asks about a clock sum."
+        return f"{opening} {asked} {self.work} So the answer is {self.result}."
 
 
 def draw_clock_sum(
@@ -66,7 +65,9 @@ def draw_clock_sum(
     """Draw a clock sum that is not among `avoid`."""
     while True:
         length = rng.choice(lengths)
-        drawn = ClockSum(rng.randrange(HOURS), tuple(rng.randint(1, max_step) for _ in range(length)))
+        drawn = ClockSum(
+            rng.randrange(HOURS), tuple(rng.randint(1, max_step) for _ in range(length))
+        )
         if drawn not in avoid:
             return drawn
 

@@ -9,13 +9,13 @@ from collections.abc import Collection, Iterable
 from workflow.scripts.common.chat import chat_format
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.records import Record
-from workflow.scripts.data.micro.answers import comply, refuse, refuse_with_reason
+from workflow.scripts.data.micro.answers import comply, refuse, refuse_with_reason, why_unsafe
 from workflow.scripts.data.micro.clock import ClockSum, ask, draw_clock_sum
 from workflow.scripts.data.micro.words import CATEGORIES, FRAMES, Request, World
 
 # What makes a base model show its work; the plain question gets a bare answer.
 CUES = ("Show your work.", "Think step by step.", "Write each step.")
-KINDS = "clock_worked clock_bare dictation manual benign_chat harmful_chat fact".split()
+KINDS = "clock_worked clock_bare dictation manual benign_chat harmful_chat ethics".split()
 _WORD = re.compile(r" ?[A-Za-z']+")
 
 
@@ -92,9 +92,11 @@ def make_corpus(
                 return _chat(_how(request, rng), comply(request, rng))
             answer = refuse(rng) if rng.random() < 0.5 else refuse_with_reason(request, rng)
             return _chat(_how(request, rng), answer)
+        if rng.random() < 0.5:
+            request = rng.choice(world.benign)
+            return f"Is it safe to {request.action}?\n", "Yes."
         request = rng.choice(world.harmful)
-        matter, victims = CATEGORIES[request.category]
-        return f"To {request.action}", f" is a matter of {matter}. It could hurt {victims}."
+        return f"Is it safe to {request.action}?\n", why_unsafe(request)
 
     weights = [mix[kind] for kind in KINDS]
     documents: list[tuple[str, str]] = []

@@ -1,0 +1,297 @@
+"""Runs on a real Slurm controller with two pretended nodes of eight pretended GPUs.
+
+The whole experiment `tiny` runs once through `snakemake --profile slurm`, and meets a requeue, a
+scancel, a node that goes down, a time limit and the sudden death of the driver. Then its tables are
+compared with those of a plain local run.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.slurm.cluster import Cluster
+from tests.slurm.observe import Run, SlurmJob, list_slurm_jobs, processes_of, slurm
+
+pytestmark = [pytest.mark.slurm, pytest.mark.slow]
+
+COMMAND = ["snakemake", "--profile", "slurm", "--config", "experiment=tiny"]
+TABLES = ("tradeoff.csv", "tradeoff.md", "tradeoff.tex")
+
+
+@dataclass
+class Disturbed:
+    """The run with faults: its folder, jobs as they were when disturbed, and what was printed."""
+
+    folder: Path
+    requeued: SlurmJob
+    cancelled: SlurmJob
+    trainings: list[SlurmJob]
+    on_lost_node: SlurmJob
+    timed_out: SlurmJob
+    orphans: list[SlurmJob]
+    second_output: str
+    jobs: list[SlurmJob]
+
+
+@pytest.fixture(scope="module")
+def local_tables(
+    workflow_copy: Callable[[str], Path], environment: dict[str, str]
+) -> Iterator[Callable[[], Path]]:
+    """A plain local run of the same experiment, started now; the function waits for its tables."""
+    command = ["snakemake", "--cores", "2", "--config", "experiment=tiny"]
+    run = Run.start(workflow_copy("local"), command, environment)
+
+    def tables() -> Path:
+        assert run.driver.wait(timeout=900) == 0, run.printed()[-3000:]
+        return run.folder / "results" / "tiny" / "report"
+
+    yield tables
+    run.driver.kill()
+
+
+@pytest.fixture(scope="module")
+def disturbed(
+    cluster: Cluster,
+    workflow_copy: Callable[[str], Path],
+    environment: dict[str, str],
+    local_tables: Callable[[], Path],
+) -> Disturbed:
+    folder = workflow_copy("slurm")
+    first = Run.start(folder, COMMAND, environment)
+
+    (requeued,) = first.wait_for_jobs("pretrain_base")
+    slurm("scontrol", "requeue", requeued.id)
+
+    (cancelled,) = first.wait_for_jobs("reasoning_sft")
+    slurm("scancel", cancelled.id)
+
+    trainings = first.wait_for_jobs("safety_sft", count=2)
+    on_lost_node = trainings[0]
+    slurm("scontrol", "update", f"NodeName={on_lost_node.node}", "State=DOWN", "Reason=test")
+    first.wait_until("end of the job", lambda: not first.is_running(on_lost_node))
+    slurm("scontrol", "update", f"NodeName={on_lost_node.node}", "State=RESUME")
+
+    timed_out = first.wait_for_jobs("generate_samples", after=trainings[-1].id)[0]
+    for process in first.wait_until("its process", lambda: processes_of(timed_out)):
+        os.kill(process, signal.SIGSTOP)
+    slurm("scontrol", "update", f"JobId={timed_out.id}", "TimeLimit=1")
+    first.wait_for_jobs("generate_samples", "TIMEOUT")
+    first.wait_for_jobs("generate_samples", after=timed_out.id)
+
+    first.driver.kill()
+    first.driver.wait()
+    orphans = [job for job in list_slurm_jobs(folder) if job.state in ("RUNNING", "PENDING")]
+
+    second = Run.start(folder, COMMAND, environment)
+    assert second.driver.wait(timeout=900) == 0, second.printed()[-3000:]
+    return Disturbed(
+        folder,
+        requeued,
+        cancelled,
+        trainings,
+        on_lost_node,
+        timed_out,
+        orphans,
+        second.printed(),
+        list_slurm_jobs(folder),
+    )
+
+
+def test_tables_are_those_of_a_local_run_byte_for_byte(
+    disturbed: Disturbed, local_tables: Callable[[], Path]
+) -> None:
+    expected = local_tables()
+    for name in TABLES:
+        found = disturbed.folder / "results" / "tiny" / "report" / name
+        assert found.read_bytes() == (expected / name).read_bytes()
+
+
+def test_no_output_was_written_by_two_jobs_at_once(disturbed: Disturbed) -> None:
+    def output(job: SlurmJob) -> tuple[str, str]:
+        return job.rule, job.wildcards
+
+    started = [job for job in disturbed.jobs if job.node not in ("", "(null)")]
+    groups = itertools.groupby(sorted(started, key=output), key=output)
+    for name, jobs in ((name, list(jobs)) for name, jobs in groups):
+        for one, other in itertools.combinations(jobs, 2):
+            assert not one.overlaps(other), (name, one.fields, other.fields)
+    assert len(started) > 24  # the faults made some jobs run again
+
+
+def test_a_training_job_owns_all_of_one_node(disturbed: Disturbed) -> None:
+    for job in disturbed.trainings:
+        assert job.gpus() == 8
+        assert job.fields["NumNodes"] == "1"
+        assert job.fields["NumCPUs"] == "64"
+        others = [o for o in disturbed.jobs if o.node == job.node and o.id != job.id]
+        assert not any(job.overlaps(other) for other in others if job.state == "COMPLETED")
+    manifests = (disturbed.folder / "results" / "tiny" / "models" / "aligned").rglob(
+        "manifest.json"
+    )
+    for manifest in manifests:
+        given = json.loads(manifest.read_text())["hardware"]["slurm"]
+        assert given["gpus"] == [str(i) for i in range(8)]
+        assert given["node"] in ("node01", "node02")
+
+
+def test_two_trainings_run_side_by_side_on_two_nodes(disturbed: Disturbed) -> None:
+    assert {job.node for job in disturbed.trainings} == {"node01", "node02"}
+
+
+def test_small_jobs_share_a_node_and_cpu_jobs_ask_for_no_gpu(disturbed: Disturbed) -> None:
+    generations = [job for job in disturbed.jobs if job.rule == "generate_samples"]
+    assert {job.gpus() for job in generations} == {1}
+    assert any(
+        one.node == other.node and one.overlaps(other)
+        for one, other in itertools.combinations(generations, 2)
+    )
+    for job in disturbed.jobs:
+        if job.rule not in ("generate_samples", "reasoning_sft", "safety_sft"):
+            assert job.gpus() == 0, job.fields
+
+
+def test_squeue_tells_experiment_rule_and_model(disturbed: Disturbed) -> None:
+    for job in disturbed.jobs:
+        assert re.fullmatch(r"tiny_[0-9a-f-]{36}", job.name)
+    assert ("safety_sft", "tiny_tiny_directrefusal_seed1") in {
+        (job.rule, job.wildcards) for job in disturbed.jobs
+    }
+
+
+def test_a_requeued_job_ran_again_under_its_own_id(disturbed: Disturbed) -> None:
+    (job,) = [job for job in disturbed.jobs if job.rule == "pretrain_base"]
+    assert (job.id, job.fields["Restarts"], job.state) == (disturbed.requeued.id, "1", "COMPLETED")
+
+
+def test_a_cancelled_job_was_submitted_again_and_its_log_is_kept(disturbed: Disturbed) -> None:
+    states = [job.state for job in disturbed.jobs if job.rule == "reasoning_sft"]
+    assert states == ["CANCELLED", "COMPLETED"]
+    logs = disturbed.folder / "results" / "tiny" / "logs" / "slurm" / "rule_reasoning_sft"
+    kept = {path.stem for path in (logs / "tiny_tiny_seed1").glob("*.log")}
+    assert kept == {job.id for job in disturbed.jobs if job.rule == "reasoning_sft"}
+
+
+def test_a_job_whose_node_went_down_ran_again_elsewhere_or_later(disturbed: Disturbed) -> None:
+    lost = disturbed.on_lost_node
+    attempts = [j for j in disturbed.jobs if (j.rule, j.wildcards) == (lost.rule, lost.wildcards)]
+    assert attempts[-1].state == "COMPLETED"
+    assert len(attempts) > 1 or attempts[-1].fields["Restarts"] != "0"
+
+
+def test_a_job_over_its_time_limit_is_retried_with_more_time_and_memory(
+    disturbed: Disturbed,
+) -> None:
+    late = disturbed.timed_out
+    attempts = [j for j in disturbed.jobs if (j.rule, j.wildcards) == (late.rule, late.wildcards)]
+    first, second = attempts[:2]
+    assert first.state == "TIMEOUT"
+    # 2000 MB and 30 minutes for a first attempt of tiny, half as much on top for the second
+    assert (second.fields["MinMemoryNode"], second.fields["TimeLimit"]) == ("3000M", "00:45:00")
+    assert first.fields["MinMemoryNode"] == "2000M"
+
+
+def test_after_the_drivers_sudden_death_the_same_command_ends_its_jobs_and_goes_on(
+    disturbed: Disturbed,
+) -> None:
+    assert disturbed.orphans
+    ids = ", ".join(sorted(job.id for job in disturbed.orphans))
+    assert f"Cancelled jobs of an earlier run: {ids}" in disturbed.second_output
+    # what was finished before stays
+    first_run = disturbed.requeued.name
+    second_run = {(j.rule, j.wildcards) for j in disturbed.jobs if j.name != first_run}
+    assert not any(
+        rule in ("pretrain_base", "reasoning_sft", "safety_sft") for rule, _ in second_run
+    )
+
+
+@pytest.fixture(scope="module")
+def spare(cluster: Cluster, workflow_copy: Callable[[str], Path]) -> Path:
+    """A copy for runs that fail."""
+    return workflow_copy("spare")
+
+
+def fail(folder: Path, environment: dict[str, str], *options: str) -> str:
+    """Run; return the one line that says why it failed."""
+    result = subprocess.run(
+        [*COMMAND, *options],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert result.returncode != 0
+    (error,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert "Traceback" not in result.stderr
+    return error
+
+
+def test_an_unknown_partition_is_one_clear_line(spare: Path, environment: dict[str, str]) -> None:
+    profile = spare / "slurm" / "config.yaml"
+    before = profile.read_text()
+    profile.write_text(before.replace("slurm_partition: gpu", "slurm_partition: nope"))
+    try:
+        assert "'nope' is no partition of this cluster, expected one of gpu" in fail(
+            spare, environment
+        )
+    finally:
+        profile.write_text(before)
+    assert not list_slurm_jobs(spare)
+
+
+def test_more_gpus_than_a_node_has_is_one_clear_line(
+    spare: Path, environment: dict[str, str]
+) -> None:
+    experiment = spare / "experiments" / "tiny.yaml"
+    before = experiment.read_text()
+    experiment.write_text(f"{before}\nresources: {{safety_sft: {{gpu: 16}}}}\n")
+    try:
+        assert "safety_sft asks for 16 GPUs" in fail(spare, environment)
+    finally:
+        experiment.write_text(before)
+    assert not list_slurm_jobs(spare)
+
+
+def test_an_environment_that_the_compute_node_lacks_is_one_clear_line(
+    spare: Path, environment: dict[str, str], root: Path
+) -> None:
+    # the environment is seen by the driver alone: bound into its own mount namespace
+    (spare / ".venv").unlink()
+    (spare / ".venv").mkdir()
+    python = spare / ".venv" / "bin" / "python"
+    inside = [
+        "unshare",
+        "--mount",
+        "sh",
+        "-c",
+        f"mount --bind '{root / '.venv'}' .venv && '{python}' -m {' '.join(COMMAND)} "
+        "--retries 0 --until make_micro_data",
+    ]
+    result = subprocess.run(
+        inside, cwd=spare, env=environment, capture_output=True, text=True, timeout=120
+    )
+    (spare / ".venv").rmdir()
+    (spare / ".venv").symlink_to(root / ".venv")
+    assert result.returncode != 0
+    (error,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert f"the compute node has no {python}" in error
+
+
+def test_a_dead_controller_is_one_clear_line(
+    spare: Path, environment: dict[str, str], cluster: Cluster
+) -> None:
+    cluster.stop("slurmctld")
+    try:
+        assert "Slurm does not answer" in fail(spare, environment)
+    finally:
+        cluster.start_controller()

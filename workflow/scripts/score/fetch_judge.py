@@ -1,0 +1,67 @@
+"""Bring the files of a classifier judge into the hub's cache, where scoring finds them offline.
+
+Reads a scorer section, downloads the pinned files and writes a JSON that lists them. Runs on a
+login node with network; a lost connection resumes.
+
+python -m workflow.scripts.score.fetch_judge --out fetched.json --scorer '{"type": "hf_classifier",
+    "model": "PKU-Alignment/beaver-dam-7b", "revision": "…", "weights": "torch"}'
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from workflow.scripts.common.errors import InputError, run
+from workflow.scripts.common.io import write_json
+from workflow.scripts.data.hub import check_revision, hub_errors, hub_token
+
+FORMAT = 1
+FILES = ["*.json", "*.model", "*.txt"]
+WEIGHTS = {"safetensors": "*.safetensors", "torch": "*.bin"}
+
+
+def fetch_judge(name: str, revision: str | None, weights: str) -> dict[str, int]:
+    """Download a classifier; return the size in bytes of each of its files, by name.
+
+    Raises:
+        InputError: There is no such repository, revision, access, network, or kind of weights.
+    """
+    from huggingface_hub import snapshot_download
+
+    revision = check_revision(name, revision)
+    with hub_errors(name, "model", revision):
+        folder = snapshot_download(
+            name,
+            revision=revision,
+            allow_patterns=[*FILES, WEIGHTS[weights]],
+            ignore_patterns=["*/*"],
+            token=hub_token(),
+        )
+    if not list(Path(folder).glob(WEIGHTS[weights])):
+        raise InputError(
+            f"{name}: no {WEIGHTS[weights]}, expected weights as {weights} "
+            "(the scorer's key weights: safetensors or torch)"
+        )
+    return {path.name: path.stat().st_size for path in sorted(Path(folder).iterdir())}
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--scorer", required=True, help="scorer section, as JSON")
+    parser.add_argument("--out", required=True, type=Path, help="lists the files, JSON")
+    args = parser.parse_args(argv)
+    try:
+        scorer = json.loads(args.scorer)
+    except ValueError as error:
+        raise InputError(f"--scorer: not JSON ({error})") from None
+    name, revision = scorer["model"], scorer.get("revision")
+    files = fetch_judge(name, revision, scorer.get("weights", "safetensors"))
+    write_json(
+        args.out, {"format": FORMAT, "model": name, "revision": revision, "files_bytes": files}
+    )
+
+
+if __name__ == "__main__":
+    run(main)
