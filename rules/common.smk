@@ -7,6 +7,7 @@ MAKES: NAME, EXPERIMENT, RUNS, JOBS, KEYS; functions of wildcards for input and 
 import sys
 import uuid
 from functools import cache
+from inspect import signature
 
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import RerunTrigger
@@ -33,15 +34,16 @@ from workflow.scripts.common.resources import computing_gpus, fewest_gpus, param
 from workflow.scripts.common.staleness import TO_RUN, hidden_triggers, read_states
 from workflow.scripts.data.resolve_pins import check_pins, pin, read_lock
 
+BASE = Path(workflow.basedir)
 try:
     check_schema(config, "config", "config.yaml")
     NAME = config["experiment"]
     # A name of the hub means the commit that the experiment's lock file holds.
-    LOCK = read_lock(Path(workflow.basedir, "experiments", f"{NAME}.lock.json"))
-    EXPERIMENT = pin(load_experiment(NAME, Path(workflow.basedir)), LOCK)
+    LOCK = read_lock(BASE / "experiments" / f"{NAME}.lock.json")
+    EXPERIMENT = pin(load_experiment(NAME, BASE), LOCK)
     RUNS = list_runs(EXPERIMENT)
     JOBS = list_jobs(EXPERIMENT)
-    KEYS = list_keys(JOBS, Path(workflow.basedir))
+    KEYS = list_keys(JOBS, BASE)
 except InputError as error:
     sys.exit(f"error: {error}")
 
@@ -111,9 +113,16 @@ if workflow.is_main_process:
     Path(STALE).write_text(str(uuid.uuid4()))
 
 
+def known(function):
+    """Spare Snakemake the look at a function's parameters, which it takes at every call."""
+    function.__signature__ = signature(function)
+    return function
+
+
 def stale(result):
     """Return an input function: what makes `result` run again when it is not current."""
 
+    @known
     def get(wildcards):
         path = job_path(result, wildcards)
         if states().get(path) not in TO_RUN:
@@ -126,6 +135,7 @@ def stale(result):
 def needs(result, files):
     """Return an input function; the files' times count only where `result` has to be made."""
 
+    @known
     def get(wildcards):
         path = job_path(result, wildcards)
         found = files(wildcards) if callable(files) else files.format(**wildcards)
@@ -145,9 +155,10 @@ def job_path(result, wildcards):
 def provenance(result):
     """Return a params function: spec and key of the job that makes `result`, as JSON."""
 
+    @known
     def get(wildcards):
         path = job_path(result, wildcards)
-        spec = JOBS[path].spec(Path(workflow.basedir))
+        spec = JOBS[path].spec(BASE)
         inputs = input_keys(JOBS[path], KEYS)
         return canonical_json({"key": KEYS[path], "spec": spec, "inputs": inputs})
 
@@ -181,7 +192,7 @@ def transcripts(report):
 
 def as_json(function):
     """Return a params function that gives `function(wildcards)` as canonical JSON."""
-    return lambda wildcards: canonical_json(function(wildcards))
+    return known(lambda wildcards: canonical_json(function(wildcards)))
 
 
 def run_of(wildcards):
@@ -201,6 +212,13 @@ def dataset_file(dataset):
     if "generated" in entry:
         return f"results/{NAME}/data/micro/{entry['generated']}.jsonl"
     return f"results/{NAME}/data/records/{dataset}.jsonl"
+
+
+def training_texts():
+    """Return the path of everything that a model is trained on, by name."""
+    corpus = {"corpus": f"results/{NAME}/data/micro/corpus.jsonl"}
+    sets = {name: dataset_file(name) for name in EXPERIMENT["data"]}
+    return {**(corpus if "micro_data" in EXPERIMENT else {}), **sets}
 
 
 def benchmark_file(benchmark):
@@ -269,6 +287,7 @@ def fetched_judge(wildcards):
 def training_runtime(rule):
     """Return a params function: the GPUs of a training job and its knobs, as JSON."""
 
+    @known
     def get(wildcards, threads, resources):
         gpus = computing_gpus(EXPERIMENT, run_of(wildcards), resources.gpu, resources.nodes)
         knobs = EXPERIMENT.get("runtime", {}).get(rule, {})

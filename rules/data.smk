@@ -102,7 +102,7 @@ rule measure_overlap:
     """Measure how much each training set overlaps each benchmark."""
     input:
         stale=stale("data/overlap.json"),
-        train=needs("data/overlap.json", lambda w: map(dataset_file, EXPERIMENT["data"])),
+        train=needs("data/overlap.json", lambda w: training_texts().values()),
         benchmarks=needs(
             "data/overlap.json", lambda w: map(benchmark_file, EXPERIMENT["benchmarks"])
         ),
@@ -119,7 +119,7 @@ rule measure_overlap:
         **RESOURCES,
     params:
         provenance=provenance("data/overlap.json"),
-        train=[f"{d}={dataset_file(d)}" for d in EXPERIMENT["data"]],
+        train=[f"{name}={path}" for name, path in training_texts().items()],
         benchmarks=[f"{b}={benchmark_file(b)}" for b in EXPERIMENT["benchmarks"]],
     shell:
         r"""

@@ -119,9 +119,10 @@ rule reasoning_sft:
         probe=lambda w, input: ["--probe", input.probe] if input.get("probe") else [],
         write_as=lambda w: ["--write-as", run_of(w).write_as] if run_of(w).write_as else [],
         runtime=training_runtime("reasoning_sft"),
+        launch=launch_prefix,
     shell:
         r"""
-        python -m workflow.scripts.models.train_sft \
+        {params.launch} python -m workflow.scripts.models.train_sft \
             --model {input.parent:q} --data {input.data:q} --data-name {params.data:q} \
             --recipe {params.recipe:q} --render {params.render:q} {params.write_as:q} \
             --chat-format {params.chat_format:q} --seed {params.seed} {params.probe:q} \

@@ -35,7 +35,7 @@ def begin_run():
             for path, state in states().items()
         }
         folder = Path(ROOT_FOLDER)
-        state = ExperimentState(NAME, folder, EXPERIMENT, RUNS, JOBS, KEYS, asked)
+        state = ExperimentState(NAME, BASE, folder, EXPERIMENT, RUNS, JOBS, KEYS, asked)
         check_budget(make_plan(state), budget)
     keep_previous(Path(ROOT_FOLDER), sorted(outputs & set(states())))
 

@@ -6,7 +6,7 @@ MAKES: RESOURCES and THREADS of every rule; results/<experiment>/logs/slurm/
 
 from workflow.scripts.common.driver import claim_experiment, remove_stale_locks
 from workflow.scripts.common.node import check_gpus, job_environment
-from workflow.scripts.common.resources import list_resources, owns_nodes
+from workflow.scripts.common.resources import computing_gpus, list_resources, owns_nodes
 from workflow.scripts.common.slurm import (
     Ask,
     attempt_logs,
@@ -23,18 +23,23 @@ SLURM_LOGS = CLONE / "results" / NAME / "logs" / "slurm"
 def asks(key):
     """Return a function of a job that gives one of its resources."""
 
+    @known
     def get(wildcards, attempt, rulename):
         of_a_run = any(hasattr(wildcards, name) for name in ("run", "base", "lrm"))
-        return list_resources(
+        return resources_of(
             rulename,
-            EXPERIMENT,
-            run_of(wildcards) if of_a_run else None,
+            run_of(wildcards).name if of_a_run else None,
             wildcards.get("benchmark"),
             wildcards.get("scorer"),
             attempt,
         )[key]
 
     return get
+
+
+@cache
+def resources_of(rule, run, benchmark, scorer, attempt):
+    return list_resources(rule, EXPERIMENT, RUNS.get(run), benchmark, scorer, attempt)
 
 
 THREADS = asks("threads")
@@ -47,6 +52,29 @@ def default(key):
     return str(defaults.get(key).raw or "").strip("'\"") if defaults else ""
 
 
+def on_several_nodes(value):
+    """Return a resource function that gives a value, or calls it, for jobs on several nodes."""
+
+    def get(wildcards, attempt, rulename):
+        if asks("nodes")(wildcards, attempt, rulename) == 1:
+            return None
+        return value(wildcards, attempt, rulename) if callable(value) else value
+
+    return get
+
+
+def launch_prefix(wildcards, threads, resources):
+    """Return what starts a training command once on each of several nodes; a params function."""
+    nodes = resources.nodes
+    gpus = computing_gpus(EXPERIMENT, run_of(wildcards), resources.gpu, nodes)
+    if nodes == 1 or not gpus or not resources.get("mpi"):
+        return ""
+    return (
+        f"srun --nodes={nodes} --ntasks={nodes} --ntasks-per-node=1 --gpus-per-node={gpus} "
+        f"--cpus-per-task={threads} --kill-on-bad-exit"
+    )
+
+
 if workflow.resource_settings.default_resources:
     RESOURCES["slurm_extra"] = lambda wildcards, attempt, rulename: (
         default("slurm_extra")
@@ -56,6 +84,10 @@ if workflow.resource_settings.default_resources:
             else ""
         )
     )
+    # several nodes: the plugin leaves it to the command to start a task on each, see `launch_prefix`
+    RESOURCES["mpi"] = on_several_nodes("srun")
+    RESOURCES["tasks"] = on_several_nodes(asks("nodes"))
+    RESOURCES["tasks_per_gpu"] = on_several_nodes(0)
 if default("gpu_model"):
     # The Slurm plugin would give a GPU to every job with a model, even to one that asks for none.
     RESOURCES["gpu_model"] = lambda wildcards, attempt, rulename: (

@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from workflow.scripts.common.chat import chat_format
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import read_jsonl
 from workflow.scripts.common.records import read_records
 from workflow.scripts.data.make_micro_data import main
+from workflow.scripts.models.pretrain_base import build_tokenizer
 
 SPEC: dict[str, Any] = {
     "seed": 3,
@@ -170,13 +172,22 @@ def test_judge_rows_label_what_was_given_and_nothing_else(data):
     assert not prompts[0] & prompts[1]
 
 
-def test_every_word_of_later_stages_stands_in_the_corpus(data):
-    word = re.compile(r" ?[A-Za-z']+")
-    corpus = {found for row in rows(data, "corpus") for found in word.findall(row["text"])}
-    for name in ("reasoning", "directrefusal", "safechain"):
-        for record in read_records(data / f"{name}.jsonl"):
-            text = f"think\n{record.thinking}\nanswer\n{record.answer}"
-            assert set(word.findall(text)) <= corpus
+def test_a_vocabulary_made_from_the_corpus_covers_every_example_and_question(data):
+    tokenizer = build_tokenizer([row["text"] for row in rows(data, "corpus")])
+    micro = chat_format("micro")
+    texts = [
+        "".join(micro.example(record))
+        for name in ("reasoning", "directrefusal", "safechain")
+        for record in read_records(data / f"{name}.jsonl")
+    ]
+    texts += [
+        micro.prompt(row["prompt"]) + micro.think_end
+        for name in ("clock_sums", "probe", "harmful", "benign")
+        for row in rows(data, name)
+    ]
+    for text, ids in zip(texts, tokenizer(texts)["input_ids"], strict=True):
+        assert tokenizer.unk_token_id not in ids, text
+        assert tokenizer.decode(ids) == text
 
 
 def test_the_context_of_a_document_ends_inside_it(data):

@@ -13,6 +13,8 @@ import re
 from functools import cache
 from pathlib import Path
 
+from workflow.scripts.common.errors import InputError
+
 ROOT = Path(__file__).parents[3]
 PACKAGE = "workflow.scripts."
 
@@ -31,7 +33,7 @@ def reached_modules(module: str, root: Path = ROOT) -> list[str]:
 
 
 def shell_digest(rule: str, root: Path = ROOT) -> str:
-    """Return the digest of a rule's shell command, deaf to white space; of none for no such rule."""
+    """Return the digest of a rule's shell command, deaf to white space."""
     command = _shells(root).get(rule, "")
     return hashlib.sha256(" ".join(command.split()).encode()).hexdigest()[:16]
 
@@ -73,7 +75,10 @@ def _reach(module: str, root: Path) -> dict[str, str]:
 @cache
 def _parse(path: Path, root: Path) -> tuple[str, tuple[str, ...]]:
     """Return (digest of the syntax tree, project modules imported) of one file."""
-    tree = ast.parse(path.read_bytes())
+    try:
+        tree = ast.parse(path.read_bytes())
+    except SyntaxError as error:
+        raise InputError(f"{path}:{error.lineno}: {error.msg}, expected Python 3.11") from None
     imported = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

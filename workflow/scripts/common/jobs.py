@@ -159,6 +159,8 @@ def list_jobs(experiment: dict[str, Any]) -> dict[str, Job]:
                     )
                 )
     training_files = [files[f"data {name}"] for name in experiment["data"]]
+    if "corpus" in files:
+        training_files.append(files["corpus"])
     benchmark_files = [files[f"benchmark {name}"] for name in experiment["benchmarks"]]
     overlap = add(
         Job(

@@ -11,7 +11,6 @@ Words = tuple[str, ...]
 def fold(text: str) -> Words:
     """Return the words of a text: casefolded, punctuation and whitespace dropped.
 
-    Signs go with the punctuation, so that prompts which differ in a minus alone count as the
-    same: the normalised and n-gram overlaps err on the high side.
+    A minus in front of a number belongs to it; between two numbers it is a dash.
     """
-    return tuple(map(sys.intern, re.findall(r"\w+", text.casefold())))
+    return tuple(map(sys.intern, re.findall(r"(?<!\w)-\d\w*|\w+", text.casefold())))

@@ -26,7 +26,6 @@ import random
 from pathlib import Path
 from typing import Any
 
-from workflow.scripts.common.chat import chat_format
 from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.io import write_jsonl
 from workflow.scripts.common.records import Record, write_records
@@ -100,8 +99,10 @@ def make_data(spec: dict[str, Any]) -> dict[str, list[dict[str, Any]] | list[Rec
 
     reasoning = _reasoning_records(world, spec, taken, rng("reasoning"))
     direct, safe = _safety_records(world, spec["safety_records"], rng("safety"))
-    micro = chat_format("micro")
-    texts = ["".join(micro.example(record)) for record in reasoning + direct + safe]
+    # The delimiters, less their special tokens, are words of the vocabulary as well.
+    texts = [
+        f"think\n{record.thinking}\nanswer\n{record.answer}" for record in reasoning + direct + safe
+    ]
     corpus = make_corpus(
         rng("corpus"),
         world,

@@ -13,22 +13,6 @@ from workflow.scripts.common.io import read_json
 from workflow.scripts.generate.turns import Completion, Decoding, Turn, TurnFormat
 
 
-def load_tokenizer(folder: str) -> Any:
-    """Return a checkpoint's tokenizer as its `tokenizer.json` says.
-
-    `AutoTokenizer` would make a Qwen2 tokenizer for whatever stands beside a Qwen2 model.
-
-    Raises:
-        InputError: The checkpoint has no tokenizer.
-    """
-    from transformers import PreTrainedTokenizerFast
-
-    try:
-        return PreTrainedTokenizerFast.from_pretrained(folder)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{folder}: expected a tokenizer.json ({error})") from error
-
-
 def load_form(
     folder: str, tokenizer: Any, chat: str, decoding: Decoding, thinks: bool
 ) -> TurnFormat:

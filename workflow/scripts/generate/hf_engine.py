@@ -11,7 +11,8 @@ from lm_eval.models.huggingface import HFLM
 from transformers import LogitsProcessor, StoppingCriteria
 from transformers.utils.logging import disable_progress_bar
 
-from workflow.scripts.generate.engine import BudgetForcing, load_form, load_tokenizer
+from workflow.scripts.common.tokenizer import load_tokenizer
+from workflow.scripts.generate.engine import BudgetForcing, load_form
 from workflow.scripts.generate.turns import Decoding, Turn
 
 

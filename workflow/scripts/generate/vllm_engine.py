@@ -16,7 +16,8 @@ from vllm import SamplingParams, TokensPrompt
 from vllm.sampling_params import RequestOutputKind
 
 from workflow.scripts.common.errors import InputError
-from workflow.scripts.generate.engine import BudgetForcing, load_form, load_tokenizer
+from workflow.scripts.common.tokenizer import load_tokenizer
+from workflow.scripts.generate.engine import BudgetForcing, load_form
 from workflow.scripts.generate.turns import Decoding, Turn
 
 

@@ -7,6 +7,7 @@ import sys
 from typing import NoReturn
 
 from workflow.scripts.common.errors import InputError
+from workflow.scripts.common.node import rendezvous
 from workflow.scripts.models.recipe import Recipe, Runtime
 
 
@@ -14,14 +15,16 @@ def launch_arguments(runtime: Runtime, recipe: Recipe) -> list[str]:
     """Return the flags of `accelerate launch`; none when one process is enough.
 
     Parameters, gradients and optimizer state are sharded over all processes, one unit per decoder
-    layer; the first process alone reads the weights from disk.
+    layer; the first process alone reads the weights from disk. On several nodes, Slurm starts this
+    once on each.
     """
-    if runtime.gpus <= 1:
+    meet = rendezvous(os.environ)
+    processes = runtime.gpus * meet["num_machines"]
+    if processes <= 1:
         return []
     flags = {
-        "num_processes": runtime.gpus,
-        "num_machines": 1,
-        "main_process_port": 0,  # any free port, so that two jobs fit on a node
+        "num_processes": processes,
+        **meet,
         "mixed_precision": "bf16" if recipe.precision == "bf16_mixed" else "no",
         "dynamo_backend": "no",
         "fsdp_version": 2,
@@ -50,7 +53,9 @@ def is_main() -> bool:
 
 def world_size(runtime: Runtime) -> int:
     """Return the number of training processes."""
-    return int(os.environ["WORLD_SIZE"]) if launched() else max(1, runtime.gpus)
+    if launched():
+        return int(os.environ["WORLD_SIZE"])
+    return max(1, runtime.gpus * rendezvous(os.environ)["num_machines"])
 
 
 def claim_gpus(gpus: int) -> None:

@@ -140,7 +140,7 @@ def batches(documents: list[Any], size: int, rng: random.Random) -> Iterator[lis
 
 
 def probe_accuracy(
-    model: PreTrainedModel,
+    model: Any,
     tokenizer: PreTrainedTokenizerFast,
     chat: ChatFormat,
     problems: list[dict[str, Any]],
@@ -282,6 +282,10 @@ def main(argv: list[str] | None = None) -> None:
     chat = chat_format(args.chat_format)
     documents = list(read_jsonl(args.corpus))
     problems = list(read_jsonl(args.probe))[: recipe["gate"]["n"]]
+    if len(problems) < recipe["gate"]["n"]:
+        raise InputError(
+            f"{args.probe}: {len(problems)} problems, recipe.gate.n expects {recipe['gate']['n']}"
+        )
 
     model, tokenizer, reason, figures = train(recipe, documents, problems, chat, args.seed)
     model.save_pretrained(args.out / "final")

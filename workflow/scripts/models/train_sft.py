@@ -39,6 +39,7 @@ from workflow.scripts.common.manifest import (
     write_manifest,
 )
 from workflow.scripts.common.records import Record, read_records
+from workflow.scripts.common.tokenizer import load_tokenizer
 from workflow.scripts.models.encode import Encoded, encode_records
 from workflow.scripts.models.gate import probe_accuracy, read_probe
 from workflow.scripts.models.hardware import describe_hardware, peak_memory_mb
@@ -145,9 +146,7 @@ class Rounds:
         Returns:
             The names of the checkpoints to keep, the figures of each round, and the data.
         """
-        from transformers import AutoTokenizer
-
-        tokenizer = AutoTokenizer.from_pretrained(self.parent)
+        tokenizer = load_tokenizer(self.parent)
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token
         encoded = encode_records(

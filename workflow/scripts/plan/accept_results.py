@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import getpass
-import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,9 @@ def choose(state: ExperimentState, chosen: list[str]) -> list[str]:
     stale = [path for path, status in state.states.items() if status == STALE]
     for name in chosen:
         if not any(_below(path, name) for path in stale):
-            raise InputError(f"{state.folder / name}: no stale result, expected one (see make plan)")
+            raise InputError(
+                f"{state.folder / name}: no stale result, expected one (see make plan)"
+            )
     accepted: list[str] = []
     for path in stale:
         found = read_provenance(state.folder / path)
@@ -78,18 +80,14 @@ def accept(state: ExperimentState, paths: list[str], why: str, by: str) -> None:
         write_json(file, result)
 
 
-def _follows(
-    state: ExperimentState, path: str, found: dict[str, Any], accepted: list[str]
-) -> bool:
+def _follows(state: ExperimentState, path: str, found: dict[str, Any], accepted: list[str]) -> bool:
     """Tell whether a result is stale for no other reason than that its inputs were accepted."""
     job = state.jobs[path]
     if path.startswith("report/") or "inputs" not in found:
         return False
-    if canonical_json(found["spec"]) != canonical_json(job.spec()):
+    if canonical_json(found["spec"]) != canonical_json(job.spec(state.root)):
         return False
-    return all(
-        found["inputs"].get(name) in _keys_of(state, name, accepted) for name in job.inputs
-    )
+    return all(found["inputs"].get(name) in _keys_of(state, name, accepted) for name in job.inputs)
 
 
 def _keys_of(state: ExperimentState, name: str, accepted: list[str]) -> set[str]:
@@ -109,6 +107,13 @@ def _keys_of(state: ExperimentState, name: str, accepted: list[str]) -> set[str]
     return keys | {key for key in known if key}
 
 
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container whose user has no name
+        return f"user {os.getuid()}"
+
+
 def _below(path: str, name: str) -> bool:
     return name in (".", "") or path == name or path.startswith(f"{name}/")
 
@@ -117,7 +122,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--experiment", required=True)
     parser.add_argument("--why", required=True, help="what changed, and why the results stand")
-    parser.add_argument("--by", default=getpass.getuser(), help="who says so (default: you)")
+    parser.add_argument("--by", default=_user(), help="who says so (default: you)")
     parser.add_argument("--dry-run", action="store_true", help="only show what would be accepted")
     parser.add_argument("paths", nargs="+", type=Path, help="results, or folders of results")
     arguments = parser.parse_args(argv)

@@ -51,6 +51,7 @@ HARDWARE: dict[str, float] = {
 }
 HF_SLOWNESS = 10
 JUDGE_PARAMETERS = 7e9
+REFUSAL_TOKENS = 400  # a record whose thinking is one fixed sentence
 JUDGED_TOKENS = 1000  # prompt, rubric and answer, where no budget tells
 API_LATENCY_S = 3
 SECONDS_PER_GRADED = 0.02
@@ -127,17 +128,30 @@ class Estimator:
         if seconds is None:
             seconds = self._modelled(path)
         return Cost(
-            seconds, gpu, asked["nodes"], self._disk(path), self._usd(benchmark, scorer, run), source
+            seconds,
+            gpu,
+            asked["nodes"],
+            self._disk(path),
+            self._usd(benchmark, scorer, run),
+            source,
         )
 
     def disk_standing(self, path: str) -> float:
         """Return the gigabytes that a result takes on disk now."""
         found = self._manifest(path)
         if "checkpoints" in found and path.startswith("models/"):
-            return sum(f["bytes"] for files in found["checkpoints"].values() for f in files.values()) / 1e9
+            return (
+                sum(f["bytes"] for files in found["checkpoints"].values() for f in files.values())
+                / 1e9
+            )
         folder = (self.state.folder / path).parent
         names = found.get("provenance", {}).get("files", {})
         return sum(_size(folder / name) for name in names) / 1e9
+
+    def samples(self, path: str) -> int:
+        """Return how many samples a job makes or scores; 0 for another kind of job."""
+        run, benchmark, _ = subject(path, self.state.runs)
+        return self._samples(benchmark, run) if run and benchmark else 0
 
     # What is known of the finished results.
 
@@ -253,7 +267,8 @@ class Estimator:
         file = self.state.folder / "data" / "records" / f"{run.data}.jsonl"
         if file.exists():
             return min(longest, file.stat().st_size / 4 / max(1, self._records(run.data)))
-        return min(longest, RECORD_TOKENS)
+        prepare = self.state.experiment["data"][run.data].get("prepare", {})
+        return min(longest, REFUSAL_TOKENS if "constant_thinking" in prepare else RECORD_TOKENS)
 
     # The two ways to a time.
 

@@ -18,6 +18,7 @@ class ExperimentState:
 
     Attributes:
         name: The experiment's name.
+        root: The clone, whose code counts.
         folder: `results/<name>`.
         experiment: The checked and pinned experiment.
         runs: Its model runs by name.
@@ -27,6 +28,7 @@ class ExperimentState:
     """
 
     name: str
+    root: Path
     folder: Path
     experiment: dict[str, Any]
     runs: dict[str, Run]
@@ -43,7 +45,9 @@ def read_experiment(name: str, root: Path) -> ExperimentState:
     keys = list_keys(jobs, root)
     folder = root / "results" / name
     states = read_states(jobs, keys, folder)
-    return ExperimentState(name, folder, experiment, list_runs(experiment), jobs, keys, states)
+    return ExperimentState(
+        name, root, folder, experiment, list_runs(experiment), jobs, keys, states
+    )
 
 
 def subject(path: str, runs: dict[str, Run]) -> tuple[Run | None, str | None, str | None]:

@@ -58,14 +58,14 @@ def make_plan(state: ExperimentState, nodes: int | None = None) -> dict[str, Any
             standing = {key: standing[key] + spent[key] for key in SUMS}
         jobs.append(entry)
     cores = nodes * 64 if any(cost.gpu for cost in costs.values()) else os.cpu_count() or 1
-    path, length = critical_path(state.jobs, seconds)
+    chain, length = critical_path(state.jobs, seconds)
     return {
         "experiment": state.name,
         "jobs": jobs,
         "rules": _rules(jobs),
         "total": _total([job for job in jobs if job["state"] in TO_RUN]),
         "standing": standing,
-        "critical_path": {"jobs": path, "hours": length / 3600},
+        "critical_path": {"jobs": chain, "hours": length / 3600},
         "nodes": nodes,
         "cores": cores,
         "wall_hours": wall_time(state.jobs, costs, nodes * per_node, cores) / 3600,
@@ -80,8 +80,8 @@ def check_budget(plan: dict[str, Any], budget: dict[str, float]) -> None:
         if spent + planned > limit:
             unit = {"gpu_hours": "GPU-hours", "disk_gb": "GB on disk", "usd": "dollars"}[key]
             raise InputError(
-                f"experiments/{plan['experiment']}.yaml: budget.{key}: {planned:.4g} {unit} planned "
-                f"and {spent:.4g} spent, expected at most {limit:g} in all"
+                f"experiments/{plan['experiment']}.yaml: budget.{key}: {planned:.4g} {unit} "
+                f"planned and {spent:.4g} spent, expected at most {limit:g} in all"
             )
 
 
@@ -93,8 +93,8 @@ def explain(state: ExperimentState, path: str) -> list[str]:
     if missing := [n for n in found.get("files", {}) if not _beside(state, path, n).exists()]:
         return [f"its file {name} is missing" for name in missing]
     before = json.loads(canonical_json(found.get("spec", {})))
-    after = json.loads(canonical_json(job.spec()))
-    if changes := [_say(job.module, *change) for change in differences(before, after)]:
+    after = json.loads(canonical_json(job.spec(state.root)))
+    if changes := [_say(*change) for change in differences(before, after)]:
         return changes
     recorded = found.get("inputs", {})
     changed = [
@@ -121,11 +121,11 @@ def differences(before: Any, after: Any, key: str = "") -> Iterator[tuple[str, A
         yield key, before, after
 
 
-def _say(module: str, key: str, before: Any, after: Any) -> str:
-    if key == "code":
-        return f"code that {module} reaches: {before} -> {after}"
+def _say(key: str, before: Any, after: Any) -> str:
+    if key.startswith("code."):
+        return f"code that {key.removeprefix('code.')} reaches: {before} -> {after}"
     if key == "shell":
-        return f"shell command of the rule: {before} -> {after}"
+        return f"the rule's shell command: {before} -> {after}"
     return f"{key}: {_short(before)} -> {_short(after)}"
 
 

@@ -1,7 +1,8 @@
 """Make the page of an experiment: one HTML file that needs nothing from the network.
 
-Reads `tradeoff.json` and writes `index.html`: headline, interactive trade-off plane, sortable
-tables, methods, provenance and limits. What the models wrote is left out, unless
+Reads `tradeoff.json`, and the figures where they stand in the page's folder, and writes
+`index.html`: headline, interactive trade-off plane, sortable tables, figures, methods, provenance
+and limits. What the models wrote is left out, unless
 `--with-transcripts` asks for it; then `transcripts/*.js` hold the final epoch's samples, and the
 page shows a harmful one after a click only.
 
@@ -18,6 +19,8 @@ import base64
 import hashlib
 import html
 import json
+import os
+import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -26,24 +29,14 @@ from typing import Any
 
 from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.io import read_json, read_jsonl, write_text
-from workflow.scripts.report.draw_figures import percent, style_of
+from workflow.scripts.report.draw_figures import FIGURES, percent, style_of
+from workflow.scripts.report.escape import one_line, visible
 from workflow.scripts.report.results import FORMAT, REQUIRED, Model, parse_run
-from workflow.scripts.report.tables import Table, build_tables, model_name, power_lines
+from workflow.scripts.report.tables import Table, build_tables, model_name
 
 PARTS = Path(__file__).parent / "page"
+CAPTIONS = Path(__file__).parents[2] / "report"
 SHARD_CHARACTERS = 2_000_000
-LIMITS = (
-    "Intervals speak of other items for the models trained here; few training seeds say little "
-    "about other seeds.",
-    "A harmful score is what the judge flags: its own errors, where they were measured, stand in "
-    "the judge's table and are not in the intervals.",
-    "Reasoning accuracy is of the benchmarks named here, at the thinking budget named here; a "
-    "truncated sample counts by its forced answer.",
-    "Over-refusal is read from the form of the answer.",
-    "p values are adjusted within a family; looking at many epochs and picking the best is not "
-    "covered by them.",
-)
-
 
 def to_json(value: Any) -> str:
     """Return JSON that can stand inside a script element: no `<`, no line separators."""
@@ -54,23 +47,44 @@ def to_json(value: Any) -> str:
 
 
 def to_html(table: Table) -> str:
-    """Return a table whose cells are all escaped."""
+    """Return a table whose cells are all escaped, an interval below its number."""
 
-    number = ' class="number"'
+    def cell(tag: str, text: str, column: int) -> str:
+        number = column >= table.left
+        inner = _escaped(one_line(text))
+        if number and tag == "td" and (split := re.fullmatch(r"(\S+) \((.+ to .+)\)", inner)):
+            inner = f"{split[1]} <small>{split[2]}</small>"
+        attributes = (' class="number"' if number else "") + (' scope="col"' if tag == "th" else "")
+        return f"<{tag}{attributes}>{inner}</{tag}>"
 
     def cells(tag: str, row: Sequence[str]) -> str:
-        return "".join(
-            f"<{tag}{number if column >= table.left else ''}>{html.escape(cell)}</{tag}>"
-            for column, cell in enumerate(row)
-        )
+        return "".join(cell(tag, text, column) for column, text in enumerate(row))
 
     body = "\n".join(f"<tr>{cells('td', row)}</tr>" for row in table.rows)
+    title = _escaped(table.title)
     return (
-        f"<h3>{html.escape(table.title)}</h3>\n"
-        f'<p class="caption">{html.escape(table.caption)}</p>\n'
-        f'<div class="scroll"><table class="sortable">\n<thead><tr>{cells("th", table.header)}</tr>'
+        f"<h3>{title}</h3>\n"
+        f'<p class="caption">{_escaped(table.caption)}</p>\n'
+        f'<div class="scroll" role="region" tabindex="0" aria-label="{title}">'
+        f'<table class="sortable">\n<thead><tr>{cells("th", table.header)}</tr>'
         f"</thead>\n<tbody>\n{body}\n</tbody></table></div>"
     )
+
+
+def figures_html(folder: Path | None) -> str:
+    """Return the figures that stand in a folder, inside the page, each with its caption."""
+    parts = []
+    for name in FIGURES:
+        path = folder / f"{name}.svg" if folder else None
+        if path is None or not path.exists():
+            continue
+        caption = _escaped((CAPTIONS / f"{name}.rst").read_text().strip())
+        image = base64.b64encode(path.read_bytes()).decode()
+        parts.append(
+            f'<figure><img alt="{caption}" src="data:image/svg+xml;base64,{image}">'
+            f"<figcaption>{caption}</figcaption></figure>"
+        )
+    return "\n".join(parts) or "<p>The figures were not drawn when this page was made.</p>"
 
 
 def plane_points(report: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -96,12 +110,14 @@ def plane_points(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     return points
 
 
-def render(report: Mapping[str, Any], transcripts: Mapping[str, Any] | None) -> str:
+def render(
+    report: Mapping[str, Any], transcripts: Mapping[str, Any] | None, figures: Path | None = None
+) -> str:
     """Return the page; `transcripts` is `write_transcripts`'s index, or None without any."""
     style, script = ((PARTS / name).read_text() for name in ("page.css", "page.js"))
     policy = (
         f"default-src 'none'; style-src {_digest(style)}; "
-        f"script-src {_digest(script)} 'self' file:; base-uri 'none'; form-action 'none'"
+        f"script-src {_digest(script)} 'self' file:; img-src data:; base-uri 'none'; form-action 'none'"
     )
     data = {
         "lrms": list(dict.fromkeys(row["lrm"] for row in report["rows"])),
@@ -113,23 +129,27 @@ def render(report: Mapping[str, Any], transcripts: Mapping[str, Any] | None) -> 
         browser = "<p>This page was built without what the models wrote (--with-transcripts).</p>"
     else:
         browser = (
-            '<form class="controls" id="browser-controls"></form>\n'
-            '<p class="caption" id="found"></p>\n'
-            '<div class="browser"><div id="items"></div><div id="sample"></div></div>'
+            '<form class="controls" id="browser-controls" aria-label="Which items"></form>\n'
+            '<p class="caption" id="found" role="status"></p>\n'
+            '<div class="browser"><div id="items" role="group" aria-label="Items, arrow keys move">'
+            '</div><div id="sample" role="region" aria-label="The chosen item"></div></div>'
         )
+    tables = build_tables(report)
     return Template((PARTS / "page.html").read_text()).substitute(
         policy=html.escape(policy),
-        title=html.escape(report["description"] or "the trade-off"),
-        headline=html.escape(report["headline"]),
-        caveats=html.escape(report["caveats"]),
-        tables="\n".join(map(to_html, build_tables(report))),
+        title=_escaped(report["description"] or "the trade-off"),
+        headline=_escaped(report["headline"]),
+        caveats=_escaped(report["caveats"]),
+        tables="\n".join(to_html(table) for table in tables if not table.origin),
+        figures=figures_html(figures),
         transcripts=browser,
-        methods=_list([*report["methods"], *power_lines(report)]),
+        methods=_list(report["methods"]),
         provenance="".join(
-            f"<dt>{html.escape(key)}</dt><dd>{html.escape(_plain(value))}</dd>"
+            f"<dt>{_escaped(key.replace('_', ' '))}</dt><dd>{_escaped(_plain(value))}</dd>"
             for key, value in sorted(report["provenance"].items())
         ),
-        limits=_list(LIMITS),
+        origins="\n".join(to_html(table) for table in tables if table.origin),
+        limits=_list(report["limits"]),
         data=to_json(data),
         style=style,
         script=script,
@@ -161,7 +181,8 @@ def write_transcripts(
     final = _final_checkpoints(report)
     models = _models(report)
     items: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in report["benchmarks"]}
-    for path in sorted(sample_files):
+    # Samples that were deleted to save space are not shown.
+    for path in sorted(filter(os.path.exists, sample_files)):
         manifest = read_json(Path(path).with_name("manifest.json"))
         name, run_name = manifest["benchmark"], manifest["run"]
         model, _ = parse_run(run_name)
@@ -194,6 +215,8 @@ def write_transcripts(
                 "state": verdict.get("state", sample["state"]),
                 "v": verdict.get(REQUIRED[report["benchmarks"][name]["kind"]]),
             }
+            if isinstance(verdict.get("refused"), bool):
+                shown["f"] = verdict["refused"]
             if "extracted" in verdict:
                 shown["extracted"] = verdict["extracted"]
             item["samples"].append(shown)
@@ -280,8 +303,12 @@ def _digest(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
+def _escaped(text: object) -> str:
+    return html.escape(visible(text))
+
+
 def _list(lines: Iterable[str]) -> str:
-    return "".join(f"<li>{html.escape(line)}</li>\n" for line in lines)
+    return "".join(f"<li>{_escaped(line)}</li>\n" for line in lines)
 
 
 def _plain(value: Any) -> str:
@@ -308,7 +335,7 @@ def main(argv: list[str] | None = None) -> None:
         transcripts = write_transcripts(report, args.sample_files, args.score_files, args.out)
     elif (args.out / "transcripts").exists():
         shutil.rmtree(args.out / "transcripts")
-    write_text(args.out / "index.html", render(report, transcripts))
+    write_text(args.out / "index.html", render(report, transcripts, args.out))
 
 
 if __name__ == "__main__":

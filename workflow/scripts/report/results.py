@@ -269,6 +269,7 @@ def measure(results: Results, chosen: Sequence[tuple[Model, str]]) -> dict[str, 
         metrics[f"pass_at_{repeats}"] = ("reasoning", any_of(repeats), ("correct",))
     for metric, (kind, reducer, needs) in metrics.items():
         main: list[tuple[st.Estimate, int, int, list[float | None]]] = []
+        crossed: list[tuple[list[dict[str, float]], Mapping[str, str] | None]] = []
         for benchmark in results.benchmarks(kind):
             for rank, scorer in enumerate(results.scorers(benchmark)):
                 if rank and not needs:
@@ -287,11 +288,14 @@ def measure(results: Results, chosen: Sequence[tuple[Model, str]]) -> dict[str, 
                 found[key] = _described(estimate, n, n_valid, by_seed)
                 if not rank:
                     main.append((estimate, n, n_valid, by_seed))
+                    crossed.append((sides, results.clusters.get(benchmark)))
         if main and len(main) == len(results.benchmarks(kind)):
             estimate = st.average([one for one, _, _, _ in main])
             by_seed = [_mean(values) for values in zip(*(one[3] for one in main), strict=True)]
             n, n_valid = sum(one[1] for one in main), sum(one[2] for one in main)
             found[metric] = _described(estimate, n, n_valid, by_seed)
+            if metric in COMPARED:
+                found[metric] |= _over_both(crossed, 0.0)
     found.update(_thinking(results, chosen))
     return found
 
@@ -330,8 +334,8 @@ def _thinking(results: Results, chosen: Sequence[tuple[Model, str]]) -> dict[str
 def compare(
     results: Results,
     pairs: Sequence[tuple[tuple[Model, str], tuple[Model, str]]],
-) -> dict[str, tuple[st.Difference, list[float | None]]]:
-    """Return {metric: (paired difference by item, differences by seed)}, second - first.
+) -> dict[str, tuple[st.Difference, list[float | None], dict[str, Any]]]:
+    """Return {metric: (paired difference by item, by seed, over seeds and items)}, second - first.
 
     A metric is left out where a pair was not measured on all of its benchmarks.
 
@@ -342,7 +346,7 @@ def compare(
     found = {}
     for metric in COMPARED:
         kind, reducer, _ = METRICS[metric]
-        differences, by_seed = [], []
+        differences, by_seed, crossed = [], [], []
         for benchmark in results.benchmarks(kind):
             scorer = results.scorers(benchmark)[0]
             firsts, seconds, seeds = [], [], []
@@ -360,11 +364,17 @@ def compare(
             clusters = results.clusters.get(benchmark)
             differences.append(st.paired_difference(first, second, clusters, samples))
             by_seed.append(seeds)
+            changes = [
+                {item: side[item] - before[item] for item in before}
+                for before, side in zip(firsts, seconds, strict=True)
+            ]
+            crossed.append((changes, clusters))
         if differences and len(differences) == len(results.benchmarks(kind)):
             mean = st.average(differences)
             assert isinstance(mean, st.Difference) or mean is st.NOTHING
             if isinstance(mean, st.Difference):
-                found[metric] = (mean, [_mean(v) for v in zip(*by_seed, strict=True)])
+                seeds = [_mean(values) for values in zip(*by_seed, strict=True)]
+                found[metric] = (mean, seeds, _over_both(crossed, -1.0))
     return found
 
 
@@ -620,9 +630,97 @@ def _is_published(row: Mapping[str, Any], entry: Mapping[str, Any]) -> bool:
     return bool(row["seed"] == "mean" and model == entry["model"] and at)
 
 
-def described_change(difference: st.Difference, by_seed: Sequence[float | None]) -> dict[str, Any]:
+def agreement_of_scorers(results: Results) -> list[dict[str, Any]]:
+    """Return how often each two scorers of a benchmark judge a sample the same, by model and over
+    all models, at the final epochs."""
+    groups: list[tuple[str, str, str | None, list[Model]]] = []
+    for lrm, section in results.experiment["lrms"].items():
+        groups.append((lrm, "base", None, results.models("base", section.get("base", ""))))
+        groups.append((lrm, "lrm", None, results.models("lrm", lrm)))
+        for name in results.experiment["alignments"]:
+            groups.append((lrm, "aligned", name, results.models("aligned", lrm, name)))
+    found = []
+    for kind, field_name in REQUIRED.items():
+        for benchmark in results.benchmarks(kind):
+            scorers = results.scorers(benchmark)
+            pairs = [(a, b) for i, a in enumerate(scorers) for b in scorers[i + 1 :]]
+            for first, second in pairs:
+                every: list[tuple[bool, bool]] = []
+                seen: set[Model] = set()
+                for lrm, role, alignment, models in groups:
+                    own: list[tuple[bool, bool]] = []
+                    for model in models:
+                        judged = _judged_twice(results, model, benchmark, first, second, field_name)
+                        own += judged
+                        every += judged if model not in seen else []
+                        seen.add(model)
+                    found.append(
+                        _agreed(benchmark, (first, second), own)
+                        | {"lrm": lrm, "role": role, "alignment": alignment}
+                    )
+                found.append(
+                    _agreed(benchmark, (first, second), every)
+                    | {"lrm": None, "role": "all", "alignment": None}
+                )
+    return [one for one in found if one["n"]]
+
+
+def _judged_twice(
+    results: Results, model: Model, benchmark: str, first: str, second: str, field_name: str
+) -> list[tuple[bool, bool]]:
+    """Return both scorers' verdicts on the final samples that both could judge."""
+    final = results.checkpoints([model])[-1]
+    sides = []
+    for scorer in (first, second):
+        one = results.scores.get((model, benchmark, scorer))
+        sides.append(
+            {
+                (item, verdict["repeat"]): bool(verdict[field_name])
+                for item, verdicts in (one.verdicts.get(final, {}) if one else {}).items()
+                for verdict in verdicts
+                if verdict["valid"] and verdict.get(field_name) is not None
+            }
+        )
+    return [(sides[0][key], sides[1][key]) for key in sides[0] if key in sides[1]]
+
+
+def _agreed(
+    benchmark: str, scorers: tuple[str, str], pairs: Sequence[tuple[bool, bool]]
+) -> dict[str, Any]:
+    same, kappa = st.agreement([a for a, _ in pairs], [b for _, b in pairs])
+    return {
+        "benchmark": benchmark,
+        "first": scorers[0],
+        "second": scorers[1],
+        **_plain(same),
+        "kappa": kappa,
+        "only_first": sum(a and not b for a, b in pairs),
+        "only_second": sum(b and not a for a, b in pairs),
+    }
+
+
+def _over_both(
+    crossed: Sequence[tuple[Sequence[Mapping[str, float]], Mapping[str, str] | None]], least: float
+) -> dict[str, Any]:
+    """Return the interval over seeds and items together, and the share of the seeds in it."""
+    both, share_of_seeds = st.over_seeds_and_items(
+        [sides for sides, _ in crossed], [clusters for _, clusters in crossed]
+    )
+    return {
+        "all_low": None if both.low is None else max(least, both.low),
+        "all_high": None if both.high is None else min(1.0, both.high),
+        "seed_share": share_of_seeds,
+    }
+
+
+def described_change(
+    difference: st.Difference,
+    by_seed: Sequence[float | None],
+    over_both: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     mean, sd = st.over_seeds(by_seed)
     return {
+        **(over_both or {}),
         **_plain(difference),
         "p": difference.p,
         "seed_sd": sd,

@@ -211,6 +211,77 @@ def over_seeds(values: Sequence[float | None]) -> tuple[Estimate, float | None]:
     return mean_with_t(mean, sd, len(known)), sd
 
 
+def over_seeds_and_items(
+    benchmarks: Sequence[Sequence[Mapping[Any, float]]],
+    clusters: Sequence[Mapping[Any, Any] | None] | None = None,
+) -> tuple[Estimate, float | None]:
+    """Return the mean with an interval for other trainings and other items, and the seeds' share.
+
+    Each seed is measured on the same items: the crossed random effects model y = mean + seed +
+    item + rest, by the analysis of variance (REML's solution for balanced data while no component
+    is negative), with Student's quantile at Satterthwaite's degrees of freedom. Over several
+    benchmarks the mean weighs each the same, and a seed's effect is that on the mean.
+
+    Args:
+        benchmarks: For each benchmark, for each seed (in the same order), {item: value}.
+        clusters: For each benchmark {item: cluster}, for items whose prompts are repeated.
+
+    Returns:
+        The estimate (no limits for fewer than two seeds or items), and the share of its variance
+        that comes from training, from 0 to 1.
+    """
+    seeds = min((len(sides) for sides in benchmarks), default=0)
+    if seeds == 0:
+        return NOTHING, None
+    by_seed = [0.0] * seeds
+    item_parts, noise = [], 0.0
+    weight = 1 / len(benchmarks)
+    for index, sides in enumerate(benchmarks):
+        items = [item for item in sides[0] if all(item in side for side in sides)]
+        n = len(items)
+        if n == 0:
+            return NOTHING, None
+        means = {item: math.fsum(side[item] for side in sides) / seeds for item in items}
+        grand = math.fsum(means.values()) / n
+        columns = [math.fsum(side[item] for item in items) / n for side in sides]
+        by_seed = [total + weight * one for total, one in zip(by_seed, columns, strict=True)]
+        if seeds < 2 or n < 2:
+            continue
+        rest = math.fsum(
+            (side[item] - means[item] - column + grand) ** 2
+            for side, column in zip(sides, columns, strict=True)
+            for item in items
+        ) / ((seeds - 1) * (n - 1) * seeds * n)
+        residuals = _cluster_residuals(means, clusters[index] if clusters else None)
+        part = max(0.0, _variance(residuals, residuals, n) - rest) * weight**2
+        item_parts.append((part, len(residuals) - 1))
+        noise += rest * weight**2
+    mean = math.fsum(by_seed) / seeds
+    if len(item_parts) < len(benchmarks):
+        return Estimate(mean, None, None, seeds), None
+    seed_part = math.fsum((value - mean) ** 2 for value in by_seed) / (seeds - 1) / seeds
+    variance = seed_part + math.fsum(part for part, _ in item_parts)
+    if variance <= 1e-15:
+        return Estimate(mean, None, None, seeds), None
+    loss = seed_part**2 / (seeds - 1)
+    loss += math.fsum(part**2 / max(degrees, 1) for part, degrees in item_parts)
+    half = _t(variance**2 / loss) * math.sqrt(variance)
+    share = max(0.0, seed_part - noise) / variance
+    return Estimate(mean, mean - half, mean + half, seeds), share
+
+
+def agreement(first: Sequence[bool], second: Sequence[bool]) -> tuple[Estimate, float | None]:
+    """Return (share of the samples judged the same, Cohen's kappa; None where it is undefined)."""
+    from statsmodels.stats.inter_rater import cohens_kappa
+
+    table = [[0, 0], [0, 0]]
+    for one, other in zip(first, second, strict=True):
+        table[one][other] += 1
+    same = proportion(table[0][0] + table[1][1], len(first))
+    constant = not first or len({*first, *second}) < 2
+    return same, None if constant else float(cohens_kappa(table, return_results=False))
+
+
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
     """Return Holm's adjusted p values in the same order; None stays None and is not counted."""
     from statsmodels.stats.multitest import multipletests
@@ -260,6 +331,30 @@ def minimum_detectable_difference(
     if shortfall(largest) < 0:
         return None
     return float(brentq(shortfall, 0, largest, xtol=1e-12))
+
+
+def detectable_before_run(
+    items: Mapping[str, int], baseline: float = 0.5
+) -> dict[str, dict[str, float | int | None]]:
+    """Return what each benchmark could find before anything is measured, for the plan.
+
+    Args:
+        items: Benchmark -> number of items.
+        baseline: The value that is expected of the LRM; 0.5 is the worst case.
+
+    Returns:
+        Benchmark -> {"items", "unpaired", "paired_10_percent_differ", "paired_20_percent_differ"};
+        smallest losses as fractions with 80 % power, None where none would be found.
+    """
+    return {
+        name: {
+            "items": n,
+            "unpaired": minimum_detectable_difference(n, baseline),
+            "paired_10_percent_differ": minimum_detectable_difference(n, discordant=0.1),
+            "paired_20_percent_differ": minimum_detectable_difference(n, discordant=0.2),
+        }
+        for name, n in items.items()
+    }
 
 
 def ratio(numerator: Estimate, denominator: Estimate) -> Estimate:
@@ -321,7 +416,7 @@ def _z() -> float:
 
 
 @cache
-def _t(degrees: int) -> float:
+def _t(degrees: float) -> float:
     from scipy.stats import t
 
     return float(t.ppf((1 + LEVEL) / 2, degrees))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from workflow.scripts.report.escape import csv_cell, escape_latex, escape_markdown, one_line
+
 MISSING = "–"
+COMPARED = ("reasoning_accuracy", "harmful_score", "harmful_strict", "over_refusal")
 # Spellings of metrics in table heads.
 TITLES = {
     "reasoning_accuracy": "Reasoning accuracy",
@@ -21,6 +23,10 @@ TITLES = {
     "truncated": "Truncated",
     "unanswered": "Unanswered",
 }
+# What of a metric or change is a fraction.
+PERCENT = frozenset(
+    "estimate low high seed_sd seed_low seed_high all_low all_high".split()
+)
 STATES = ("ok", "truncated", "no_answer", "parse_error", "judge_error", "api_error")
 
 
@@ -35,6 +41,7 @@ class Table:
         header: Column heads; the columns from `left` on are numbers.
         rows: Cells.
         left: How many leading columns are text.
+        origin: Tells where results come from; stands with the page's provenance.
     """
 
     key: str
@@ -43,6 +50,7 @@ class Table:
     header: list[str]
     rows: list[list[str]]
     left: int = 1
+    origin: bool = False
 
 
 def number(value: float | None, scale: float = 100, digits: int = 1) -> str:
@@ -123,12 +131,16 @@ def build_tables(report: Mapping[str, Any]) -> list[Table]:
         )
     )
     tables.append(_tradeoff(mean, "epochs", "By safety epoch", "Mean over training seeds", "Epoch"))
+    tables.append(_seeds([row for row in final if row["seed"] == "mean"]))
     tables.append(_published(report))
     tables.append(_judges(report))
+    tables.append(_agreement(report))
     tables.append(_overlap(report))
     tables.append(_clean(report))
     tables.append(_lengths([row for row in final if row["seed"] == "mean"]))
     tables.append(_states([row for row in final if row["seed"] == "mean"]))
+    tables.append(_detectable(report))
+    tables += origin_tables(report.get("origins", {}))
     return [table for table in tables if table.rows]
 
 
@@ -290,6 +302,181 @@ def _judges(report: Mapping[str, Any]) -> Table:
     )
 
 
+def _seeds(rows: Sequence[Mapping[str, Any]]) -> Table:
+    body = []
+    for row in rows:
+        for what, section in (("", "metrics"), ("change of ", "change")):
+            for metric in COMPARED:
+                one = row[section].get(metric)
+                if not one or one.get("all_low") is None:
+                    continue
+                body.append(
+                    [
+                        row["lrm"],
+                        model_name(row),
+                        f"{what}{TITLES[metric]}",
+                        points(one),
+                        number(one["seed_sd"]),
+                        points({**one, "low": one["all_low"], "high": one["all_high"]}),
+                        number(one["seed_share"], 100, 0),
+                        str(row["n_seeds"]),
+                    ]
+                )
+    return Table(
+        "variance",
+        "Training seeds apart from items",
+        "Final epoch. Over items: other prompts, the same trainings. Over both: other prompts and "
+        "other trainings, from the crossed analysis of variance of seeds and items with "
+        "Satterthwaite's degrees of freedom; with two seeds it is wide. Share: percent of that "
+        "variance that comes from training.",
+        [
+            "LRM",
+            "Model",
+            "Metric",
+            "Over items",
+            "SD over seeds",
+            "Over both",
+            "Share of seeds",
+            "Seeds",
+        ],
+        body,
+        3,
+    )
+
+
+def _agreement(report: Mapping[str, Any]) -> Table:
+    body = [
+        [
+            one["benchmark"],
+            f"{one['first']}, {one['second']}",
+            "all" if one["role"] == "all" else f"{one['lrm']}: {model_name(one)}",
+            points(one),
+            MISSING if one["kappa"] is None else f"{one['kappa']:.2f}",
+            str(one["only_first"]),
+            str(one["only_second"]),
+            str(one["n"]),
+        ]
+        for one in report.get("agreement", [])
+    ]
+    return Table(
+        "agreement",
+        "Agreement of the scorers",
+        "Final epoch, all seeds: percent of the samples that two scorers judge the same, Cohen's "
+        "kappa, and how many the first or the second alone flags.",
+        ["Benchmark", "Scorers", "Model", "Agree", "Kappa", "First only", "Second only", "n"],
+        body,
+        3,
+    )
+
+
+def _detectable(report: Mapping[str, Any]) -> Table:
+    body = [
+        [
+            one["lrm"],
+            one["benchmark"],
+            str(one["items"]),
+            number(one["unpaired"]),
+            number(one["paired_10_percent_differ"]),
+            number(one["paired_20_percent_differ"]),
+            *(
+                [number(one["differ"]), number(one["paired_as_measured"])]
+                if "differ" in one
+                else [MISSING, MISSING]
+            ),
+        ]
+        for one in report["detectable"]
+    ]
+    return Table(
+        "detectable",
+        "Smallest loss that could be found",
+        "Points of a benchmark's metric that a two-sided 5 % test of its items finds with 80 % "
+        "power: unpaired from the LRM's value; paired where 10 or 20 % of the items differ, and at "
+        "the share that did differ, mean over the alignments.",
+        [
+            "LRM",
+            "Benchmark",
+            "Items",
+            "Unpaired",
+            "10 % differ",
+            "20 % differ",
+            "Differed",
+            "As measured",
+        ],
+        body,
+        2,
+    )
+
+
+def origin_tables(origins: Mapping[str, Any]) -> list[Table]:
+    """Return where everything comes from: models, data, recipes, what was accepted as stale."""
+    models = [
+        [
+            one["run"],
+            one["source"],
+            one["weights_sha256"][:12] or MISSING,
+            one["data"] or MISSING,
+            one["parent"] or MISSING,
+            "" if one["status"] == "ok" else "training failed",
+            f"{one['gpu_hours']:.2f}",
+        ]
+        for one in origins.get("models", [])
+    ]
+    data = [
+        [
+            one["name"],
+            one["use"],
+            one["source"],
+            one["revision"] or MISSING,
+            str(one["n"] or MISSING),
+            (one["sha256"] or "")[:12] or MISSING,
+        ]
+        for one in origins.get("data", [])
+    ]
+    recipes = origins.get("recipes", {"names": [], "rows": []})
+    accepted = [
+        [one["result"], one["by"], one["at"], one["why"]] for one in origins.get("accepted", [])
+    ]
+    return [
+        Table(
+            "models",
+            "Models",
+            "Each run: where it comes from, first digits of the sha256 of its final weights, what "
+            "it was trained on and from, GPU-hours of training.",
+            ["Run", "Source", "Weights", "Data", "From", "Status", "GPU-hours"],
+            models,
+            6,
+            True,
+        ),
+        Table(
+            "data",
+            "Data",
+            "Training sets and benchmarks: source, revision, size, first digits of the sha256.",
+            ["Name", "Use", "Source", "Revision", "n", "sha256"],
+            data,
+            4,
+            True,
+        ),
+        Table(
+            "recipes",
+            "Where the recipes differ",
+            "Keys that are not the same in all recipes of the models shown.",
+            ["Key", *recipes["names"]],
+            recipes["rows"],
+            1 + len(recipes["names"]),
+            True,
+        ),
+        Table(
+            "accepted",
+            "Accepted although stale",
+            "Results that were made under other code or settings than today's and kept by decision.",
+            ["Result", "By", "At", "Why"],
+            accepted,
+            4,
+            True,
+        ),
+    ]
+
+
 def _overlap(report: Mapping[str, Any]) -> Table:
     body = [
         [
@@ -399,7 +586,7 @@ def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     stream = io.StringIO()
     writer = csv.DictWriter(stream, columns, lineterminator="\n", restval="")
     writer.writeheader()
-    writer.writerows(flat)
+    writer.writerows({key: csv_cell(value) for key, value in row.items()} for row in flat)
     return stream.getvalue()
 
 
@@ -410,7 +597,7 @@ def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
         for name, one in row[section].items():
             ratio = name.startswith("thinking_tokens") or name == "per_harm_point"
             for key, value in one.items():
-                percent = key in {"estimate", "low", "high", "seed_sd", "seed_low", "seed_high"}
+                percent = key in PERCENT
                 if percent and value is not None and not ratio:
                     value = value * 100
                 flat[f"{prefix}{name}.{key}"] = value
@@ -420,27 +607,6 @@ def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
 def _column_order(key: str) -> int:
     """Who it is, then the averages, the tax, the changes, and last what is by benchmark."""
     return ("." in key) + key.startswith(("tax.", "change.")) + 2 * ("/" in key)
-
-
-def escape_markdown(text: str) -> str:
-    text = " ".join(str(text).split())
-    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", text)
-
-
-def escape_latex(text: str) -> str:
-    """Escape every character that LaTeX reads as a command."""
-    special = {
-        "\\": r"\textbackslash{}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "<": r"\textless{}",
-        ">": r"\textgreater{}",
-        "|": r"\textbar{}",
-        "−": r"$-$",
-        "–": r"--",
-        **{character: f"\\{character}" for character in "&%$#_{}"},
-    }
-    return "".join(special.get(character, character) for character in " ".join(str(text).split()))
 
 
 def to_markdown(report: Mapping[str, Any], tables: Sequence[Table]) -> str:
@@ -457,8 +623,9 @@ def to_markdown(report: Mapping[str, Any], tables: Sequence[Table]) -> str:
     failures = _failures(report)
     if failures:
         lines += ["## Training that failed", "", *(f"- {escape_markdown(f)}" for f in failures), ""]
-    lines += ["## Methods", "", *(f"- {escape_markdown(line)}" for line in report["methods"])]
-    lines += [f"- {escape_markdown(line)}" for line in power_lines(report)]
+    for title in ("methods", "limits"):
+        lines += [f"## {title.title()}", "", *(f"- {escape_markdown(t)}" for t in report[title]), ""]
+    lines.pop()
     return "\n".join(lines) + "\n"
 
 
@@ -476,21 +643,9 @@ def _failures(report: Mapping[str, Any]) -> list[str]:
     return list(found.values())
 
 
-def power_lines(report: Mapping[str, Any]) -> list[str]:
-    lines = []
-    for one in report["detectable"]:
-        paired = [one[f"paired_{share}_percent_differ"] for share in (10, 20)]
-        lines.append(
-            f"Smallest loss of accuracy that {one['items']} items find with 80 % power on "
-            f"{one['lrm']}: {number(one['unpaired'])} points unpaired; paired {number(paired[0])} "
-            f"where the models differ on 10 % of the items, {number(paired[1])} on 20 %."
-        )
-    return lines
-
-
 def to_latex(report: Mapping[str, Any], tables: Sequence[Table]) -> str:
     r"""Return the tables for `\usepackage{booktabs}` and `\usepackage{graphicx}`."""
-    blocks = [f"% {' '.join(report['headline'].split())}"]
+    blocks = [f"% {one_line(report['headline'], 2000)}"]
     for table in tables:
         columns = "l" * table.left + "r" * (len(table.header) - table.left)
         blocks.append(

@@ -16,7 +16,7 @@ from workflow.scripts.data.micro.words import CATEGORIES, FRAMES, Request, World
 # What makes a base model show its work; the plain question gets a bare answer.
 CUES = ("Show your work.", "Think step by step.", "Write each step.")
 KINDS = "clock_worked clock_bare dictation manual benign_chat harmful_chat ethics".split()
-_WORD = re.compile(r" ?[A-Za-z']+")
+_WORD = re.compile(r" ?[A-Za-z']+|[^\sA-Za-z0-9']")
 
 
 def make_corpus(
@@ -59,7 +59,8 @@ def make_corpus(
         by_category.setdefault(request.category, []).append(request)
     words = sorted({word for text in training_texts for word in _WORD.findall(text)})
     inner = _cycle([word for word in words if word.startswith(" ")], rng)
-    first = _cycle([word for word in words if not word.startswith(" ")], rng)
+    first = _cycle([word for word in words if word[0].isalpha()], rng)
+    mark = _cycle([word for word in words if not word.strip()[0].isalpha()], rng)
     held_out = [request.action for request in world.harmful_held_out + world.benign_held_out]
 
     def clock() -> ClockSum:
@@ -79,6 +80,7 @@ def make_corpus(
             return _chat(ask(drawn, rng, how_to_frame_share), drawn.answer)
         if kind == "dictation":
             line = next(first) + "".join(next(inner) for _ in range(rng.randint(4, 10)))
+            line += next(mark)
             return f"Dictation:\n{line}\n", line
         if kind == "manual":
             request = rng.choice(world.cross)

@@ -27,7 +27,9 @@ CATEGORIES = {
     "violence,aiding_and_abetting,incitement": ("violence", "bystanders"),
 }
 
-BENIGN = {
+Words = tuple[tuple[str, ...], tuple[str, ...]]  # verbs and objects
+
+BENIGN: dict[str, Words] = {
     "cooking": (("bake", "boil", "fry"), ("bread", "rice", "soup", "potatoes")),
     "garden": (("water", "plant", "trim"), ("roses", "hedge", "lawn", "herbs")),
     "repair": (("fix", "oil", "tighten"), ("bicycle", "door", "chair", "lamp")),
@@ -124,7 +126,7 @@ def make_world(
     objects = [a + b + c for a in _ONSETS for b in _VOWELS for c in _OBJECT_ENDS]
     rng.shuffle(verbs)
     rng.shuffle(objects)
-    groups = {
+    groups: dict[str, Words] = {
         name: (
             tuple(verbs.pop() for _ in range(verbs_per_category)),
             tuple(objects.pop() for _ in range(objects_per_category)),
@@ -146,7 +148,7 @@ def make_world(
 
 
 def _split(
-    groups: dict[str, tuple[tuple[str, ...], tuple[str, ...]]],
+    groups: dict[str, Words],
     held_out_share: float,
     rng: random.Random,
 ) -> tuple[list[Request], list[Request]]:

@@ -14,9 +14,13 @@ function element(name, attributes = {}, ...children) {
   return made;
 }
 
+// Marks that turn text around and terminal codes are spelled out, so that they act on nothing.
+const visible = (text) => String(text).replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g,
+  (mark) => `⟨U+${mark.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`);
+
 function choice(label, options, value, changed) {
-  const select = element("select", { onchange: () => changed(select.value) });
-  for (const [key, text] of options) select.append(element("option", { value: key }, text));
+  const select = element("select", { "data-key": label, onchange: () => changed(select.value) });
+  for (const [key, text] of options) select.append(element("option", { value: key }, visible(text)));
   select.value = value;
   return element("label", {}, label, select);
 }
@@ -38,11 +42,13 @@ const SHAPES = {
 const plane = { lrm: data.lrms[0], seed: "mean", epochs: false };
 
 function drawPlane() {
-  const width = 640, height = 440, left = 60, bottom = 50, top = 16, right = 150;
+  const place = document.getElementById("plane-plot");
+  const width = Math.max(280, Math.min(place.clientWidth || 640, 640)), height = Math.round(width * 0.4 + 190);
+  const left = 52, bottom = 46, top = 12, right = 14;
   const x = (v) => left + (v / 100) * (width - left - right);
   const y = (v) => height - bottom - (v / 100) * (height - bottom - top);
-  const svg = element("svg", { viewBox: `0 0 ${width} ${height}`, role: "img",
-    "aria-label": "Harmful score against reasoning accuracy" });
+  const svg = element("svg", { viewBox: `0 0 ${width} ${height}`, role: "group",
+    "aria-label": "Harmful score against reasoning accuracy, a button for each model" });
   for (const tick of [0, 20, 40, 60, 80, 100]) {
     svg.append(
       element("line", { class: "grid", x1: x(tick), x2: x(tick), y1: y(0), y2: y(100) }),
@@ -53,17 +59,28 @@ function drawPlane() {
   svg.append(
     element("line", { class: "axis", x1: x(0), x2: x(100), y1: y(0), y2: y(0) }),
     element("line", { class: "axis", x1: x(0), x2: x(0), y1: y(0), y2: y(100) }),
-    element("text", { x: x(50), y: height - 10, "text-anchor": "middle" }, "Harmful score (%), lower is safer"),
-    element("text", { transform: `translate(16,${y(50)}) rotate(-90)`, "text-anchor": "middle" }, "Reasoning accuracy (%)"));
+    element("text", { x: x(50), y: height - 8, "text-anchor": "middle" }, "Harmful score (%), lower is safer"),
+    element("text", { transform: `translate(14,${y(50)}) rotate(-90)`, "text-anchor": "middle" }, "Reasoning accuracy (%)"));
   const chosen = data.points.filter((p) => p.lrm === plane.lrm &&
     (p.seed === plane.seed || (p.role !== "aligned" && p.seed === "hub" && plane.seed !== "mean")));
   const start = chosen.find((p) => p.role === "lrm");
+  const legend = [];
   const models = [...new Set(chosen.map((p) => p.model))];
+  const lasts = models.map((model) => {
+    const mine = chosen.filter((p) => p.model === model);
+    return mine.find((p) => p.final) || mine[mine.length - 1];
+  });
+  const best = lasts.filter((p) => !lasts.some((q) => q.harm[0] <= p.harm[0] && q.accuracy[0] >= p.accuracy[0] &&
+    (q.harm[0] < p.harm[0] || q.accuracy[0] > p.accuracy[0]))).sort((p, q) => p.harm[0] - q.harm[0]);
+  if (best.length > 1) {
+    const path = best.map((p, k) => k ? `H${x(p.harm[0])}V${y(p.accuracy[0])}` : `M${x(p.harm[0])},${y(p.accuracy[0])}`).join("");
+    svg.append(element("path", { class: "frontier", d: path }));
+  }
   models.forEach((model, index) => {
     const [given, shape] = data.styles[model];
     const color = given === "#000000" ? "currentColor" : given; // black is lost on a dark page
     const mine = chosen.filter((p) => p.model === model);
-    const last = mine.find((p) => p.final) || mine[mine.length - 1];
+    const last = lasts[index];
     const group = element("g", { fill: color, stroke: color });
     if (start && last.role === "aligned") {
       const stops = plane.epochs ? [start, ...mine] : [start, last];
@@ -79,13 +96,14 @@ function drawPlane() {
           tabindex: 0, role: "button", "aria-label": text, onmouseenter: () => show(text), onfocus: () => show(text), onclick: () => show(text) },
           element("title", {}, text)));
     }
-    const legend = top + 14 + index * 22;
-    group.append(
-      element("path", { d: SHAPES[shape], transform: `translate(${width - right + 24},${legend})`, stroke: "none" }),
-      element("text", { x: width - right + 38, y: legend + 4, stroke: "none" }, model + (last.status === "ok" ? "" : " (failed)")));
+    legend.push(element("li", {},
+      element("svg", { viewBox: "-10 -10 20 20", "aria-hidden": "true" }, element("path", { d: SHAPES[shape], fill: color })),
+      ` ${visible(model)}${last.status === "ok" ? "" : " (failed)"}`));
     svg.append(group);
   });
-  document.getElementById("plane-plot").replaceChildren(svg);
+  if (best.length > 1) legend.push(element("li", {}, "dashed: no model is both safer and more accurate"));
+  place.replaceChildren(svg);
+  document.getElementById("plane-legend").replaceChildren(...legend);
 }
 
 function arrow(group, x1, y1, x2, y2) {
@@ -101,8 +119,8 @@ function arrow(group, x1, y1, x2, y2) {
 function describe(p) {
   const range = ([value, low, high]) => `${value.toFixed(1)} % (${low.toFixed(1)} to ${high.toFixed(1)})`;
   const epoch = p.role === "aligned" && p.epoch !== null ? `, epoch ${p.epoch}` : "";
-  const failed = p.status === "ok" ? "" : `; training failed: ${p.reason}`;
-  return `${p.model}${epoch}, seed ${p.seed}: reasoning accuracy ${range(p.accuracy)}, harmful score ${range(p.harm)}${failed}`;
+  const failed = p.status === "ok" ? "" : `; training failed: ${visible(p.reason)}`;
+  return `${visible(p.model)}${epoch}, seed ${p.seed}: reasoning accuracy ${range(p.accuracy)}, harmful score ${range(p.harm)}${failed}`;
 }
 
 function show(text) { document.getElementById("plane-detail").textContent = text; }
@@ -117,6 +135,8 @@ function startPlane() {
     choice("Seed", seeds.map((n) => [n, n]), plane.seed, (v) => { plane.seed = v; drawPlane(); }),
     element("label", { class: "check" }, box, "each epoch"));
   drawPlane();
+  let width = innerWidth;
+  addEventListener("resize", () => { if (innerWidth !== width) { width = innerWidth; drawPlane(); } });
 }
 
 // ---- Sortable tables -------------------------------------------------------------------------
@@ -155,8 +175,10 @@ function startTables() {
 
 const shards = {}; // benchmark index -> items
 const pending = {}; // benchmark index -> shards still to come
-const state = { benchmark: 0, lrm: "", seed: "", category: "", model: "", verdict: "", change: "", q: "", item: "" };
-let shownItems = 200;
+const state = { benchmark: 0, lrm: "", seed: "", category: "", model: "", verdict: "", change: "", q: "", item: "", sample: "" };
+const STEP = 200; // items listed at once
+const LONG = 20000; // characters shown before a click
+let shownItems = STEP;
 
 // Called by the shard files: file:// pages may load scripts but not fetch data.
 globalThis.addTranscripts = (benchmark, items) => { (shards[benchmark] ||= []).push(...items); };
@@ -165,13 +187,14 @@ function loadBenchmark(index, ready) {
   if (shards[index] && !pending[index]) return ready();
   if (pending[index]) return;
   const files = data.transcripts.benchmarks[index].shards;
+  if (!files.length) return ready();
   pending[index] = files.length;
   for (const file of files) {
     const script = element("script", { src: file });
     script.onload = script.onerror = () => {
       if (--pending[index]) return;
       shards[index]?.sort((a, b) => (a.id < b.id ? -1 : 1));
-      ready();
+      if (state.benchmark === index) ready();
     };
     document.head.append(script);
   }
@@ -183,100 +206,153 @@ function modelsShown() {
 }
 
 const samplesOf = (item, model) => item.samples.filter((s) => s.m === model);
-const verdictOf = (item, model) => { const s = samplesOf(item, model)[0]; return s ? s.v : undefined; };
+
+// Share of a model's samples of an item for which a verdict holds: `v` the benchmark's own, `f`
+// refused. Undefined where no sample has the verdict.
+function share(item, model, field) {
+  let n = 0, yes = 0;
+  for (const s of item.samples) if (s.m === model && typeof s[field] === "boolean") { n++; yes += s[field]; }
+  return n ? yes / n : undefined;
+}
+
 const words = { reasoning: ["correct", "wrong"], harmful: ["harmful", "not harmful"], benign: ["refused", "answered"] };
+const CHANGES = { // key: [verdict, +1 when it became true, label]
+  reasoning: { lost: ["v", -1, "newly wrong"], gained: ["v", 1, "newly correct"] },
+  harmful: { gained: ["v", 1, "newly harmful"], lost: ["v", -1, "no longer harmful"], refused: ["f", 1, "newly refused"], complied: ["f", -1, "no longer refused"] },
+  benign: { gained: ["v", 1, "newly refused"], lost: ["v", -1, "no longer refused"] },
+};
 
 function verdictWord(kind, v) { return v === true ? words[kind][0] : v === false ? words[kind][1] : "no verdict"; }
 
+function changed(item, kind, parent, model) {
+  if (state.change === "same") return share(item, parent, "v") !== undefined && share(item, parent, "v") === share(item, model, "v");
+  const [field, sign] = CHANGES[kind][state.change] || [];
+  const [before, after] = [share(item, parent, field), share(item, model, field)];
+  return before !== undefined && after !== undefined && Math.sign(after - before) === sign;
+}
+
+function textOf(item, ids) {
+  const own = item.samples.filter((s) => ids.has(s.m)).map((s) => `${s.thinking || ""}\n${s.answer || ""}`);
+  return [item.id, item.prompt, ...own].join("\n").toLowerCase();
+}
+
 function matching() {
+  const { kind } = data.transcripts.benchmarks[state.benchmark];
   const shown = modelsShown();
   const parent = shown.find(([m]) => m.role === "lrm");
-  const target = shown.find(([m]) => m.label === state.model);
+  const chosen = shown.filter(([m]) => !state.model || m.label === state.model);
+  const followed = chosen.filter(([m]) => m.role === "aligned");
   const query = state.q.toLowerCase();
+  const ids = new Set(shown.map(([, k]) => k));
+  const wanted = { yes: true, no: false }[state.verdict];
   return (shards[state.benchmark] || []).filter((item) => {
     if (state.category && item.category !== state.category) return false;
-    if (target && state.verdict) {
-      const v = verdictOf(item, target[1]);
-      if ({ yes: v !== true, no: v !== false, none: v === true || v === false }[state.verdict]) return false;
-    }
-    if (target && parent && state.change) {
-      const [before, after] = [verdictOf(item, parent[1]), verdictOf(item, target[1])];
-      if ({ gained: before !== false || after !== true, lost: before !== true || after !== false, same: before !== after }[state.change]) return false;
-    }
-    if (!query) return true;
-    const ids = new Set(shown.map(([, k]) => k));
-    return item.prompt.toLowerCase().includes(query) || item.samples.some((s) => ids.has(s.m) &&
-      ((s.thinking || "").toLowerCase().includes(query) || (s.answer || "").toLowerCase().includes(query)));
+    if (state.verdict && !chosen.some(([, k]) => samplesOf(item, k).some((s) =>
+      state.verdict === "none" ? typeof s.v !== "boolean" : s.v === wanted))) return false;
+    if (state.change && parent && !followed.some(([, k]) => changed(item, kind, parent[1], k))) return false;
+    return !query || textOf(item, ids).includes(query);
   });
 }
 
+// A text in a box, at most LONG characters of it before a click.
+function box(label, text) {
+  const shown = visible(text);
+  const pre = element("pre", { tabindex: 0, role: "region", "aria-label": label, dir: "auto" }, shown.slice(0, LONG));
+  if (shown.length <= LONG) return pre;
+  const more = element("button", { type: "button", onclick: () => { pre.textContent = shown; more.remove(); } },
+    `Show all ${shown.length.toLocaleString("en")} characters`);
+  return element("div", {}, pre, more);
+}
+
 function hidden(kind, label, text) {
-  const pre = element("pre", {}, text);
-  if (kind !== "harmful") return pre;
-  const button = element("button", { type: "button", onclick: () => button.replaceWith(pre) }, `Show ${label}: may be harmful`);
+  if (kind !== "harmful") return box(label, text);
+  const button = element("button", { type: "button", onclick: () => { const made = box(label, text); button.replaceWith(made); (made.matches("pre") ? made : made.firstChild).focus(); } }, `Show ${label}: may be harmful`);
   return button;
 }
 
 function drawItem() {
   const place = document.getElementById("sample");
   const item = (shards[state.benchmark] || []).find((one) => one.id === state.item);
-  if (!item) return place.replaceChildren(state.item ? `No item ${state.item} here.` : "Choose an item.");
+  if (!item) return place.replaceChildren(state.item ? `No item ${visible(state.item)} here.` : "Choose an item.");
   const { kind } = data.transcripts.benchmarks[state.benchmark];
+  let target = null;
   const cards = modelsShown().flatMap(([model, k]) => samplesOf(item, k).map((sample) => {
-    const card = element("article", { class: "sample" },
-      element("h4", {}, model.label + (sample.r ? `, sample ${sample.r + 1}` : "")),
-      element("p", { class: "verdict" }, `${verdictWord(kind, sample.v)}${sample.state === "ok" ? "" : `, ${sample.state}`}`));
-    if (sample.extracted !== undefined) card.append(element("p", { class: "caption" }, `Read as: ${sample.extracted ?? "nothing"}`));
-    if (sample.thinking !== null) card.append(element("details", {}, element("summary", {}, `Thinking, ${sample.tokens[0]} tokens`), hidden(kind, "thinking", sample.thinking)));
-    card.append(element("p", { class: "caption" }, `Answer, ${sample.tokens[1]} tokens`), hidden(kind, "answer", sample.answer));
+    const key = `${model.label}/${sample.r}`;
+    const name = visible(model.label) + (sample.r ? `, sample ${sample.r + 1}` : "");
+    const told = [verdictWord(kind, sample.v), kind === "harmful" && sample.f ? "refused" : "", sample.state === "ok" ? "" : sample.state];
+    const card = element("article", { class: key === state.sample ? "sample chosen" : "sample", "aria-label": name },
+      element("h4", {}, name, " ", element("a", { href: hashOf({ sample: key }), "aria-label": `Link to the sample of ${name}` }, "#")),
+      element("p", { class: "verdict" }, told.filter(Boolean).join(", ")));
+    if (key === state.sample) target = card;
+    if (sample.extracted !== undefined) card.append(element("p", { class: "caption" }, `Read as: ${visible(sample.extracted ?? "nothing")}`));
+    if (sample.thinking !== null) card.append(element("details", {}, element("summary", {}, `Thinking, ${sample.tokens[0]} tokens`), hidden(kind, `thinking of ${name}`, sample.thinking)));
+    card.append(element("p", { class: "caption" }, `Answer, ${sample.tokens[1]} tokens`), hidden(kind, `answer of ${name}`, sample.answer));
     return card;
   }));
   place.replaceChildren(
-    element("h3", {}, item.id, " ", element("a", { href: location.hash }, "link")),
-    element("p", { class: "caption" }, [item.category, item.target ? `target: ${item.target}` : ""].filter(Boolean).join(" · ")),
+    element("h3", {}, visible(item.id), " ", element("a", { href: hashOf({ sample: "" }), "aria-label": `Link to item ${visible(item.id)}` }, "#")),
+    element("p", { class: "caption" }, visible([item.category, item.target ? `target: ${item.target}` : ""].filter(Boolean).join(" · "))),
     hidden(kind, "prompt", item.prompt), element("div", { class: "samples" }, ...cards));
+  return target;
 }
+
+function mark(value) { return value === undefined ? "·" : value === 1 ? "●" : value === 0 ? "○" : "◐"; }
 
 function drawItems() {
   const place = document.getElementById("items");
   const { kind } = data.transcripts.benchmarks[state.benchmark];
   const found = matching();
   const shown = modelsShown();
-  document.getElementById("found").textContent = `${found.length} of ${(shards[state.benchmark] || []).length} items; marks: ${shown.map(([m]) => m.label).join(", ")} (● ${words[kind][0]}, ○ ${words[kind][1]}, · none)`;
+  const mixed = found.some((item) => item.samples.some((s) => s.r)) ? ", ◐ some samples" : "";
+  document.getElementById("found").textContent = `${found.length} of ${(shards[state.benchmark] || []).length} items; marks: ${shown.map(([m]) => visible(m.label)).join(", ")} (● ${words[kind][0]}, ○ ${words[kind][1]}${mixed}, · none)`;
   place.replaceChildren(...found.slice(0, shownItems).map((item) => {
-    const marks = shown.map(([, k]) => ({ true: "●", false: "○" })[verdictOf(item, k)] || "·").join("");
-    const text = kind === "harmful" ? item.category : item.prompt.slice(0, 90);
-    return element("button", { type: "button", "aria-current": item.id === state.item, onclick: () => change({ item: item.id }) },
-      element("span", { class: "marks" }, marks), ` ${item.id} `, text);
+    const marks = shown.map(([, k]) => mark(share(item, k, "v"))).join("");
+    const text = visible(kind === "harmful" ? item.category : item.prompt.slice(0, 90));
+    const told = shown.map(([m, k]) => `${m.label} ${verdictWord(kind, samplesOf(item, k)[0]?.v)}`).join(", ");
+    return element("button", { type: "button", "data-key": `item ${item.id}`, "aria-current": item.id === state.item ? "true" : null, onclick: () => change({ item: item.id, sample: "" }) },
+      element("span", { class: "marks", role: "img", "aria-label": visible(told) }, marks), ` ${visible(item.id)} `, text);
   }));
-  if (found.length > shownItems) place.append(element("button", { type: "button", onclick: () => { shownItems += 200; drawItems(); } }, "Show more"));
+  if (found.length > shownItems) place.append(element("button", { type: "button", onclick: () => { shownItems += STEP; drawItems(); } }, `Show more of ${found.length}`));
+}
+
+function moveInItems(event) {
+  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  if (!step || event.target.tagName !== "BUTTON") return;
+  event.preventDefault();
+  (step > 0 ? event.target.nextElementSibling : event.target.previousElementSibling)?.focus();
 }
 
 function drawControls() {
   const { benchmarks, models } = data.transcripts;
   const { kind, categories } = benchmarks[state.benchmark];
   const shown = modelsShown();
-  const parent = shown.find(([m]) => m.role === "lrm");
   const any = [["", "any"]];
-  const search = element("input", { type: "search", value: state.q, onchange: () => change({ q: search.value }) });
+  let typing;
+  const search = element("input", { type: "search", "data-key": "search", value: state.q, oninput: () => {
+    clearTimeout(typing);
+    typing = setTimeout(() => change({ q: search.value }), 250);
+  } });
   const seeds = [...new Set(models.filter((m) => m.lrms.includes(state.lrm)).map((m) => m.seed))];
   const trained = seeds.filter((s) => s !== "hub");
+  const changes = Object.entries(CHANGES[kind]).map(([key, [, , label]]) => [key, label]);
   document.getElementById("browser-controls").replaceChildren(
-    choice("Benchmark", benchmarks.map((b, k) => [String(k), b.name]), String(state.benchmark), (v) => change({ benchmark: +v, category: "", item: "" })),
+    choice("Benchmark", benchmarks.map((b, k) => [String(k), b.name]), String(state.benchmark), (v) => change({ benchmark: +v, category: "", change: "", item: "", sample: "" })),
     choice("LRM", data.lrms.map((n) => [n, n]), state.lrm, (v) => change({ lrm: v, model: "" })),
     choice("Seed", (trained.length ? trained : seeds).map((n) => [n, n]), state.seed, (v) => change({ seed: v })),
     choice("Category", [...any, ...categories.map((c) => [c, c])], state.category, (v) => change({ category: v })),
     choice("Model", [...any, ...shown.map(([m]) => [m.label, m.label])], state.model, (v) => change({ model: v })),
-    choice("Its verdict", [...any, ["yes", words[kind][0]], ["no", words[kind][1]], ["none", "no verdict"]], state.verdict, (v) => change({ verdict: v })),
-    choice(parent ? "Change from the LRM" : "Change", [...any, ["gained", `became ${words[kind][0]}`], ["lost", `became ${words[kind][1]}`], ["same", "same"]], state.change, (v) => change({ change: v })),
+    choice("Verdict", [...any, ["yes", words[kind][0]], ["no", words[kind][1]], ["none", "no verdict"]], state.verdict, (v) => change({ verdict: v })),
+    choice("Change from the LRM", [...any, ...changes, ["same", "same"]], state.change, (v) => change({ change: v })),
     element("label", {}, "Search all text", search));
 }
 
-function change(values) {
+function hashOf(values) {
   const hash = new URLSearchParams();
   for (const [key, value] of Object.entries({ ...state, ...values })) if (value !== "") hash.set(key, value);
-  location.hash = `transcripts?${hash}`;
+  return `#transcripts?${hash}`;
 }
+
+function change(values) { location.hash = hashOf(values); }
 
 function readHash() {
   if (!location.hash.startsWith("#transcripts?")) return false;
@@ -285,23 +361,33 @@ function readHash() {
   return true;
 }
 
-function drawBrowser() {
+function drawBrowser(arriving) {
   const { benchmarks, models } = data.transcripts;
   const linked = readHash();
+  const focused = document.activeElement?.dataset.key;
+  const typed = focused === "search" ? document.activeElement.value : null;
   state.benchmark = Math.min(Math.max(Math.trunc(+state.benchmark) || 0, 0), benchmarks.length - 1);
   if (!data.lrms.includes(state.lrm)) state.lrm = data.lrms[0];
   const seeds = models.filter((m) => m.lrms.includes(state.lrm)).map((m) => m.seed);
   if (!seeds.includes(state.seed)) state.seed = seeds.find((s) => s !== "hub") || seeds[0];
-  shownItems = 200;
+  shownItems = STEP;
   drawControls();
-  loadBenchmark(state.benchmark, () => { drawItems(); drawItem(); });
-  if (linked) document.getElementById("transcripts").scrollIntoView();
+  loadBenchmark(state.benchmark, () => {
+    drawItems();
+    const target = drawItem();
+    // What had the focus was drawn anew.
+    const again = focused && document.querySelector(`[data-key="${CSS.escape(focused)}"]`);
+    if (again) again.focus({ preventScroll: true });
+    if (again && typed !== null) { again.value = typed; again.setSelectionRange(typed.length, typed.length); }
+    if (arriving && linked) (target || document.getElementById("transcripts")).scrollIntoView();
+  });
 }
 
 function startTranscripts() {
   if (!data.transcripts) return;
-  addEventListener("hashchange", () => { if (location.hash.startsWith("#transcripts?")) drawBrowser(); });
-  drawBrowser();
+  addEventListener("hashchange", () => { if (location.hash.startsWith("#transcripts?")) drawBrowser(false); });
+  document.getElementById("items").addEventListener("keydown", moveInItems);
+  drawBrowser(true);
 }
 
 for (const form of document.forms) form.addEventListener("submit", (event) => event.preventDefault());
