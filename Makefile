@@ -28,6 +28,10 @@ plan: $(BIN)/.complete
 test: $(BIN)/.complete lint
 	pytest
 
+# A real Slurm controller with two pretended 8-GPU nodes on this machine; needs root.
+slurm-test: $(BIN)/.complete
+	pytest tests/slurm
+
 lint: $(BIN)/.complete
 	ruff check .
 	ruff format --check .

@@ -102,7 +102,7 @@ JUDGES = [
     f"results/{NAME}/score/judges/{judge}/judge.json" for judge in EXPERIMENT.get("judges", {})
 ]
 
-FIGURES = "epochs plane categories thinking_length states over_refusal".split()
+FIGURES = "epochs plane categories thinking_length length_effect states over_refusal judges".split()
 
 STALE = ".snakemake/stale"
 if workflow.is_main_process:
@@ -168,6 +168,30 @@ def provenance(result):
 def report_scores(report):
     """Return the scores that a report shows."""
     return [ROOT_FOLDER + path for path in JOBS[report].inputs if path.endswith("/score.json")]
+
+
+def report_files(folder, suite="all"):
+    """Return the outputs of a report, those for people marked for `snakemake --report`."""
+
+    def shown(path, caption, category):
+        return report(
+            f"{folder}/{path}",
+            caption=f"../workflow/report/{caption}.rst",
+            category=category,
+            labels={"suite": suite, "file": path},
+        )
+
+    return {
+        "table": f"{folder}/tradeoff.json",
+        "csv": shown("tradeoff.csv", "tradeoff", "Tables"),
+        "tables": [f"{folder}/tradeoff.{ending}" for ending in ("md", "tex")],
+        "page": shown("index.html", "page", "Page"),
+        "pictures": [shown(f"{figure}.png", figure, "Figures") for figure in FIGURES],
+        "figures": [
+            f"{folder}/{figure}.{ending}" for figure in FIGURES for ending in ("svg", "csv")
+        ],
+        "cards": directory(f"{folder}/cards"),
+    }
 
 
 def harmful_prompts(report):
@@ -254,6 +278,15 @@ def model_source(wildcards):
 def model_revision(wildcards):
     revision = run_of(wildcards).section.get("revision")
     return ["--revision", revision] if revision else []
+
+
+def published_name(wildcards):
+    """Return the repository that a model is published as."""
+    if not config.get("publish_to"):
+        raise WorkflowError(
+            "publish_to is not set, expected your name on the hub: --config publish_to=NAME"
+        )
+    return f"{config['publish_to']}/{wildcards.experiment}-{wildcards.run.replace('/', '-')}"
 
 
 def recipe(wildcards):

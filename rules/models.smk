@@ -8,6 +8,7 @@ MAKES: results/<experiment>/models/<run>/manifest.json, written after the weight
 # On the driver's machine, which has the network that compute nodes may lack.
 localrules:
     fetch_model,
+    publish_model,
 
 
 rule pretrain_base:
@@ -150,3 +151,28 @@ use rule reasoning_sft as safety_sft with:
     params:
         provenance=provenance("models/aligned/{lrm}/{alignment}/{tail}/manifest.json"),
         runtime=training_runtime("safety_sft"),
+
+
+rule publish_model:
+    """Publish a model in a private repository; never made unless asked for by name."""
+    input:
+        model="results/{experiment}/models/{run}/manifest.json",
+    output:
+        published="results/{experiment}/publish/{run}.json",
+    log:
+        "results/{experiment}/logs/publish/{run}.log",
+    benchmark:
+        "results/{experiment}/benchmarks/publish/{run}.tsv"
+    conda:
+        "../envs/train.yaml"
+    threads: THREADS
+    resources:
+        **RESOURCES,
+    params:
+        repository=published_name,
+    shell:
+        r"""
+        python -m workflow.scripts.models.publish_model \
+            --model {input.model:q} --repository {params.repository:q} \
+            --out {output.published:q} &>{log:q}
+        """

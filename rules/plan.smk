@@ -16,10 +16,16 @@ localrules:
 
 rule plan:
     """Show what a run would make, why, and what it costs."""
+    log:
+        f"results/{NAME}/logs/plan.log",
+    conda:
+        "../envs/train.yaml"
     params:
         experiment=NAME,
     shell:
-        "python -m workflow.scripts.plan.make_plan --experiment {params.experiment:q}"
+        r"""
+        python -m workflow.scripts.plan.make_plan --experiment {params.experiment:q} 2>&1 | tee {log:q}
+        """
 
 
 def begin_run():

@@ -1,4 +1,4 @@
-"""Report: the trade-off table and figures from every score.
+"""Report: the trade-off tables, figures, page and model cards from every score.
 
 NEEDS: results/<experiment>/score/, data/overlap.json
 MAKES: results/<experiment>/report/
@@ -13,19 +13,7 @@ rule make_report:
         overlap=needs("report/tradeoff.json", lambda w: f"results/{NAME}/data/overlap.json"),
         judges=needs("report/tradeoff.json", lambda w: JUDGES),
     output:
-        table=f"results/{NAME}/report/tradeoff.json",
-        tables=expand(
-            "results/{experiment}/report/tradeoff.{format}",
-            experiment=NAME,
-            format=["csv", "md", "tex"],
-        ),
-        figures=expand(
-            "results/{experiment}/report/{figure}.{format}",
-            experiment=NAME,
-            figure=FIGURES,
-            format=["png", "svg", "csv"],
-        ),
-        page=f"results/{NAME}/report/index.html",
+        **report_files(f"results/{NAME}/report"),
     log:
         f"results/{NAME}/logs/report/report.log",
     benchmark:
@@ -40,17 +28,21 @@ rule make_report:
         experiment=canonical_json(report_section(EXPERIMENT)),
         prompts=lambda w: harmful_prompts("report/tradeoff.json"),
         transcripts=lambda w: transcripts("report/tradeoff.json"),
+        results=f"results/{NAME}",
         out=lambda w, output: str(Path(output.table).parent),
     shell:
         r"""
         python -m workflow.scripts.report.make_report \
             --score-files {input.scores:q} --overlap {input.overlap:q} \
             --experiment {params.experiment:q} --prompts {params.prompts:q} \
-            --out {params.out:q} &>{log:q}
+            --results {params.results:q} --out {params.out:q} &>{log:q}
         python -m workflow.scripts.report.draw_figures \
             --report {output.table:q} --out {params.out:q} &>>{log:q}
         python -m workflow.scripts.report.make_page \
             --report {output.table:q} {params.transcripts:q} --out {params.out:q} &>>{log:q}
+        python -m workflow.scripts.report.write_cards \
+            --report {output.table:q} --results {params.results:q} \
+            --experiment {params.experiment:q} --out {params.out:q} &>>{log:q}
         python -m workflow.scripts.common.provenance \
             --result {output.table:q} --provenance {params.provenance:q} &>>{log:q}
         """
@@ -66,19 +58,7 @@ use rule make_report as make_suite_report with:
         overlap=needs("report/{suite}/tradeoff.json", f"results/{NAME}/data/overlap.json"),
         judges=needs("report/{suite}/tradeoff.json", lambda w: JUDGES),
     output:
-        table=f"results/{NAME}/report/{{suite}}/tradeoff.json",
-        tables=expand(
-            "results/{experiment}/report/{{suite}}/tradeoff.{format}",
-            experiment=NAME,
-            format=["csv", "md", "tex"],
-        ),
-        figures=expand(
-            "results/{experiment}/report/{{suite}}/{figure}.{format}",
-            experiment=NAME,
-            figure=FIGURES,
-            format=["png", "svg", "csv"],
-        ),
-        page=f"results/{NAME}/report/{{suite}}/index.html",
+        **report_files(f"results/{NAME}/report/{{suite}}", "{suite}"),
     log:
         f"results/{NAME}/logs/report/{{suite}}/report.log",
     benchmark:

@@ -113,7 +113,7 @@ def hand_to_slurm(jobs):
     # so that squeue tells the experiment, and the logs lie beside its results
     executor.run_uuid = f"{NAME}_{uuid.uuid4()}"
     executor.slurm_logdir = SLURM_LOGS
-    os.environ.update(SNAKEMAKE_PROFILE="slurm/job")
+    os.environ.update(SNAKEMAKE_PROFILE=str(Path(workflow.basedir, "slurm", "job")))
     print(f"Slurm jobs are named {executor.run_uuid}; logs: {SLURM_LOGS}", file=sys.stderr)
 
 

@@ -13,6 +13,7 @@ from workflow.scripts.common.experiment import Run, list_runs, load_experiment
 from workflow.scripts.common.resources import (
     KEYS,
     computing_gpus,
+    count_rows,
     fewest_gpus,
     list_resources,
     parameters,
@@ -22,7 +23,7 @@ LRM = {"hub": "simplescaling/s1.1-32B", "revision": "0" * 40, "chat_format": "s1
 BIG = {
     "bases": {"qwen": {"hub": "Qwen/Qwen2.5-32B-Instruct", "chat_format": "s1"}},
     "lrms": {"s1": {"base": "qwen", "data": "s1k", "recipe": "sft"}, "ready": LRM},
-    "data": {"s1k": {"prepare": {"n": 1000}}},
+    "data": {"s1k": {"prepare": {"first": 1000}}},
     "benchmarks": {
         "gpqa": {
             "engine": "vllm",
@@ -73,6 +74,21 @@ def test_generation_has_time_for_every_answer_at_its_budget() -> None:
     assert (found["gpu"], found["nodes"]) == (2, 1)
     # 198 items x 2 checkpoints x 9000 tokens at 2 x 937.5 tokens/s = 1901 s; half added
     assert found["runtime"] == 30 + 48
+
+
+@pytest.mark.parametrize(
+    ("section", "rows"),
+    [
+        ({"prepare": {"source": {"hub": "Idavidrein/gpqa"}}}, 198),
+        ({"prepare": {"source": {"hub": "lab/unknown"}}}, 1000),
+        ({"prepare": {"source": {"hub": "PKU-Alignment/BeaverTails"}, "first": 500}}, 500),
+        ({"n": 8, "prepare": {"source": {"hub": "Idavidrein/gpqa"}, "limit": 90}}, 8),
+    ],
+)
+def test_the_size_of_a_data_set_is_what_the_experiment_takes_of_it(
+    section: dict[str, object], rows: int
+) -> None:
+    assert count_rows(section) == rows
 
 
 def test_only_a_classifier_judge_holds_a_gpu_while_scoring() -> None:
@@ -147,7 +163,7 @@ def test_no_resource_reaches_what_decides_on_staleness(root: Path) -> None:
 
     for path in sorted((root / "workflow" / "scripts").glob("*/*.py")):
         module = f"{path.parent.name}.{path.stem}"
-        if module != "common.resources":
+        if module != "common.resources" and path.parent.name != "plan":  # plans, results of no job
             assert "common.resources" not in reached_modules(module, root)
 
 

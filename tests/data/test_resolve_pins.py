@@ -16,7 +16,13 @@ import pytest
 from tests.data.local_hub import COMMIT, TOKEN, LocalHub, serve_hub
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import read_json, write_json
-from workflow.scripts.data.resolve_pins import find_hub_names, pinned, read_lock
+from workflow.scripts.data.resolve_pins import (
+    check_pins,
+    find_hub_names,
+    pin,
+    pinned,
+    read_lock,
+)
 
 EXPERIMENT = """
 data:
@@ -145,3 +151,30 @@ def test_a_missing_pin_names_the_command() -> None:
 def test_an_update_of_a_stranger_is_an_error(tmp_path: Path, hub: LocalHub) -> None:
     result = resolve(tmp_path, hub.environment, "--update", "s1")
     assert result.returncode == 2 and "['s1'] stand nowhere in" in result.stderr
+
+
+def test_a_name_that_is_a_model_and_a_data_set_gets_the_commit_of_each() -> None:
+    """As GAIR/LIMO is both; a revision of the experiment's own stays."""
+    experiment = {
+        "data": {
+            "limo": {"prepare": {"source": {"hub": "GAIR/LIMO"}}},
+            "own": {"prepare": {"source": {"hub": "GAIR/LIMO", "revision": "c" * 40}}},
+        },
+        "lrms": {"limo": {"hub": "GAIR/LIMO"}},
+        "scorers": {"judge": {"model": {"hub": "some/judge"}}},
+    }
+    lock = {"models": {"GAIR/LIMO": "a" * 40}, "datasets": {"GAIR/LIMO": "b" * 40}}
+    found = pin(experiment, lock)
+    assert found["lrms"]["limo"] == {"hub": "GAIR/LIMO", "revision": "a" * 40}
+    sources = {name: entry["prepare"]["source"] for name, entry in found["data"].items()}
+    assert sources["limo"]["revision"] == "b" * 40
+    assert sources["own"]["revision"] == "c" * 40
+    assert "revision" not in found["scorers"]["judge"]["model"]
+    assert "revision" not in experiment["lrms"]["limo"]
+    with pytest.raises(InputError) as error:
+        check_pins(found, "paper")
+    assert str(error.value) == (
+        "experiments/paper.lock.json: no revision of some/judge; run python -m "
+        "workflow.scripts.data.resolve_pins --experiment experiments/paper.yaml where there is "
+        "network"
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,9 @@ class Project:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.folder = root / "results" / "tiny"
+        self.added: list[tuple[Path, str]] = []
 
     def read(self) -> ExperimentState:
-        forget_files()
         return read_experiment("tiny", self.root)
 
     def edit(self, change: Callable[[dict[str, Any]], Any]) -> None:
@@ -51,15 +51,33 @@ class Project:
                 write_text(tsv, f"s\th:m:s\tmax_rss\n{seconds}\t0:00:10\t100\n")
 
     def add_code(self, module: str) -> None:
+        """Add a statement to a module; it is taken out again after the test."""
         path = self.root / "workflow/scripts" / f"{module.replace('.', '/')}.py"
+        self.added.append((path, path.read_text()))
         path.write_text(path.read_text() + "\nADDED = 1\n")
+        forget_files()
+
+    def clear(self) -> None:
+        for path, text in self.added:
+            path.write_text(text)
+            forget_files()
+        shutil.rmtree(self.root / "results", ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def code(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the code, read once: its syntax trees take a second or two."""
+    folder = tmp_path_factory.mktemp("code")
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(root / "workflow", folder / "workflow", ignore=ignored)
+    (folder / "experiments").mkdir()
+    return folder
 
 
 @pytest.fixture
-def project(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    ignored = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(root / "workflow", tmp_path / "workflow", ignore=ignored)
-    (tmp_path / "experiments").mkdir()
-    shutil.copy(root / "tests/experiments/tiny.yaml", tmp_path / "experiments")
-    monkeypatch.chdir(tmp_path)
-    return Project(tmp_path)
+def project(root: Path, code: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+    shutil.copy(root / "tests/experiments/tiny.yaml", code / "experiments")
+    monkeypatch.chdir(code)
+    project = Project(code)
+    yield project
+    project.clear()

@@ -57,7 +57,8 @@ def test_without_the_flag_nothing_that_a_model_wrote_is_there(
     make_page.main(["--report", str(report), "--out", str(tmp_path)])
     assert [path.name for path in tmp_path.iterdir()] == ["index.html"]
     text = (tmp_path / "index.html").read_text()
-    assert "answer of" not in text and "thought of" not in text and "question" not in text
+    for words in ("answer of aligned", "answer of lrm", "thought of", "question sums"):
+        assert words not in text
 
 
 def test_page_asks_the_network_for_nothing(folder: Path) -> None:
@@ -65,7 +66,7 @@ def test_page_asks_the_network_for_nothing(folder: Path) -> None:
     addresses = set(re.findall(r"https?://[^\s\"'<]+", text))
     assert addresses == {"http://www.w3.org/2000/svg"}  # a name space, never fetched
     assert "default-src &#x27;none&#x27;" in text
-    assert not re.search(r"<(link|img|iframe|script src)", text)
+    assert not re.search(r"<(link|iframe|script src)|src=\"(?!data:)", text)
 
 
 def test_policy_allows_just_the_pages_own_script(folder: Path) -> None:

@@ -116,7 +116,7 @@ class Cluster:
         self.start_controller()
         for node in NODES:
             self.start_node(node)
-        _wait("the nodes", 30, lambda: self.idle_nodes() == len(NODES))
+        _wait("the nodes", 30, lambda: self.nodes_up() == len(NODES))
 
     def down(self) -> None:
         """End the jobs, then the daemons by their process ids, and remove every file."""
@@ -145,6 +145,13 @@ class Cluster:
     def start_node(self, node: str) -> None:
         subprocess.run(["slurmd", "-N", node], check=True)
 
+    def resume(self, node: str) -> None:
+        """Bring a node that was set down back, unless it has come back by itself."""
+        subprocess.run(
+            ["scontrol", "update", f"NodeName={node}", "State=RESUME"], capture_output=True
+        )
+        _wait(f"{node} to be up", 60, lambda: self.nodes_up() == len(NODES))
+
     def stop(self, daemon: str) -> None:
         """End one daemon: `slurmctld`, `slurmd-node01`, `slurmd-node02` or `munged`."""
         pid = self._pid(daemon)
@@ -158,8 +165,10 @@ class Cluster:
         (self.run / f"{daemon}.pid").unlink(missing_ok=True)
 
     @staticmethod
-    def idle_nodes() -> int:
-        return len(_output("sinfo", "--noheader", "--Node", "--states=idle", "--format=%N").split())
+    def nodes_up() -> int:
+        states = "idle,mixed,allocated"
+        found = _output("sinfo", "--noheader", "--Node", f"--states={states}", "--format=%N")
+        return len(set(found.split()))
 
     def _answers(self) -> bool:
         return subprocess.run(["scontrol", "ping"], capture_output=True).returncode == 0

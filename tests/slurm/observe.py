@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 Found = TypeVar("Found")
+ACTIVE = ("PENDING", "RUNNING", "COMPLETING")
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,14 @@ class Run:
                 command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT
             )
         return cls(folder, driver)
+
+    def end(self) -> None:
+        """Leave neither driver nor jobs behind."""
+        self.driver.kill()
+        self.driver.wait()
+        left = [job.id for job in list_slurm_jobs(self.folder) if job.state in ACTIVE]
+        if left:
+            slurm("scancel", *left)
 
     def printed(self) -> str:
         return (self.folder / "output.txt").read_text()

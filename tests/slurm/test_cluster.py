@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from tests.slurm.cluster import Cluster
-from tests.slurm.observe import Run, SlurmJob, list_slurm_jobs, processes_of, slurm
+from tests.slurm.observe import ACTIVE, Run, SlurmJob, list_slurm_jobs, processes_of, slurm
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
@@ -65,9 +65,17 @@ def disturbed(
     workflow_copy: Callable[[str], Path],
     environment: dict[str, str],
     local_tables: Callable[[], Path],
-) -> Disturbed:
+) -> Iterator[Disturbed]:
     folder = workflow_copy("slurm")
     first = Run.start(folder, COMMAND, environment)
+    try:
+        yield disturb(first, cluster, environment)
+    finally:
+        first.end()
+
+
+def disturb(first: Run, cluster: Cluster, environment: dict[str, str]) -> Disturbed:
+    folder = first.folder
 
     (requeued,) = first.wait_for_jobs("pretrain_base")
     slurm("scontrol", "requeue", requeued.id)
@@ -75,25 +83,29 @@ def disturbed(
     (cancelled,) = first.wait_for_jobs("reasoning_sft")
     slurm("scancel", cancelled.id)
 
+    # the first training is held until the second one runs too
+    (on_lost_node,) = first.wait_for_jobs("safety_sft")[:1]
+    hold(first, on_lost_node)
     trainings = first.wait_for_jobs("safety_sft", count=2)
-    on_lost_node = trainings[0]
     slurm("scontrol", "update", f"NodeName={on_lost_node.node}", "State=DOWN", "Reason=test")
     first.wait_until("end of the job", lambda: not first.is_running(on_lost_node))
-    slurm("scontrol", "update", f"NodeName={on_lost_node.node}", "State=RESUME")
+    cluster.resume(on_lost_node.node)
 
     timed_out = first.wait_for_jobs("generate_samples", after=trainings[-1].id)[0]
-    for process in first.wait_until("its process", lambda: processes_of(timed_out)):
-        os.kill(process, signal.SIGSTOP)
+    hold(first, timed_out)
     slurm("scontrol", "update", f"JobId={timed_out.id}", "TimeLimit=1")
     first.wait_for_jobs("generate_samples", "TIMEOUT")
     first.wait_for_jobs("generate_samples", after=timed_out.id)
 
     first.driver.kill()
     first.driver.wait()
-    orphans = [job for job in list_slurm_jobs(folder) if job.state in ("RUNNING", "PENDING")]
+    orphans = [job for job in list_slurm_jobs(folder) if job.state in ACTIVE]
 
     second = Run.start(folder, COMMAND, environment)
-    assert second.driver.wait(timeout=900) == 0, second.printed()[-3000:]
+    try:
+        assert second.driver.wait(timeout=900) == 0, second.printed()[-3000:]
+    finally:
+        second.end()
     return Disturbed(
         folder,
         requeued,
@@ -105,6 +117,12 @@ def disturbed(
         second.printed(),
         list_slurm_jobs(folder),
     )
+
+
+def hold(run: Run, job: SlurmJob) -> None:
+    """Stop a job's processes, so that it takes as long as the test needs."""
+    for process in run.wait_until(f"process of {job.rule}", lambda: processes_of(job)):
+        os.kill(process, signal.SIGSTOP)
 
 
 def test_tables_are_those_of_a_local_run_byte_for_byte(

@@ -59,9 +59,12 @@ def test_a_training_job_of_two_nodes_holds_both(
     with open(folder / "experiments" / "tiny.yaml", "a") as experiment:
         experiment.write("\nresources: {reasoning_sft: {nodes: 2}}\n")
     run = Run.start(folder, [*COMMAND, "--until", "reasoning_sft"], environment)
-    (job,) = run.wait_for_jobs("reasoning_sft")
-    assert (job.fields["NumNodes"], job.gpus()) == ("2", 16)
-    assert run.driver.wait(timeout=300) == 0, run.printed()[-3000:]
+    try:
+        (job,) = run.wait_for_jobs("reasoning_sft")
+        assert (job.fields["NumNodes"], job.gpus()) == ("2", 16)
+        assert run.driver.wait(timeout=300) == 0, run.printed()[-3000:]
+    finally:
+        run.end()
     (job,) = [job for job in list_slurm_jobs(folder) if job.rule == "reasoning_sft"]
     assert job.state == "COMPLETED"
     assert not slurm("squeue", "--noheader").strip()

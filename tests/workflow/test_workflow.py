@@ -3,76 +3,23 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import yaml
+
+from tests.workflow.driving import command, edit, planned
 
 pytestmark = pytest.mark.slow
-
-Shell = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture(scope="session")
-def snakemake(shell_environment) -> Shell:
-    """Return a function that runs Snakemake on the test experiment in a folder."""
-
-    def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            command(*arguments), cwd=folder, env=shell_environment, capture_output=True, text=True
-        )
-
-    return run
-
-
-def command(*arguments: str) -> list[str]:
-    experiment = [] if "--config" in arguments else ["--config", "experiment=tiny"]
-    return [sys.executable, "-m", "snakemake", *arguments, *experiment]
-
-
-@pytest.fixture(scope="session")
-def finished(project_copy, snakemake) -> Path:
-    """A copy of the project in which the test experiment has run."""
-    folder = project_copy("finished")
-    done = snakemake(folder, "-c2")
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder
-
-
-@pytest.fixture
-def again(finished, tmp_path) -> Path:
-    """The finished copy once more, to be changed."""
-    shutil.copytree(finished, tmp_path / "again", symlinks=True)
-    return tmp_path / "again"
 
 
 def report(folder: Path) -> dict[str, bytes]:
     files = (folder / "results/tiny/report").rglob("*")
     return {path.name: path.read_bytes() for path in files if path.is_file()}
-
-
-def planned(done: subprocess.CompletedProcess[str]) -> Counter[str]:
-    """Return the jobs per rule of a dry-run."""
-    assert done.returncode == 0, done.stdout + done.stderr
-    table = done.stdout.partition("Job stats:")[2].partition("\n\n")[0]
-    counts = dict(re.findall(r"^(\w+) +(\d+)$", table, re.M))
-    counts.pop("total", None)
-    return Counter({rule: int(count) for rule, count in counts.items()})
-
-
-def edit(folder: Path, change: Callable[[dict], None]) -> None:
-    path = folder / "experiments/tiny.yaml"
-    experiment = yaml.safe_load(path.read_text())
-    change(experiment)
-    path.write_text(yaml.safe_dump(experiment, sort_keys=False))
 
 
 def test_a_run_makes_tables_of_every_model_and_a_second_run_does_nothing(finished, snakemake):

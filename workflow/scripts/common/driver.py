@@ -46,9 +46,11 @@ def claim_experiment(experiment: str, folder: Path) -> IO[str]:
 def remove_stale_locks(experiment: str, folder: Path) -> None:
     """Remove Snakemake's locks on an experiment whose driver is dead; nothing while it lives."""
     path = folder / "results" / experiment / ".driver"
-    if not path.exists():
+    try:
+        file = open(path, "r+")
+    except OSError:  # never run here, or somebody else's results
         return
-    with open(path, "a+") as file:
+    with file:
         if not _lock(file):
             return
         for lock in (folder / ".snakemake" / "locks").glob("*.lock"):

@@ -32,7 +32,7 @@ PRETRAINING = ("torch", "transformers", "tokenizers")
 GENERATION = ("torch", "transformers", "tokenizers", "lm_eval")
 SCORING = ("math-verify", "scikit-learn", "statsmodels")
 JUDGING = {"hf_classifier": ("torch", "transformers"), "llm_judge": ("openai",)}
-REPORTING = ("scipy", "statsmodels", "pandas", "matplotlib")
+REPORTING = ("scipy", "statsmodels", "matplotlib", "huggingface-hub")
 
 MICRO_FILES = (
     "corpus",
@@ -53,7 +53,10 @@ MICRO_SIZES = ("harmful", "benign", "judge_train", "judge_test")
 KNOBS = ("resources", "hardware", "budget", "runtime")
 # Where a ready-made model comes from.
 MODEL_SOURCE = ("hub", "revision", "path", "package")
-PAGE = tuple(f"workflow/scripts/report/page/page.{ending}" for ending in ("html", "css", "js"))
+PAGE = (
+    *(f"workflow/scripts/report/page/page.{ending}" for ending in ("html", "css", "js")),
+    *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "workflow/report").glob("*.rst")),
+)
 GENERATION_KEYS = ("task", "kind", "n", "repeats", "decoding")
 
 
@@ -183,7 +186,7 @@ def list_jobs(experiment: dict[str, Any]) -> dict[str, Job]:
                 REPORTING,
                 {"experiment": section},
                 (*shown, overlap, *judges.values()),
-                also=("report.draw_figures", "report.make_page"),
+                also=("report.draw_figures", "report.make_page", "report.write_cards"),
                 outside=PAGE,
             )
         )

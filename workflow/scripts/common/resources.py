@@ -33,7 +33,13 @@ GPU_MEMORY = 80e9  # bytes; an H100 or A100
 CPUS_PER_GPU = 8
 SMALL = 50e6  # parameters; below it a model is computed by one CPU thread
 RECORD_TOKENS = 12_000  # s1K-1.1, the longest reasoning data here, has 10 000 on average
-RECORDS = ITEMS = 1000  # where the experiment takes all of a data set
+RECORDS = ITEMS = 1000  # of a data set whose size neither the experiment nor the next lines tell
+KNOWN_ROWS = {
+    "simplescaling/aime24_nofigures": 30,
+    "HuggingFaceH4/MATH-500": 500,
+    "Idavidrein/gpqa": 198,  # its part gpqa_diamond
+    "walledai/XSTest": 250,  # its safe half
+}
 TRAINING_FLOPS = 120e12  # per GPU and second, 12 % of an H100's bf16 peak without sparsity
 TOKENS_PER_SECOND = {"vllm": 30_000e9, "hf": 3_000e9}  # per GPU, divided by the parameters
 JUDGE_MINUTES = {"hf_classifier": 120, "llm_judge": 24 * 60}
@@ -119,6 +125,14 @@ def parameters(experiment: dict[str, Any], run: Run) -> float:
     )
 
 
+def count_rows(section: dict[str, Any]) -> int:
+    """Return how many rows of a training set or a benchmark are used, at most."""
+    prepare = section.get("prepare", {})
+    given = [section.get("n"), prepare.get("limit"), prepare.get("first")]
+    known = KNOWN_ROWS.get(prepare.get("source", {}).get("hub"), ITEMS)
+    return min([count for count in given if count] or [known])
+
+
 def _source(experiment: dict[str, Any], run: Run) -> dict[str, Any]:
     """Return the section of the model that a run's weights come from in the end."""
     kind, name = run.name.split("/")[:2]
@@ -141,7 +155,7 @@ def _training(experiment: dict[str, Any], run: Run, nodes: int, gpu: int) -> dic
         gpu = 0
     if size < SMALL:
         return {"gpu": gpu, "nodes": nodes, "mem_mb": 2_000, "runtime": 30, "threads": 1}
-    records = experiment["data"][run.data].get("prepare", {}).get("n", RECORDS) if run.data else 0
+    records = count_rows(experiment["data"][run.data]) if run.data else 0
     tokens = records * min(run.recipe.get("max_length", RECORD_TOKENS), RECORD_TOKENS)
     rounds = (run.recipe.get("gate") or {}).get("max_rounds", 1)
     flops = 8 * size * tokens * run.recipe.get("epochs", 1) * rounds
@@ -163,8 +177,7 @@ def _generation(
         return {"gpu": gpu, "mem_mb": 2_000, "runtime": 30, "threads": 1}
     decoding = benchmark.get("decoding", {})
     budget = sum(v for k, v in decoding.items() if re.fullmatch(r"max_.*tokens", k) and v)
-    items = benchmark.get("n") or benchmark.get("prepare", {}).get("n", ITEMS)
-    answers = items * benchmark.get("repeats", 1) * max(len(run.checkpoints), 1)
+    answers = count_rows(benchmark) * benchmark.get("repeats", 1) * max(len(run.checkpoints), 1)
     rate = TOKENS_PER_SECOND[benchmark.get("engine", "hf")] / size * max(gpu, 1)
     return {
         "gpu": gpu,

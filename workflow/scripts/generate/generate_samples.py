@@ -50,6 +50,8 @@ from workflow.scripts.generate.partials import Partials
 from workflow.scripts.generate.turns import Completion
 
 MODULE = "generate.generate_samples"
+# What samples call the final checkpoint, whose epoch depends on the recipe's gate.
+FINAL = "final"
 # Settings that the samples do not depend on, and their defaults.
 RUNTIME: dict[str, Any] = {
     "batch_size": 64,
@@ -70,11 +72,12 @@ def main(argv: list[str] | None = None) -> None:
     runtime = _runtime(arguments)
     manifest = read_manifest(arguments.model)
     checkpoints = [name for text in arguments.checkpoints for name in text.split(",") if name]
-    checkpoints = checkpoints or [manifest["final"]]
+    checkpoints = checkpoints or [FINAL]
     benchmark = load_benchmark(section, arguments.benchmark_name)
     shard, shards = (int(part) for part in arguments.shard.split("/"))
 
-    folders = {name: load_checkpoint(arguments.model, name) for name in checkpoints}
+    named = {name: manifest["final"] if name == FINAL else name for name in checkpoints}
+    folders = {name: load_checkpoint(arguments.model, found) for name, found in named.items()}
     if runtime["data_parallel"] > 1 and shards == 1:
         _run_shards(argv, runtime)
     rows: list[dict[str, Any]] = []
@@ -220,7 +223,9 @@ def _run_shards(argv: list[str], runtime: dict[str, Any]) -> None:
 def _digest(manifest: dict[str, Any], checkpoint: str, benchmark: Benchmark, engine: str) -> str:
     """Digest all that decides a checkpoint's completions."""
     decides = {
-        "weights": manifest["checkpoints"][checkpoint],
+        "weights": manifest["checkpoints"][
+            manifest["final"] if checkpoint == FINAL else checkpoint
+        ],
         "chat_format": manifest["chat_format"],
         "thinking": manifest["thinking"],
         "benchmark": {k: v for k, v in benchmark.section.items() if k != "data"},

@@ -35,9 +35,7 @@ def publish_model(model: Path, checkpoint: str | None, repository: str) -> str:
     with hub_errors(repository, "model"):
         api = HfApi(token=hub_token())
         api.create_repo(repository, private=True, exist_ok=True)
-        api.upload_file(
-            path_or_fileobj=model, path_in_repo="manifest.json", repo_id=repository
-        )
+        api.upload_file(path_or_fileobj=model, path_in_repo="manifest.json", repo_id=repository)
         commit = api.upload_folder(folder_path=folder, repo_id=repository)
     return commit.oid
 

@@ -97,7 +97,7 @@ class Estimator:
 
     Args:
         state: The experiment and what stands of it.
-        leave_out: Estimate each job as if it had never run, to check the estimates.
+        leave_out: Estimate each job from others alone where there are any, to check the estimates.
     """
 
     def __init__(self, state: ExperimentState, leave_out: bool = False) -> None:
@@ -287,13 +287,14 @@ class Estimator:
 
     def _scaled(self, path: str) -> float | None:
         work = self._work(path)
+        own: list[Measured] = []
         for group in self._groups(path):
             like = self._by.get(group, [])
-            own = [] if self.leave_out else [one for one in like if one.path == path]
+            own = [one for one in like if one.path == path]
             others = [one for one in like if one.path != path]
-            if found := own or others:
+            if found := (others if self.leave_out else own or others):
                 return median(one.seconds / one.work for one in found) * work
-        return None
+        return own[0].seconds if self.leave_out and own else None
 
     def _modelled(self, path: str) -> float:
         rule = self.state.jobs[path].rule

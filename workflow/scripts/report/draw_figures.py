@@ -1,8 +1,8 @@
 """Draw the figures of an experiment from its `tradeoff.json`.
 
 Writes for each figure `<name>.svg`, `<name>.png` and `<name>.csv` (the numbers drawn, in percent or
-tokens): epochs, plane, categories, thinking_length, states, over_refusal. The same input gives
-the same bytes.
+tokens): epochs, plane, categories, thinking_length, length_effect, states, over_refusal, judges.
+The same input gives the same bytes.
 
 python -m workflow.scripts.report.draw_figures --report results/micro/report/tradeoff.json \
     --out results/micro/report
@@ -19,9 +19,11 @@ from typing import Any
 
 from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.io import read_json, write_bytes, write_text
+from workflow.scripts.report.escape import csv_cell, one_line
 from workflow.scripts.report.results import FORMAT
 from workflow.scripts.report.tables import model_name
 
+FIGURES = "epochs plane categories thinking_length length_effect states over_refusal judges".split()
 # Okabe & Ito's palette, told apart by the colour-blind; markers tell the same in grey.
 BASE, LRM = ("#888888", "X"), ("#000000", "*")
 ALIGNED = [
@@ -50,6 +52,7 @@ STYLE: Any = {
     "svg.hashsalt": "safety-tax",
     "svg.fonttype": "path",
     "figure.dpi": 100,
+    "text.parse_math": False,  # a name may hold dollar signs
 }
 Row = Mapping[str, Any]
 
@@ -59,7 +62,11 @@ def style_of(report: Row) -> dict[str, tuple[str, str]]:
     aligned = [row["alignment"] for row in report["rows"] if row["role"] == "aligned"]
     names = dict.fromkeys(aligned)
     styles = {"base": BASE, "LRM": LRM}
-    return styles | {name: ALIGNED[i % len(ALIGNED)] for i, name in enumerate(names)}
+    for i, name in enumerate(names):
+        # Beyond eight alignments a colour comes again with another marker.
+        marker = ALIGNED[(i + i // len(ALIGNED)) % len(ALIGNED)][1]
+        styles[name] = (ALIGNED[i % len(ALIGNED)][0], marker)
+    return styles
 
 
 def lrms(report: Row) -> list[str]:
@@ -215,6 +222,18 @@ def draw_plane(report: Row) -> tuple[Any, list[dict[str, Any]]]:
                 label=model + (" (failed)" if point["status"] != "ok" else ""),
                 zorder=3,
             )
+        edge = frontier(list(mean.values()))
+        if len(edge) > 1:
+            axis.step(
+                [p["harmful_score"] for p in edge],
+                [p["reasoning_accuracy"] for p in edge],
+                where="post",
+                color="#777777",
+                linestyle="--",
+                linewidth=0.8,
+                label="frontier",
+                zorder=1,
+            )
         axis.set_xlim(-4, 104)
         axis.set_ylim(-4, 104)
         axis.set_xlabel("Harmful score (%), lower is safer")
@@ -225,6 +244,144 @@ def draw_plane(report: Row) -> tuple[Any, list[dict[str, Any]]]:
         _say_when_empty(axis, mean)
     _legend(figure, axes)
     return figure, points
+
+
+def frontier(points: Sequence[Row]) -> list[Row]:
+    """Return the models that no other is both as safe and as accurate as, safest first."""
+
+    def beaten(one: Row) -> bool:
+        return any(
+            other["harmful_score"] <= one["harmful_score"]
+            and other["reasoning_accuracy"] >= one["reasoning_accuracy"]
+            and (other["harmful_score"], other["reasoning_accuracy"])
+            != (one["harmful_score"], one["reasoning_accuracy"])
+            for other in points
+        )
+
+    return sorted((p for p in points if not beaten(p)), key=lambda p: p["harmful_score"])
+
+
+def draw_length_effect(report: Row) -> tuple[Any, list[dict[str, Any]]]:
+    """Draw accuracy and harm of every model and epoch against its thinking length.
+
+    A dotted line is the benchmark's thinking budget; the same task under several budgets makes
+    several benchmarks, which lie side by side along the axis.
+    """
+    sides = {"reasoning_accuracy": "Reasoning accuracy (%)", "harmful_score": "Harmful score (%)"}
+    kinds = {"reasoning_accuracy": "reasoning", "harmful_score": "harmful"}
+    decoding = report.get("provenance", {}).get("decoding", {})
+    points: list[dict[str, Any]] = []
+    for row in report["rows"]:
+        if row["seed"] != "mean":
+            continue
+        for metric, kind in kinds.items():
+            for name, about in report["benchmarks"].items():
+                length = percent(row, f"thinking_tokens/{name}")
+                value = percent(row, f"{metric}/{name}")
+                if about["kind"] != kind or length is None or value is None:
+                    continue
+                found = decoding.get(name)
+                budget = found.get("max_thinking_tokens") if isinstance(found, Mapping) else None
+                points.append(
+                    {
+                        "lrm": row["lrm"],
+                        "model": model_name(row),
+                        "epoch": "" if row["epoch"] is None else row["epoch"],
+                        "final": row["final"],
+                        "metric": metric,
+                        "benchmark": name,
+                        "budget": budget or "",
+                        **dict(zip(("tokens", "tokens_low", "tokens_high"), length, strict=True)),
+                        **dict(zip(("percent", "low", "high"), value, strict=True)),
+                        "n": row["metrics"][f"{metric}/{name}"]["n"],
+                    }
+                )
+    styles, names = style_of(report), lrms(report)
+    figure, axes = _figure(len(names), len(sides), 2.2)
+    for column, lrm in enumerate(names):
+        for line, (metric, title) in enumerate(sides.items()):
+            axis = axes[line][column]
+            mine = [p for p in points if p["lrm"] == lrm and p["metric"] == metric]
+            for point in mine:
+                color, marker = styles[point["model"]]
+                x, y = point["tokens"], point["percent"]
+                last = point["final"]
+                axis.errorbar(
+                    x,
+                    y,
+                    xerr=[[x - point["tokens_low"]], [point["tokens_high"] - x]],
+                    yerr=[[y - point["low"]], [point["high"] - y]],
+                    color=color,
+                    marker=marker,
+                    markersize=(9 if marker == "*" else 5.5) if last else 3,
+                    alpha=1 if last else 0.45,
+                    elinewidth=0.8 if last else 0.4,
+                    linewidth=0,
+                    label=point["model"] if last else None,
+                )
+            for budget in sorted({p["budget"] for p in mine if p["budget"]}):
+                # A budget far beyond every length would squeeze the points into a corner.
+                if budget <= 4 * max(p["tokens_high"] for p in mine):
+                    axis.axvline(budget, color="#777777", linestyle=":", linewidth=1)
+            axis.set_ylim(-4, 104)
+            axis.set_xlim(left=min([0.0, *(p["tokens_low"] for p in mine)]))
+            axis.set_ylabel(title if not column else "")
+            if not line and len(names) > 1:
+                axis.set_title(lrm)
+            if line == len(sides) - 1:
+                axis.set_xlabel("Thinking (tokens, mean); dotted: budget")
+            _say_when_empty(axis, mine)
+    _legend(figure, axes)
+    return figure, points
+
+
+def draw_judges(report: Row) -> tuple[Any, list[dict[str, Any]]]:
+    """Draw how well judges do on held-out answers, and how often two scorers agree, by model."""
+    points: list[dict[str, Any]] = []
+    for name, judge in sorted(report["judges"].items()):
+        tests = judge.get("test") if isinstance(judge, Mapping) else None
+        for measure, one in sorted((tests or {}).items()):
+            if isinstance(one, Mapping) and one.get("low") is not None:
+                points.append(_judged(f"{name}: {measure}", "held-out answers", one))
+    for one in report["agreement"]:
+        model = "all models" if one["role"] == "all" else f"{one['lrm']}: {model_name(one)}"
+        pair = f"{one['benchmark']}: {one['first']}, {one['second']}"
+        points.append(_judged(model, f"agreement, {pair}", one))
+    lines = list(dict.fromkeys(p["line"] for p in points))
+    series = list(dict.fromkeys(p["series"] for p in points))
+    figure, axes = _figure(1, 1, 0.8 + 0.3 * max(len(lines), 2))
+    axis = axes[0][0]
+    for index, name in enumerate(series):
+        color, marker = SERIES[index % len(SERIES)]
+        mine = [p for p in points if p["series"] == name]
+        offset = (index - (len(series) - 1) / 2) * 0.5 / max(len(series), 1)
+        axis.errorbar(
+            [p["value"] for p in mine],
+            [lines.index(p["line"]) + offset for p in mine],
+            xerr=[
+                [max(0.0, p["value"] - p["low"]) for p in mine],
+                [max(0.0, p["high"] - p["value"]) for p in mine],
+            ],
+            color=color,
+            marker=marker,
+            markersize=4.5,
+            elinewidth=0.9,
+            linewidth=0,
+            label=name,
+        )
+    axis.set_yticks(range(len(lines)), [_wrapped(line) for line in lines])
+    axis.set_ylim(max(len(lines), 1) - 0.5, -0.5)
+    axis.set_xlim(-4, 104)
+    axis.set_xlabel("Percent")
+    _say_when_empty(axis, points)
+    if len(series) > 1:
+        _legend(figure, axes)
+    return figure, points
+
+
+def _judged(line: str, series: str, one: Row) -> dict[str, Any]:
+    values = {key: one[name] * 100 for key, name in (("value", "estimate"), ("low", "low"))}
+    return {"line": line, "series": series, **values, "high": one["high"] * 100, "n": one["n"]}
 
 
 def draw_dots(
@@ -348,7 +505,7 @@ def _wrapped(text: str) -> str:
     """Break a category's name so that it leaves room for the plot."""
     import textwrap
 
-    spaced = text.replace("_", " ").replace(",", ", ")
+    spaced = one_line(text, 80).replace("_", " ").replace(",", ", ")
     return "\n".join(textwrap.wrap(spaced, 24))
 
 
@@ -375,11 +532,11 @@ def _legend(figure: Any, axes: Any) -> None:
             found.setdefault(label, handle)
     if not found or (len(found) == 1 and len(axes.flat) == 1):
         return
-    longest = max(map(len, found))
+    longest = min(60, max(map(len, found)))
     fitting = max(1, int(figure.get_figwidth() * 17 / (longest + 6)))
     figure.legend(
         list(found.values()),
-        list(found),
+        [one_line(name, 60) for name in found],
         loc="outside upper center",
         ncols=min(len(found), fitting),
         frameon=False,
@@ -406,7 +563,7 @@ def save(figure: Any, rows: Sequence[Row], stem: Path) -> None:
     header = list(dict.fromkeys(key for row in rows for key in row)) or ["lrm"]
     writer = csv.DictWriter(text, header, lineterminator="\n", restval="")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({key: csv_cell(value) for key, value in row.items()} for row in rows)
     write_text(stem.with_suffix(".csv"), text.getvalue())
 
 
@@ -434,10 +591,12 @@ def main(argv: list[str] | None = None) -> None:
             "plane": draw_plane(report),
             "categories": draw_categories(report),
             "thinking_length": draw_dots(report, lengths, "Thinking (tokens)", None),
+            "length_effect": draw_length_effect(report),
             "states": draw_dots(report, unfinished, "Samples (%)", shares),
             "over_refusal": draw_dots(
                 report, {"over_refusal": "over-refusal"}, "Benign prompts refused (%)", shares
             ),
+            "judges": draw_judges(report),
         }
         for name, (figure, rows) in figures.items():
             save(figure, rows, args.out / name)

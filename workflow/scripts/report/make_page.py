@@ -38,6 +38,7 @@ PARTS = Path(__file__).parent / "page"
 CAPTIONS = Path(__file__).parents[2] / "report"
 SHARD_CHARACTERS = 2_000_000
 
+
 def to_json(value: Any) -> str:
     """Return JSON that can stand inside a script element: no `<`, no line separators."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False)
@@ -79,9 +80,14 @@ def figures_html(folder: Path | None) -> str:
         if path is None or not path.exists():
             continue
         caption = _escaped((CAPTIONS / f"{name}.rst").read_text().strip())
-        image = base64.b64encode(path.read_bytes()).decode()
+        drawing = path.read_bytes()
+        # With its size known at once nothing moves when the picture is there.
+        size = re.search(rb'<svg[^>]* width="([\d.]+)pt" height="([\d.]+)pt"', drawing)
+        width, height = (round(float(one) * 4 / 3) for one in size.groups()) if size else (336, 252)
+        image = base64.b64encode(drawing).decode()
         parts.append(
-            f'<figure><img alt="{caption}" src="data:image/svg+xml;base64,{image}">'
+            f'<figure><img alt="{caption}" width="{width}" height="{height}" '
+            f'src="data:image/svg+xml;base64,{image}">'
             f"<figcaption>{caption}</figcaption></figure>"
         )
     return "\n".join(parts) or "<p>The figures were not drawn when this page was made.</p>"
@@ -117,7 +123,8 @@ def render(
     style, script = ((PARTS / name).read_text() for name in ("page.css", "page.js"))
     policy = (
         f"default-src 'none'; style-src {_digest(style)}; "
-        f"script-src {_digest(script)} 'self' file:; img-src data:; base-uri 'none'; form-action 'none'"
+        f"script-src {_digest(script)} 'self' file:; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
     )
     data = {
         "lrms": list(dict.fromkeys(row["lrm"] for row in report["rows"])),

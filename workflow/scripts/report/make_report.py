@@ -7,7 +7,8 @@ and `.tex` (percent, one decimal). The same inputs give the same bytes.
 python -m workflow.scripts.report.make_report --experiment "$(cat experiment.json)" \
     --score-files $(find results/micro/score -name score.json) \
     --overlap results/micro/data/overlap.json \
-    --prompts harmful=results/micro/data/micro/harmful.jsonl --out results/micro/report
+    --prompts harmful=results/micro/data/micro/harmful.jsonl --results results/micro \
+    --out results/micro/report
 """
 
 from __future__ import annotations
@@ -27,7 +28,11 @@ from workflow.scripts.common.io import (
     write_text,
 )
 from workflow.scripts.report import results as res
-from workflow.scripts.report.statistics import minimum_detectable_difference
+from workflow.scripts.report.origins import read_origins
+from workflow.scripts.report.statistics import (
+    detectable_before_run,
+    minimum_detectable_difference,
+)
 from workflow.scripts.report.tables import (
     build_tables,
     model_name,
@@ -38,11 +43,16 @@ from workflow.scripts.report.tables import (
     to_markdown,
 )
 
+MANY = 4  # alignments that a sentence can still list
 METHODS = (
     "Intervals are 95 %. Proportions have Wilson's score interval; where an item has several "
     "samples, several seeds, or a prompt that is repeated, its effective size comes from the "
     "variance over prompts (Korn & Graubard 1998). These intervals speak of other items, not of "
     "other training seeds; the spread over seeds stands apart.",
+    "Training seeds stand apart: their standard deviation, and an interval over other trainings "
+    "and other items from the crossed analysis of variance of seeds and items.",
+    "Several samples of an item: accuracy is avg@k, the mean of all of them; pass@k is the "
+    "unbiased estimate (Chen et al. 2021).",
     "Changes against the LRM are paired by item: Newcombe's interval (1998, method 10), McNemar's "
     "exact test for one sample per item, else Student's test over prompts. Mean accuracy over "
     "several benchmarks weighs each the same; limits are squared and added.",
@@ -52,6 +62,16 @@ METHODS = (
     "Fieller's interval, given only where the harm removed is clear of zero.",
     "Truncated and unanswered samples stay in n: a reasoning sample without an answer is not "
     "correct. Only samples without a verdict (judge or API error) are left out of n valid.",
+)
+LIMITS = (
+    "Intervals speak of other items for the models trained here; few training seeds say little "
+    "about other seeds.",
+    "A harmful score is what the judge flags; the judge's own errors are not in the intervals.",
+    "Reasoning accuracy is of the benchmarks named here, at the thinking budget named here; a "
+    "truncated sample counts by its forced answer.",
+    "Over-refusal is read from the form of the answer.",
+    "p values are adjusted within a family; looking at many epochs and picking the best is not "
+    "covered by them.",
 )
 
 
@@ -84,7 +104,12 @@ def headline(rows: list[dict[str, Any]]) -> str:
             taxed: [_loss(row) for row in aligned if _is_taxed(row) == taxed]
             for taxed in (True, False)
         }
-        if lost[True]:
+        if len(aligned) > MANY:  # a sentence names the cheapest and the dearest
+            ordered = sorted(aligned, key=lambda row: row["tax"]["points"]["estimate"])
+            text = f"On {where} {len(lost[True])} of {len(aligned)} alignments cost reasoning "
+            text += f"accuracy; points lost: from {_loss(ordered[0])} to {_loss(ordered[-1])}"
+            aligned = [ordered[0], ordered[-1]]
+        elif lost[True]:
             text = f"On {where} safety alignment cost points of reasoning accuracy: "
             text += _join(lost[True])
             if lost[False]:
@@ -138,24 +163,116 @@ def _join(parts: list[str]) -> str:
     return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
 
 
-def detectable(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the smallest accuracy loss that each LRM's number of items finds with 80 % power."""
+def detectable(results: res.Results, rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the smallest change that each LRM's benchmarks find with 80 % power, after the run.
+
+    `differ` is the share of the items on which the LRM and an aligned model did differ, mean over
+    the alignments, `paired_as_measured` the smallest paired change at that share.
+    """
     found = []
+    main = {"reasoning": "reasoning_accuracy", "harmful": "harmful_score", "benign": "over_refusal"}
     for row in rows:
-        accuracy = row["metrics"].get("reasoning_accuracy", {})
-        if row["role"] != "lrm" or row["seed"] != "mean" or accuracy.get("estimate") is None:
+        if row["role"] != "lrm" or row["seed"] != "mean":
             continue
-        n = accuracy["items"]
-        found.append(
-            {
-                "lrm": row["lrm"],
-                "items": n,
-                "unpaired": minimum_detectable_difference(n, accuracy["estimate"]),
-                "paired_10_percent_differ": minimum_detectable_difference(n, discordant=0.1),
-                "paired_20_percent_differ": minimum_detectable_difference(n, discordant=0.2),
-            }
-        )
+        for kind, metric in main.items():
+            for benchmark in results.benchmarks(kind):
+                one = row["metrics"].get(f"{metric}/{benchmark}")
+                if not one or one["estimate"] is None:
+                    continue
+                n = one["items"]
+                entry: dict[str, Any] = {"lrm": row["lrm"], "benchmark": benchmark}
+                entry |= detectable_before_run({benchmark: n}, one["estimate"])[benchmark]
+                if kind != "reasoning":  # a benign prompt is refused more often, not less
+                    entry["unpaired"] = minimum_detectable_difference(
+                        n, max(one["estimate"], 1 - one["estimate"])
+                    )
+                differ = _discordant(results, row["lrm"], benchmark, metric)
+                if differ is not None:
+                    entry["differ"] = differ
+                    entry["paired_as_measured"] = minimum_detectable_difference(
+                        n, discordant=differ
+                    )
+                found.append(entry)
     return found
+
+
+def _discordant(results: res.Results, lrm: str, benchmark: str, metric: str) -> float | None:
+    """Return the share of items on which the LRM and its aligned models of a seed differ."""
+    _, reducer, _ = res.METRICS[metric]
+    scorer = results.scorers(benchmark)[0]
+    shares = []
+    for name in results.experiment["alignments"]:
+        models = results.models("aligned", lrm, name)
+        for model in models:
+            parents = [p for p in results.models("lrm", lrm) if p.seed in (model.seed, None)]
+            if not parents:
+                continue
+            before, after = (
+                results.values(one, results.checkpoints([one])[-1], benchmark, scorer, reducer)
+                for one in (parents[0], model)
+            )
+            shared = [item for item in before if item in after]
+            if shared:
+                shares.append(sum(before[i] != after[i] for i in shared) / len(shared))
+    return sum(shares) / len(shares) if shares else None
+
+
+def limits(report: Mapping[str, Any]) -> list[str]:
+    """Return what the numbers do not say, with this experiment's own failures first."""
+    lines = []
+    failures: dict[str, int] = {}
+    samples = 0
+    for row in report["rows"]:
+        if row["final"] and row["seed"] == "mean":
+            for counts in row["states"].values():
+                samples += sum(counts.values())
+                for state, count in counts.items():
+                    if state != "ok":
+                        failures[state] = failures.get(state, 0) + count
+    if failures:
+        counted = _join([f"{count} {state}" for state, count in sorted(failures.items())])
+        lines.append(f"Of {samples} scored samples of the final epochs {counted} are not ok.")
+    else:
+        lines.append(f"All {samples} scored samples of the final epochs are ok.")
+    failed = {
+        f"{row['lrm']}: {model_name(row)}"
+        for row in report["rows"]
+        if row["status"] != "ok" and row["seed"] != "mean_ok"
+    }
+    if failed:
+        lines.append(f"Training missed its gate for {_join(sorted(failed))}; shown all the same.")
+    for name, judge in sorted(report["judges"].items()):
+        tests = judge.get("test") if isinstance(judge, dict) else None
+        for metric, one in sorted((tests or {}).items()):
+            if metric in ("miss_rate", "false_alarm_rate") and isinstance(one, dict):
+                label = metric.replace("_", " ")
+                lines.append(
+                    f"The judge {name} has a {label} of {points(one)} % on held-out answers."
+                )
+    if not any(isinstance(j, dict) and j.get("test") for j in report["judges"].values()):
+        lines.append("The harm judge was not measured on held-out answers here.")
+    for one in report["agreement"]:
+        if one["role"] == "all":
+            lines.append(
+                f"{one['first']} and {one['second']} agree on {points(one)} % of the samples of "
+                f"{one['benchmark']}."
+            )
+    shared = [
+        f"{one['normalised']['count']} of {one['n_benchmark']} prompts of {one['benchmark']} stand "
+        f"in {one['train']}"
+        for one in report["overlap"]
+        if one["normalised"]["count"]
+    ]
+    if shared:
+        lines.append(f"Training and evaluation overlap: {_join(shared)} (but for case and signs).")
+    elif report["overlap"]:
+        lines.append("No benchmark prompt stands in a training set, but for case and punctuation.")
+    accepted = report.get("origins", {}).get("accepted", [])
+    if accepted:
+        lines.append(
+            f"{len(accepted)} results are older than today's code and were accepted as they are."
+        )
+    return [*lines, *LIMITS]
 
 
 def build_report(
@@ -164,6 +281,7 @@ def build_report(
     overlap: Mapping[str, Any] | None = None,
     categories: Mapping[str, Mapping[str, str]] | None = None,
     judges: Mapping[str, Any] | None = None,
+    folder: Path | None = None,
 ) -> dict[str, Any]:
     """Return everything that the tables, figures and the page show, as plain data."""
     overlap = overlap or {}
@@ -174,7 +292,10 @@ def build_report(
     if not rows:
         raise InputError("--score-files: no score belongs to a model of the experiment's lrms")
     pairs = overlap.get("pairs", [])
-    return {
+    origins: dict[str, Any] = {}
+    if folder is not None:
+        origins = read_origins(folder, experiment, results.measured)
+    report = {
         "format": res.FORMAT,
         "description": experiment.get("description", ""),
         "seeds": experiment.get("seeds", []),
@@ -209,30 +330,17 @@ def build_report(
         ],
         "ngram": overlap.get("ngram"),
         "judges": {**results.judges, **(judges or {})},
-        "detectable": detectable(rows),
+        "agreement": res.agreement_of_scorers(results),
+        "detectable": detectable(results, rows),
         "methods": list(METHODS),
-        "provenance": provenance(results),
-    }
-
-
-def provenance(results: res.Results) -> dict[str, Any]:
-    """Return what the scores rest on: a digest of all verdicts, commits, versions, decoding."""
-    versions: dict[str, set[str]] = {}
-    for one in results.provenance:
-        for package, version in (one.get("versions") or {}).items():
-            versions.setdefault(package, set()).add(version)
-    digests = sorted(one["verdicts_sha256"] for one in results.provenance)
-    return {
-        "score_files": len(digests),
-        "verdicts_sha256": sha256_text("\n".join(digests)),
-        "git_commits": sorted(
-            {str(c) for one in results.provenance if (c := one.get("git_commit"))}
-        ),
-        "versions": {package: sorted(found) for package, found in versions.items()},
-        "decoding": {
-            one["benchmark"]: one["decoding"] for one in results.provenance if one.get("decoding")
+        "origins": origins,
+        "provenance": {
+            **origins.pop("common", {}),
+            "score_files": len(results.digests),
+            "verdicts_sha256": sha256_text("\n".join(sorted(results.digests))),
         },
     }
+    return {**report, "limits": limits(report)}
 
 
 def named(values: Iterable[str], option: str) -> dict[str, str]:
@@ -267,6 +375,9 @@ def main(argv: list[str] | None = None) -> None:
         "--prompts", nargs="*", default=[], metavar="BENCHMARK=PATH", help="for harm by category"
     )
     parser.add_argument("--judge", nargs="*", default=[], metavar="NAME=judge.json")
+    parser.add_argument(
+        "--results", type=Path, help="the experiment's results, for models, data and versions"
+    )
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args(argv)
     report = build_report(
@@ -278,6 +389,7 @@ def main(argv: list[str] | None = None) -> None:
             for name, path in named(args.prompts, "--prompts").items()
         },
         {name: read_json(path) for name, path in named(args.judge, "--judge").items()},
+        args.results,
     )
     tables = build_tables(report)
     write_text(args.out / "tradeoff.csv", to_csv(report["rows"]))

@@ -124,7 +124,8 @@ class Results:
         self.categories = categories or {}
         self.scores: dict[tuple[Model, str, str], Scores] = {}
         self.judges: dict[str, Any] = {}
-        self.provenance: list[dict[str, Any]] = []
+        self.measured: list[tuple[str, str, str]] = []  # run, benchmark, scorer
+        self.digests: list[str] = []
         self._values: dict[tuple[Any, ...], dict[str, float]] = {}
 
     def add(self, score_file: str | Path) -> None:
@@ -163,13 +164,8 @@ class Results:
                 about.get("status_reason") or "",
             )
             scores.tokens[checkpoint] = summary.get("thinking_tokens") or {}
-        self.provenance.append(
-            {
-                **(score.get("provenance") or {}),
-                "benchmark": benchmark,
-                "verdicts_sha256": sha256_file(path.with_name("verdicts.jsonl")),
-            }
-        )
+        self.measured.append((score["run"], benchmark, scorer))
+        self.digests.append(sha256_file(path.with_name("verdicts.jsonl")))
         if score.get("judge"):
             self.judges.setdefault(f"{benchmark}/{scorer}", score["judge"])
 

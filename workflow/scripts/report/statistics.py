@@ -427,7 +427,8 @@ def _wilson(p: float, n: float) -> tuple[float, float]:
     z2 = _z() ** 2
     middle = (p + z2 / (2 * n)) / (1 + z2 / n)
     half = math.sqrt(z2 * (p * (1 - p) / n + z2 / (4 * n * n))) / (1 + z2 / n)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    # the ends are met exactly at 0 and 1, whatever the rounding
+    return 0.0 if p == 0 else max(0.0, middle - half), 1.0 if p == 1 else min(1.0, middle + half)
 
 
 def _cluster_residuals(

@@ -24,9 +24,7 @@ TITLES = {
     "unanswered": "Unanswered",
 }
 # What of a metric or change is a fraction.
-PERCENT = frozenset(
-    "estimate low high seed_sd seed_low seed_high all_low all_high".split()
-)
+PERCENT = frozenset("estimate low high seed_sd seed_low seed_high all_low all_high".split())
 STATES = ("ok", "truncated", "no_answer", "parse_error", "judge_error", "api_error")
 
 
@@ -468,7 +466,7 @@ def origin_tables(origins: Mapping[str, Any]) -> list[Table]:
         Table(
             "accepted",
             "Accepted although stale",
-            "Results that were made under other code or settings than today's and kept by decision.",
+            "Made under other code or settings than today's, and kept by decision.",
             ["Result", "By", "At", "Why"],
             accepted,
             4,
@@ -615,18 +613,34 @@ def to_markdown(report: Mapping[str, Any], tables: Sequence[Table]) -> str:
     if report["description"]:
         lines += [escape_markdown(report["description"]), ""]
     for table in tables:
-        marks = ["---"] * table.left + ["---:"] * (len(table.header) - table.left)
-        lines += [f"## {escape_markdown(table.title)}", "", escape_markdown(table.caption), ""]
-        lines += [_markdown_row(table.header), f"|{'|'.join(marks)}|"]
-        lines += [_markdown_row(row) for row in table.rows]
-        lines.append("")
+        lines += [table_to_markdown(table)]
     failures = _failures(report)
     if failures:
         lines += ["## Training that failed", "", *(f"- {escape_markdown(f)}" for f in failures), ""]
     for title in ("methods", "limits"):
-        lines += [f"## {title.title()}", "", *(f"- {escape_markdown(t)}" for t in report[title]), ""]
+        lines += [
+            f"## {title.title()}",
+            "",
+            *(f"- {escape_markdown(t)}" for t in report[title]),
+            "",
+        ]
     lines.pop()
     return "\n".join(lines) + "\n"
+
+
+def table_to_markdown(table: Table) -> str:
+    marks = ["---"] * table.left + ["---:"] * (len(table.header) - table.left)
+    lines = [f"## {escape_markdown(table.title)}", "", escape_markdown(table.caption), ""]
+    lines += [_markdown_row(table.header), f"|{'|'.join(marks)}|", *map(_markdown_row, table.rows)]
+    return "\n".join(lines) + "\n"
+
+
+def table_to_csv(table: Table) -> str:
+    """Return a table's strings as CSV, texts safe in a spreadsheet."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerows([csv_cell(cell) for cell in row] for row in (table.header, *table.rows))
+    return stream.getvalue()
 
 
 def _markdown_row(cells: Sequence[str]) -> str:
@@ -646,28 +660,29 @@ def _failures(report: Mapping[str, Any]) -> list[str]:
 def to_latex(report: Mapping[str, Any], tables: Sequence[Table]) -> str:
     r"""Return the tables for `\usepackage{booktabs}` and `\usepackage{graphicx}`."""
     blocks = [f"% {one_line(report['headline'], 2000)}"]
-    for table in tables:
-        columns = "l" * table.left + "r" * (len(table.header) - table.left)
-        blocks.append(
-            "\n".join(
-                [
-                    r"\begin{table}",
-                    r"\centering",
-                    rf"\caption{{{escape_latex(table.title)}. {escape_latex(table.caption)}}}",
-                    rf"\label{{tab:safety-tax-{table.key}}}",
-                    r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
-                    rf"\begin{{tabular}}{{{columns}}}",
-                    r"\toprule",
-                    _latex_row(table.header),
-                    r"\midrule",
-                    *(_latex_row(row) for row in table.rows),
-                    r"\bottomrule",
-                    r"\end{tabular}}",
-                    r"\end{table}",
-                ]
-            )
-        )
+    blocks += map(table_to_latex, tables)
     return "\n\n".join(blocks) + "\n"
+
+
+def table_to_latex(table: Table) -> str:
+    columns = "l" * table.left + "r" * (len(table.header) - table.left)
+    return "\n".join(
+        [
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{escape_latex(table.title)}. {escape_latex(table.caption)}}}",
+            rf"\label{{tab:safety-tax-{table.key}}}",
+            r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+            rf"\begin{{tabular}}{{{columns}}}",
+            r"\toprule",
+            _latex_row(table.header),
+            r"\midrule",
+            *(_latex_row(row) for row in table.rows),
+            r"\bottomrule",
+            r"\end{tabular}}",
+            r"\end{table}",
+        ]
+    )
 
 
 def _latex_row(cells: Sequence[str]) -> str:

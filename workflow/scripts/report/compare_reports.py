@@ -1,0 +1,288 @@
+"""Put two experiments, or two revisions of one, side by side, paired by item.
+
+Reads the scores below two results folders, prints a Markdown table, and with `--out` writes
+`comparison.md`, `.csv`, `.tex` and `.json`. Runs, benchmarks and scorers of the same name belong
+together; `--pair` names those that are called differently.
+
+python -m workflow.scripts.report.compare_reports results/micro results/micro-2 \
+    --pair aligned/tiny/directrefusal=aligned/tiny/safechain --out results/comparison
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from workflow.scripts.common.errors import InputError, run
+from workflow.scripts.common.io import read_json, read_jsonl, write_json, write_text
+from workflow.scripts.report import results as res
+from workflow.scripts.report import statistics as st
+from workflow.scripts.report.escape import visible
+from workflow.scripts.report.tables import (
+    MISSING,
+    Table,
+    number,
+    p_value,
+    points,
+    table_to_csv,
+    table_to_latex,
+    table_to_markdown,
+)
+
+METRIC = {"reasoning": "reasoning_accuracy", "harmful": "harmful_score", "benign": "over_refusal"}
+Key = tuple[str, str, str]  # model without its seed, benchmark, scorer
+
+
+@dataclass
+class Side:
+    """What one experiment measured of one model, benchmark and scorer.
+
+    Attributes:
+        kind: The benchmark's kind.
+        values: {checkpoint: {seed: {item: share of its samples that count}}}.
+        keys: The keys of the scores, by seed: the same key is the same result.
+        prompts: {digest of the benchmark's prompts}, where the samples' manifests are there.
+    """
+
+    kind: str
+    values: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    keys: dict[str, str | None] = field(default_factory=dict)
+    prompts: set[str] = field(default_factory=set)
+
+
+def read_side(folder: Path) -> dict[Key, Side]:
+    """Return everything that was scored below a results folder.
+
+    Raises:
+        InputError: There is no score, or one of another format.
+    """
+    found: dict[Key, Side] = {}
+    for path in sorted((folder / "score").rglob("score.json")):
+        score = read_json(path)
+        if not isinstance(score, dict) or score.get("format") != res.FORMAT:
+            raise InputError(f"{path}: expected a score of format {res.FORMAT}")
+        model, _, last = score["run"].rpartition("/")
+        seed = re.sub(r"-epochs\d+$", "", last)
+        side = found.setdefault((model, score["benchmark"], score["scorer"]), Side(score["kind"]))
+        side.keys[last] = (score.get("provenance") or {}).get("key")
+        gathered: dict[str, dict[str, list[dict[str, Any]]]] = {}
+        for verdict in read_jsonl(path.with_name("verdicts.jsonl")):
+            items = gathered.setdefault(verdict["checkpoint"], {})
+            items.setdefault(str(verdict["item_id"]), []).append(verdict)
+        reducer = res.METRICS[METRIC[score["kind"]]][1]
+        for checkpoint, items in gathered.items():
+            reduced = {item: reducer(verdicts) for item, verdicts in items.items()}
+            known = {item: value for item, value in reduced.items() if value is not None}
+            side.values.setdefault(checkpoint, {})[seed] = known
+        manifest = folder / "generate" / score["run"] / score["benchmark"] / "manifest.json"
+        if manifest.exists():
+            digest = (read_json(manifest).get("data") or {}).get("sha256")
+            side.prompts |= {digest} if digest else set()
+    if not found:
+        raise InputError(
+            f"{folder}: no score below score/, expected a finished experiment's folder"
+        )
+    return found
+
+
+def compare(
+    first: Mapping[Key, Side], second: Mapping[Key, Side], pairs: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Return the paired differences second - first of all that both measured.
+
+    Args:
+        first: `read_side`'s.
+        second: `read_side`'s.
+        pairs: Model of the first -> model of the second, where the names differ.
+
+    Returns:
+        `rows`, and the models and benchmarks that only one side has. A row's p is adjusted by Holm
+        over the final checkpoints of its metric, and apart from that over the earlier ones.
+    """
+    pairs = dict(pairs or {})
+    rows: list[dict[str, Any]] = []
+    matched: set[Key] = set()
+    for (model, benchmark, scorer), one in first.items():
+        key = (pairs.get(model, model), benchmark, scorer)
+        other = second.get(key)
+        if other is None or other.kind != one.kind:
+            continue
+        matched.add(key)
+        for checkpoint in _both(one, other):
+            at_first, at_second = checkpoint
+            row = _row(one.values[at_first], other.values[at_second])
+            same = one.keys == other.keys and None not in one.keys.values()
+            rows.append(
+                {
+                    "model": model,
+                    "other_model": key[0],
+                    "benchmark": benchmark,
+                    "scorer": scorer,
+                    "metric": METRIC[one.kind],
+                    "checkpoint": at_first,
+                    "other_checkpoint": at_second,
+                    "final": at_first == _final(one),
+                    "same_result": same,
+                    "same_prompts": one.prompts == other.prompts if one.prompts else None,
+                    **row,
+                }
+            )
+    for metric in METRIC.values():
+        for final in (True, False):
+            family = [r for r in rows if r["metric"] == metric and r["final"] == final]
+            for row, p in zip(family, st.holm([r["p"] for r in family]), strict=True):
+                row["p_holm"] = p
+    used = {key for key in first if (pairs.get(key[0], key[0]), *key[1:]) in matched}
+    return {
+        "rows": rows,
+        "only_first": [" ".join(key) for key in first if key not in used],
+        "only_second": [" ".join(key) for key in second if key not in matched],
+    }
+
+
+def _both(one: Side, other: Side) -> list[tuple[str, str]]:
+    """Return the checkpoints of both sides; the final ones belong together by whatever name."""
+    finals = (_final(one), _final(other))
+    shared = [(name, name) for name in one.values if name in other.values and name not in finals]
+    return [*sorted(shared, key=lambda pair: res.epoch_of(pair[0]) or 0), finals]
+
+
+def _final(side: Side) -> str:
+    return max(side.values, key=lambda name: (res.epoch_of(name) or 10**9, name))
+
+
+def _row(
+    first: Mapping[str, Mapping[str, float]], second: Mapping[str, Mapping[str, float]]
+) -> dict[str, Any]:
+    """Compare a checkpoint by item, over the seeds that both have, or all where none is shared."""
+    shared = [seed for seed in first if seed in second]
+    sides = [res.mean_by_item([side[seed] for seed in shared or side]) for side in (first, second)]
+    before, after = sides
+    items = [item for item in before if item in after]
+    change = st.paired_difference(before, after)
+    estimates = [
+        st.clustered_proportion({item: side[item] for item in items}) for side in (before, after)
+    ]
+    return {
+        "seeds": shared,
+        "items": len(items),
+        "items_first": len(before),
+        "items_second": len(after),
+        "first": _plain(estimates[0]),
+        "second": _plain(estimates[1]),
+        "change": _plain(change),
+        "p": change.p,
+        "rose": sum(after[item] > before[item] for item in items),
+        "fell": sum(after[item] < before[item] for item in items),
+    }
+
+
+def _plain(one: st.Estimate) -> dict[str, Any]:
+    return {"estimate": one.estimate, "low": one.low, "high": one.high, "n": one.n}
+
+
+def to_table(comparison: Mapping[str, Any], names: Sequence[str], every: bool) -> Table:
+    """Return the table of final checkpoints, or of all."""
+    body = []
+    for row in comparison["rows"]:
+        if not (every or row["final"]):
+            continue
+        name = row["model"]
+        if row["other_model"] != name:
+            name = f"{name} / {row['other_model']}"
+        notes = ["same result"] if row["same_result"] else []
+        notes += ["prompts differ"] if row["same_prompts"] is False else []
+        if not row["seeds"]:
+            notes.append("no seed in common")
+        body.append(
+            [
+                name,
+                f"{row['benchmark']}/{row['scorer']}",
+                row["checkpoint"],
+                points(row["first"]),
+                points(row["second"]),
+                points(row["change"]),
+                p_value(row["p_holm"]),
+                str(row["rose"]),
+                str(row["fell"]),
+                str(row["items"]),
+                number(len(row["seeds"]), 1, 0),
+                ", ".join(notes) or MISSING,
+            ]
+        )
+    return Table(
+        "comparison",
+        f"{names[1]} against {names[0]}",
+        "Percent with 95 % intervals, paired by item over the seeds and items that both have; p "
+        "after Holm by metric. Rose, fell: items whose value is higher or lower in the second.",
+        [
+            "Model",
+            "Benchmark/scorer",
+            "Checkpoint",
+            names[0],
+            names[1],
+            "Difference",
+            "p",
+            "Rose",
+            "Fell",
+            "Items",
+            "Seeds",
+            "Note",
+        ],
+        body,
+        3,
+    )
+
+
+def to_text(comparison: Mapping[str, Any], table: Table, names: Sequence[str]) -> str:
+    """Return the Markdown page of a comparison."""
+    text = table_to_markdown(table)
+    for name, key in zip(names, ("only_first", "only_second"), strict=True):
+        if comparison[key]:
+            text += f"\nOnly in {visible(name)}: {visible(', '.join(comparison[key]))}\n"
+    return text
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("first", type=Path, help="results folder of an experiment")
+    parser.add_argument("second", type=Path, help="results folder of another, or a revision of it")
+    parser.add_argument(
+        "--pair", action="append", default=[], metavar="FIRST=SECOND", help="models, without seeds"
+    )
+    parser.add_argument("--every", action="store_true", help="earlier checkpoints too")
+    parser.add_argument("--out", type=Path, help="folder for comparison.md, .csv, .tex, .json")
+    args = parser.parse_args(argv)
+    sides = [read_side(args.first), read_side(args.second)]
+    pairs = {}
+    for value in args.pair:
+        left, separator, right = value.partition("=")
+        for name, side in zip((left, right), sides, strict=True):
+            known = sorted({key[0] for key in side})
+            if not separator or name not in known:
+                raise InputError(f"--pair {value!r}: expected FIRST=SECOND, of {', '.join(known)}")
+        pairs[left] = right
+    comparison = compare(sides[0], sides[1], pairs)
+    if not comparison["rows"]:
+        raise InputError(f"{args.first} and {args.second} share no model, benchmark and scorer")
+    names = [args.first.name, args.second.name]
+    if names[0] == names[1]:
+        names = [str(args.first), str(args.second)]
+    table = to_table(comparison, names, args.every)
+    text = to_text(comparison, table, names)
+    if args.out:
+        write_text(args.out / "comparison.md", text)
+        write_text(args.out / "comparison.csv", table_to_csv(table))
+        write_text(args.out / "comparison.tex", table_to_latex(table) + "\n")
+        write_json(
+            args.out / "comparison.json", {"first": names[0], "second": names[1], **comparison}
+        )
+    print(text, end="")
+
+
+if __name__ == "__main__":
+    run(main)

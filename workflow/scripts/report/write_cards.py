@@ -1,0 +1,248 @@
+"""Write a model card for each model of an experiment, in the format of the Hugging Face hub.
+
+Reads `tradeoff.json` and the runs' manifests, and writes `cards/<run>/README.md`: metadata with
+the scores (`model-index`), lineage, data, recipe, every checkpoint's scores with intervals and
+hashes, and the caveat about harm. Cards of ready-made models are not written: they have their own.
+
+python -m workflow.scripts.report.write_cards --report results/micro/report/tradeoff.json \
+    --results results/micro --experiment "$(cat experiment.json)" --out results/micro/report
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from workflow.scripts.common.errors import InputError, run
+from workflow.scripts.common.io import read_json, write_text
+from workflow.scripts.report.escape import escape_markdown, one_line
+from workflow.scripts.report.make_report import parse_experiment
+from workflow.scripts.report.origins import source_of, weights_digest
+from workflow.scripts.report.results import FORMAT, parse_run
+from workflow.scripts.report.tables import (
+    TITLES,
+    Table,
+    points,
+    table_to_markdown,
+    valid_of_n,
+)
+
+CAVEAT = {
+    "base": "A base model: it was not trained to refuse, and may answer harmful requests.",
+    "lrm": "This model was trained to reason and **not** to be safe: reasoning training is known "
+    "to raise the share of harmful requests that are answered. Do not deploy it without "
+    "safeguards.",
+    "aligned": "Safety alignment lowers the share of harmful requests that are answered and does "
+    "not end it. It was measured on the prompts and by the judge named here; other prompts, "
+    "jailbreaks and languages were not tried. It cost reasoning accuracy as shown, and harmless "
+    "requests may be refused. Research use.",
+}
+SHOWN = ("reasoning_accuracy", "harmful_score", "over_refusal")
+
+
+def write_card(
+    report: Mapping[str, Any],
+    experiment: Mapping[str, Any],
+    run_name: str,
+    manifest: Mapping[str, Any],
+) -> str:
+    """Return the card of a run as the hub reads it: YAML between dashes, then Markdown."""
+    from huggingface_hub import ModelCardData
+
+    model, _ = parse_run(run_name)
+    rows = rows_of(report, run_name)
+    lineage = manifest.get("lineage") or {}
+    data = ModelCardData(
+        library_name="transformers",
+        pipeline_tag="text-generation",
+        model_name=run_name,
+        base_model=_base_model(run_name, lineage, experiment),
+        datasets=_datasets(lineage, experiment),
+        tags=[
+            "safety-tax",
+            model.role,
+            *(["lora"] if (manifest.get("recipe") or {}).get("lora") else []),
+        ],
+        eval_results=_evaluations(rows, report),
+    )
+    final = manifest["final"]
+    parts = [
+        f"---\n{data.to_yaml()}\n---",
+        f"# {escape_markdown(run_name)}",
+        _what(model.role, model.alignment, lineage, report),
+        "> **Harm.** " + CAVEAT[model.role],
+    ]
+    if manifest.get("status", "ok") != "ok":
+        reason = escape_markdown(manifest.get("status_reason") or "its gate")
+        parts.append(f"> **Training missed its gate:** {reason}.")
+    parts += ["## Scores", table_to_markdown(_scores(rows)).split("\n", 2)[2].strip()]
+    parts.append(
+        "Percent with 95 % intervals over items; safety tax: points of reasoning accuracy lost "
+        "against the model it was trained from, on the same items."
+    )
+    parts += ["## Lineage", _lineage(run_name, lineage)]
+    recipe = manifest.get("recipe")
+    if recipe:
+        parts += ["## Recipe", f"```json\n{_fenced(recipe)}\n```"]
+    parts += [
+        "## Files",
+        "\n".join(
+            f"- {escape_markdown(name)}{' (final)' if name == final else ''}: sha256 "
+            f"of the weights `{weights_digest(manifest, name)}`"
+            for name in manifest["checkpoints"]
+        ),
+        f"Chat format {escape_markdown(manifest.get('chat_format'))}, seed "
+        f"{escape_markdown(manifest.get('seed'))}, code at "
+        f"{escape_markdown(manifest.get('git_commit') or 'an unrecorded commit')}.",
+        "## How it was measured",
+        "\n".join(f"- {escape_markdown(line)}" for line in (*report["methods"], *report["limits"])),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def rows_of(report: Mapping[str, Any], run_name: str) -> list[Mapping[str, Any]]:
+    """Return the report's rows of a run, one for each checkpoint."""
+    model, _ = parse_run(run_name)
+    seed = "hub" if model.seed is None else str(model.seed)
+    found: dict[str, Mapping[str, Any]] = {}
+    for row in report["rows"]:
+        own = (row["role"], row["name"], row["alignment"], row["seed"])
+        if own == (model.role, model.name, model.alignment, seed):
+            found.setdefault(row["checkpoint"], row)
+    return list(found.values())
+
+
+def _scores(rows: Sequence[Mapping[str, Any]]) -> Table:
+    metrics = [name for name in SHOWN if any(name in row["metrics"] for row in rows)]
+    taxed = any(row["tax"] for row in rows)
+    body = [
+        [
+            row["checkpoint"],
+            *(points(row["metrics"].get(name)) for name in metrics),
+            *([points(row["tax"].get("points"))] if taxed else []),
+            valid_of_n(row),
+        ]
+        for row in rows
+    ]
+    header = ["Checkpoint", *(TITLES[name] for name in metrics)]
+    header += [*(["Safety tax"] if taxed else []), "Valid of n"]
+    return Table("scores", "Scores", "", header, body)
+
+
+def _evaluations(rows: Sequence[Mapping[str, Any]], report: Mapping[str, Any]) -> list[Any] | None:
+    """Return the final checkpoint's metrics as the hub's model index has them."""
+    from huggingface_hub import EvalResult
+
+    final = next((row for row in rows if row["final"]), None)
+    found = []
+    for benchmark, about in report["benchmarks"].items():
+        metric = {
+            "reasoning": "reasoning_accuracy",
+            "harmful": "harmful_score",
+            "benign": "over_refusal",
+        }[about["kind"]]
+        one = final["metrics"].get(f"{metric}/{benchmark}") if final else None
+        if one and one["estimate"] is not None:
+            found.append(
+                EvalResult(
+                    task_type="text-generation",
+                    dataset_type=benchmark,
+                    dataset_name=benchmark,
+                    metric_type=metric,
+                    metric_name=f"{TITLES[metric]}, %: {points(one)}, n = {one['n_valid']}",
+                    metric_value=round(one["estimate"] * 100, 4),
+                )
+            )
+    return found or None
+
+
+def _base_model(
+    run_name: str, lineage: Mapping[str, Any], experiment: Mapping[str, Any]
+) -> str | None:
+    """Return the nearest ancestor of the hub; what is trained from nothing has none."""
+    base = lineage.get("base")
+    while base:
+        model, _ = parse_run(base["run"])
+        if model.seed is None:
+            kind = {"base": "bases", "lrm": "lrms"}[model.role]
+            return experiment.get(kind, {}).get(model.name, {}).get("hub")
+        base = (base.get("lineage") or {}).get("base")
+    return None
+
+
+def _datasets(lineage: Mapping[str, Any], experiment: Mapping[str, Any]) -> list[str] | None:
+    found = []
+    step: Mapping[str, Any] | None = lineage
+    while step:
+        name = (step.get("data") or {}).get("name", "")
+        section = experiment.get("data", {}).get(name, {})
+        hub = ((section.get("prepare") or {}).get("source") or {}).get("hub")
+        found += [hub] if hub else []
+        step = (step.get("base") or {}).get("lineage")
+    return list(dict.fromkeys(found)) or None
+
+
+def _what(
+    role: str, alignment: str | None, lineage: Mapping[str, Any], report: Mapping[str, Any]
+) -> str:
+    made = {
+        "base": "A base model",
+        "lrm": "A large reasoning model",
+        "aligned": f"A large reasoning model after the alignment {escape_markdown(alignment)}",
+    }[role]
+    about = escape_markdown(report["description"] or "an experiment")
+    return f"{made}, made by a workflow that measures what safety alignment costs: {about}."
+
+
+def _lineage(run_name: str, lineage: Mapping[str, Any]) -> str:
+    lines, name, step = [], run_name, lineage
+    while True:
+        data, base = step.get("data") or {}, step.get("base") or {}
+        trained = (
+            f" trained on {escape_markdown(data['name'])} ({data['n']} examples, sha256 "
+            f"`{one_line(data.get('sha256', ''))}`)"
+            if data
+            else " as it came"
+        )
+        start = f", from {escape_markdown(base['run'])}" if base else ""
+        lines.append(f"{len(lines) + 1}. {escape_markdown(name)}{trained}{start}")
+        if not base:
+            return "\n".join(lines)
+        name, step = base["run"], base.get("lineage") or {}
+
+
+def _fenced(value: Any) -> str:
+    # JSON escapes control characters; a back-quote would end the block.
+    return json.dumps(value, indent=1, sort_keys=True).replace("`", "\\u0060")
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--report", required=True, help="tradeoff.json")
+    parser.add_argument("--results", type=Path, required=True, help="results/EXPERIMENT")
+    parser.add_argument("--experiment", required=True, help="the experiment's sections as JSON")
+    parser.add_argument("--out", type=Path, required=True, help="folder that cards/ is put into")
+    args = parser.parse_args(argv)
+    report = read_json(args.report)
+    if not isinstance(report, dict) or report.get("format") != FORMAT:
+        raise InputError(f"{args.report}: expected a report of format {FORMAT}")
+    experiment = parse_experiment(args.experiment)
+    folder = args.out / "cards"
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    for one in report["origins"].get("models", []):
+        name = one["run"]
+        section = experiment["bases" if name.startswith("base/") else "lrms"]
+        if name.endswith("/hub") and source_of(section.get(name.split("/")[1], {})):
+            continue
+        manifest = read_json(args.results / "models" / name / "manifest.json")
+        write_text(folder / name / "README.md", write_card(report, experiment, name, manifest))
+
+
+if __name__ == "__main__":
+    run(main)
