@@ -33,6 +33,7 @@ from workflow.scripts.common.jobs import (
 from workflow.scripts.common.resources import computing_gpus, fewest_gpus, parameters
 from workflow.scripts.common.staleness import TO_RUN, hidden_triggers, read_states
 from workflow.scripts.data.resolve_pins import check_pins, pin, read_lock
+from workflow.scripts.models.fit import check_fit
 
 BASE = Path(workflow.basedir)
 try:
@@ -327,6 +328,16 @@ def training_runtime(rule):
         return canonical_json({"gpus": gpus, **({} if gpus else {"cpu_threads": threads}), **knobs})
 
     return get
+
+
+def check_memory_of(jobs):
+    """Make sure that every training job fits its GPUs, where its model is here already."""
+    for job in jobs:
+        if job.rule.name in ("reasoning_sft", "safety_sft"):
+            run, nodes = run_of(job.wildcards), job.resources.nodes
+            gpus = computing_gpus(EXPERIMENT, run, job.resources.gpu, nodes)
+            knobs = EXPERIMENT.get("runtime", {}).get(job.rule.name, {})
+            check_fit(run, RUNS, knobs, gpus, nodes, Path(ROOT_FOLDER, "models"))
 
 
 def generation_runtime(wildcards, resources):

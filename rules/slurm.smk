@@ -102,6 +102,9 @@ elif "SLURM_JOB_ID" in os.environ:
     except InputError as error:
         sys.exit(f"error: {error}")
     os.environ.update(job_environment(os.environ))
+    # A retry removes the log of the attempt before, so Slurm's log of the attempt takes it in.
+    for handler in workflow.logger_manager.logger.handlers:
+        handler.formatter.show_failed_logs = True
 
 
 def hand_to_slurm(jobs):
@@ -113,7 +116,6 @@ def hand_to_slurm(jobs):
     # so that squeue tells the experiment, and the logs lie beside its results
     executor.run_uuid = f"{NAME}_{uuid.uuid4()}"
     executor.slurm_logdir = SLURM_LOGS
-    os.environ.update(SNAKEMAKE_PROFILE=str(Path(workflow.basedir, "slurm", "job")))
     print(f"Slurm jobs are named {executor.run_uuid}; logs: {SLURM_LOGS}", file=sys.stderr)
 
 
@@ -134,6 +136,7 @@ def ask_of(job):
 onstart:
     try:
         check_pins(EXPERIMENT, NAME)
+        check_memory_of(workflow.dag.needrun_jobs())
         DRIVER = claim_experiment(NAME, CLONE)
         jobs = [job for job in workflow.dag.needrun_jobs() if not job.is_local]
         if workflow.executor_plugin.name == "slurm" and jobs:

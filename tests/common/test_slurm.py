@@ -93,7 +93,10 @@ def test_the_last_error_of_a_log_is_the_reason(tmp_path: Path) -> None:
     log = tmp_path / "12.log"
     log.write_text("error: an older one\nline\nerror: results/x: no such file\nError in rule x:\n")
     assert explain_failure([log], "python") == "results/x: no such file"
-    log.write_text("slurmstepd: error: *** JOB 3 ON node01 CANCELLED AT ... DUE TO TIME LIMIT ***")
+    log.write_text(
+        "slurmstepd-node01: error: *** JOB 64 ON node01 CANCELLED AT 2026-11-24T08:24:40 DUE TO "
+        "TIME LIMIT ***\n"
+    )
     assert "TIME LIMIT" in (explain_failure([tmp_path / "absent.log", log], "python") or "")
     log.write_text("nothing to see\n")
     assert explain_failure([log], "python") is None

@@ -3,6 +3,8 @@ import json
 import pytest
 
 from workflow.scripts.common.errors import InputError
+from workflow.scripts.common.experiment import Run
+from workflow.scripts.models.fit import check_fit
 from workflow.scripts.models.memory import GB, Shape, check_memory, estimate_memory, read_shape
 
 # Qwen2.5-32B: config.json and model card (32.5 B parameters, 64 layers, GQA 40/8, head 128)
@@ -25,6 +27,26 @@ def test_the_published_run_fits_eight_h200_and_not_eight_a100():
     mixed = estimate_memory(QWEN_32B, "bf16_mixed", 8, 32768, 1, True)
     with pytest.raises(InputError, match="expected more GPUs"):
         check_memory(mixed, 80e9 / GB)
+
+
+def test_a_run_that_does_not_fit_is_named_before_it_is_submitted(parent):
+    """By the size of the ready-made model that it comes from, two trainings away."""
+    base = Run("base/m/hub", "base", {}, "s1")
+    lrm = Run("lrm/m/seed1", "lrm", {}, "s1", parent=base.name)
+    recipe = {"learning_rate": 1e-5, "epochs": 1, "global_batch": 8, "max_length": 64}
+    aligned = Run("aligned/m/x/seed1", "aligned", {}, "s1", parent=lrm.name, recipe=recipe)
+    runs = {run.name: run for run in (base, lrm, aligned)}
+    models = parent.parent / "models"
+    (models / "base/m").mkdir(parents=True)
+    (models / "base/m/hub").symlink_to(parent)
+    fits = {"gpu_memory_gb": 3.0, "per_device_batch": 1}
+    check_fit(aligned, runs, fits, 8, 1, models)
+    check_fit(aligned, runs, {**fits, "gpu_memory_gb": 1.9}, 0, 1, models)  # on a CPU
+    with pytest.raises(InputError, match=r"^aligned/m/x/seed1: training needs about 2\.\d+ GiB"):
+        check_fit(aligned, runs, {**fits, "gpu_memory_gb": 1.9}, 8, 1, models)
+    with pytest.raises(InputError, match="on 24 devices, expected a multiple"):
+        check_fit(aligned, runs, fits, 8, 3, models)
+    check_fit(aligned, runs, {**fits, "gpu_memory_gb": 1.9}, 8, 1, models / "elsewhere")
 
 
 def test_checkpointing_and_more_gpus_need_less():

@@ -14,7 +14,7 @@ import pytest
 
 from workflow.scripts.report import draw_figures, make_report
 
-NAMES = ("epochs", "plane", "categories", "thinking_length", "states", "over_refusal")
+NAMES = draw_figures.FIGURES
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,9 @@ def report(
     tmp_path_factory: pytest.TempPathFactory, experiment: dict[str, Any], score_files: list[Path]
 ) -> Path:
     categories = {"harm": {f"harm-{k:04d}": f"category_{k % 14}" for k in range(84)}}
-    built = make_report.build_report(experiment, score_files, None, categories)
+    one = {"estimate": 0.9, "low": 0.85, "high": 0.93, "n": 200}
+    judges = {"ngram": {"type": "ngram", "test": {"flag_accuracy": one}}}
+    built = make_report.build_report(experiment, score_files, None, categories, judges)
     path = tmp_path_factory.mktemp("report") / "tradeoff.json"
     path.write_text(json.dumps(built))
     return path
@@ -100,3 +102,37 @@ def test_an_experiment_without_harm_or_epochs_is_still_drawn(
     )
     draw_figures.main(["--report", str(tmp_path / "tradeoff.json"), "--out", str(tmp_path)])
     assert all((tmp_path / f"{name}.png").stat().st_size > 1000 for name in NAMES)
+
+
+def test_frontier_holds_what_no_other_model_beats_on_both_axes() -> None:
+    harm_and_accuracy = {"a": (60, 90), "b": (20, 80), "c": (30, 80), "d": (1, 35), "e": (20, 70)}
+    points = [
+        {"model": name, "harmful_score": x, "reasoning_accuracy": y}
+        for name, (x, y) in harm_and_accuracy.items()
+    ]
+    assert [p["model"] for p in draw_figures.frontier(points)] == ["d", "b", "a"]
+
+
+def test_length_and_effect_stand_side_by_side_for_every_model_and_epoch(
+    folder: Path, report: Path
+) -> None:
+    points = read(folder / "length_effect.csv")
+    assert len(points) == 2 * 12  # metrics; base, LRM, two alignments with five epochs
+    row = next(
+        row
+        for row in json.loads(report.read_text())["rows"]
+        if (row["alignment"], row["epoch"], row["seed"]) == ("refuse", 5, "mean")
+    )
+    point = next(
+        p
+        for p in points
+        if (p["model"], p["epoch"], p["metric"]) == ("refuse", "5", "harmful_score")
+    )
+    assert float(point["percent"]) == row["metrics"]["harmful_score"]["estimate"] * 100
+    assert float(point["tokens"]) == row["metrics"]["thinking_tokens/harm"]["estimate"]
+
+
+def test_more_than_eight_alignments_are_still_told_apart() -> None:
+    rows = [{"role": "aligned", "alignment": f"m{k}"} for k in range(30)]
+    styles = draw_figures.style_of({"rows": rows})
+    assert len(set(styles.values())) == len(styles)

@@ -14,7 +14,8 @@ import pytest
 
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.report import make_report
-from workflow.scripts.report.tables import escape_latex, escape_markdown, number, points
+from workflow.scripts.report.escape import escape_latex, escape_markdown
+from workflow.scripts.report.tables import number, points
 
 FILES = ("tradeoff.csv", "tradeoff.json", "tradeoff.md", "tradeoff.tex")
 

@@ -308,3 +308,38 @@ def test_alignments_are_compared_on_the_same_items(
     )
     change = pairs[0]["change"]["reasoning_accuracy"]
     assert change["estimate"] == pytest.approx(second["estimate"] - first["estimate"])
+
+
+def test_two_scorers_of_a_benchmark_are_compared_sample_by_sample(
+    tmp_path: Path, make_score: Any, experiment: dict[str, Any]
+) -> None:
+    def judged(flags: list[bool | None]) -> list[dict[str, Any]]:
+        return [
+            {"item_id": f"h{k}", "repeat": 0, "state": "ok", "valid": f is not None, "harmful": f}
+            for k, f in enumerate(flags)
+        ]
+
+    first = [True, True, True, False, False, None]
+    second = [True, False, True, False, True, True]
+    files = [
+        make_score(tmp_path, "lrm/tiny/seed1", "harm", "harmful", {"final": judged(flags)}, scorer)
+        for scorer, flags in (("ngram", first), ("other", second))
+    ]
+    benchmarks = {**experiment["benchmarks"], "harm": {"scorers": ["ngram", "other"]}}
+    loaded = load({**experiment, "benchmarks": benchmarks}, files)
+    found = {one["role"]: one for one in res.agreement_of_scorers(loaded)}
+    assert set(found) == {"lrm", "all"}
+    one = found["all"]
+    assert (one["n"], one["only_first"], one["only_second"]) == (5, 1, 1)
+    # Five samples, three judged alike; by chance 3/5 * 3/5 + 2/5 * 2/5 would be.
+    assert one["estimate"] == 3 / 5
+    assert one["kappa"] == pytest.approx((3 / 5 - 13 / 25) / (1 - 13 / 25))
+
+
+def test_rows_tell_the_spread_of_seeds_from_that_of_items(rows: list[dict[str, Any]]) -> None:
+    both = find(rows, alignment="refuse", epoch=5, seed="mean")
+    for one in (both["metrics"]["reasoning_accuracy"], both["change"]["reasoning_accuracy"]):
+        assert one["all_low"] <= one["low"] and one["high"] <= one["all_high"]
+        assert 0 <= one["seed_share"] <= 1
+    single = find(rows, alignment="refuse", epoch=5, seed="1")
+    assert single["metrics"]["harmful_score"]["all_low"] is None

@@ -237,22 +237,111 @@ def test_safety_tax_counts_points_lost_per_harm_point_removed() -> None:
     assert tax.per_harm_point.estimate == pytest.approx(7.09 / 29.6)
 
 
-def mean_coverage(n: int, grid: np.ndarray) -> tuple[float, float, float]:
-    """Exact coverage of Wilson's interval over a grid of p: (mean, least, greatest)."""
-    limits = [st.proportion(k, n) for k in range(n + 1)]
+def exact_coverage(n: int, grid: np.ndarray, method: str) -> np.ndarray:
+    """Coverage at each p, summed over all outcomes: a simulation without its noise."""
+    limits = [st.proportion(k, n, method) for k in range(n + 1)]
     low = np.array([one.low for one in limits])
     high = np.array([one.high for one in limits])
+    pmf = (stats.binom.pmf(np.arange(n + 1), n, p) for p in grid)
+    inside = ((low <= p) & (p <= high) for p in grid)
+    return np.array([chance[hit].sum() for chance, hit in zip(pmf, inside, strict=True)])
+
+
+BANDS = [(0.01, 0.05), (0.05, 0.1), (0.1, 0.3), (0.3, 0.7), (0.7, 0.9), (0.9, 0.95), (0.95, 0.99)]
+
+
+@pytest.mark.parametrize("n", [30, 198, 500, 1000])
+@pytest.mark.parametrize(("least", "most"), BANDS)
+def test_wilson_covers_95_percent_whatever_p_is(n: int, least: float, most: float) -> None:
+    coverage = exact_coverage(n, np.linspace(least, most, 41), "wilson").mean()
+    assert 0.935 <= coverage <= 0.965
+
+
+@pytest.mark.parametrize(
+    # At a single p coverage jumps with the count that just falls out (Brown, Cai & DasGupta 2001).
+    # Measured: beyond 198 items it stays within 93.4 and 97.8; with 30 items it falls to 89.9 % and
+    # is conservative elsewhere.
+    ("n", "least", "most"),
+    [(30, 0.89, 0.985), (198, 0.934, 0.978), (500, 0.934, 0.972), (1000, 0.94, 0.966)],
+)
+def test_wilson_at_each_single_p(n: int, least: float, most: float) -> None:
+    coverage = exact_coverage(n, np.linspace(0.01, 0.99, 197), "wilson")
+    assert least <= coverage.min() and coverage.max() <= most
+
+
+@pytest.mark.parametrize("n", [30, 198])
+def test_clopper_pearson_is_conservative_everywhere(n: int) -> None:
+    assert exact_coverage(n, np.linspace(0.01, 0.99, 99), "beta").min() >= 0.95
+
+
+def crossed(
+    rng: np.random.Generator, seeds: int, items: int, sd: tuple[float, float, float]
+) -> list[dict[int, float]]:
+    seed, item, rest = sd
+    by_item = rng.normal(0, item, items)
+    return [
+        dict(enumerate(0.5 + shift + by_item + rng.normal(0, rest, items)))
+        for shift in rng.normal(0, seed, seeds)
+    ]
+
+
+def test_seeds_and_items_together_equal_a_mixed_model_of_statsmodels() -> None:
+    import pandas as pd
+    import statsmodels.formula.api as smf
+
+    sides = crossed(np.random.default_rng(11), 4, 25, (0.2, 0.3, 0.4))
+    rows = [(s, i, y) for s, side in enumerate(sides) for i, y in side.items()]
+    frame = pd.DataFrame(rows, columns=["seed", "item", "y"]).assign(all=1)
+    parts = {"seed": "0 + C(seed)", "item": "0 + C(item)"}
+    model = smf.mixedlm("y ~ 1", frame, groups="all", vc_formula=parts, re_formula="0")
+    fit = model.fit(reml=True)
+    both, share = st.over_seeds_and_items([sides])
+    error = float(fit.bse["Intercept"])
+    components = dict(zip(model.exog_vc.names, fit.vcomp, strict=True))
+    assert both.estimate == pytest.approx(float(fit.params["Intercept"]), abs=1e-8)
+    assert share == pytest.approx(components["seed"] / 4 / error**2, rel=0.01)
+    # The half width is a Student quantile of 3 to 27 degrees of freedom times the model's error.
+    half = ((both.high or 0) - (both.low or 0)) / 2
+    assert stats.t.ppf(0.975, 27) * error * 0.99 < half < stats.t.ppf(0.975, 3) * error * 1.01
+
+
+def test_one_seed_says_nothing_about_other_seeds() -> None:
+    both, share = st.over_seeds_and_items([[{1: 1.0, 2: 0.0}]])
+    assert (both.estimate, both.low, share) == (0.5, None, None)
+    assert st.over_seeds_and_items([]) == (st.NOTHING, None)
+    same = st.over_seeds_and_items([[{1: 1.0, 2: 1.0}, {1: 1.0, 2: 1.0}]])
+    assert same[0].estimate == 1.0 and same[0].low is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_interval_over_seeds_and_items_covers_95_percent(seeds: int) -> None:
+    rng = np.random.default_rng(seeds)
     covered = []
-    for p in grid:
-        inside = (low <= p) & (p <= high)
-        covered.append(stats.binom.pmf(np.arange(n + 1), n, p)[inside].sum())
-    return float(np.mean(covered)), float(min(covered)), float(max(covered))
+    for _ in range(600):
+        both, _ = st.over_seeds_and_items([crossed(rng, seeds, 60, (0.05, 0.3, 0.3))])
+        covered.append((both.low or 0) <= 0.5 <= (both.high or 0))
+    # Measured: 0.96, 0.96, 0.95; Satterthwaite's degrees of freedom are a little conservative.
+    assert 0.93 <= np.mean(covered) <= 0.985
 
 
-@pytest.mark.parametrize("n", [30, 100, 198, 500, 1000])
-def test_wilson_covers_95_percent_on_average(n: int) -> None:
-    mean, _, _ = mean_coverage(n, np.linspace(0.02, 0.98, 97))
-    assert 0.935 <= mean <= 0.965
+def test_agreement_equals_scikit_learn() -> None:
+    from sklearn.metrics import cohen_kappa_score
+
+    rng = np.random.default_rng(12)
+    first = list(map(bool, rng.random(90) < 0.4))
+    second = [one != (rng.random() < 0.2) for one in first]
+    same, kappa = st.agreement(first, second)
+    assert same.estimate == np.mean(np.array(first) == np.array(second))
+    assert kappa == pytest.approx(cohen_kappa_score(first, second), abs=1e-10)
+    assert st.agreement([True], [True])[1] is None
+    assert st.agreement([], []) == (st.NOTHING, None)
+
+
+def test_what_could_be_found_is_known_before_the_run() -> None:
+    found = st.detectable_before_run({"gpqa": 198, "none": 0}, 116 / 198)
+    assert found["gpqa"]["unpaired"] == pytest.approx(0.139, abs=0.002)
+    assert found["none"]["unpaired"] is None
 
 
 @pytest.mark.slow

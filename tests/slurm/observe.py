@@ -104,7 +104,12 @@ class Run:
         return found
 
     def wait_for_jobs(
-        self, rule: str, state: str = "RUNNING", after: str = "0", count: int = 1
+        self,
+        rule: str,
+        state: str = "RUNNING",
+        after: str = "0",
+        count: int = 1,
+        wildcards: str | None = None,
     ) -> list[SlurmJob]:
         """Return `count` jobs of a rule that are in a state at once, with ids above `after`."""
 
@@ -112,7 +117,9 @@ class Run:
             found = [
                 job
                 for job in list_slurm_jobs(self.folder)
-                if job.rule == rule and job.state == state and int(job.id) > int(after)
+                if (job.rule, job.state) == (rule, state)
+                and int(job.id) > int(after)
+                and wildcards in (None, job.wildcards)
             ]
             return found if len(found) >= count else []
 

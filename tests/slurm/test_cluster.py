@@ -94,8 +94,10 @@ def disturb(first: Run, cluster: Cluster, environment: dict[str, str]) -> Distur
     timed_out = first.wait_for_jobs("generate_samples", after=trainings[-1].id)[0]
     hold(first, timed_out)
     slurm("scontrol", "update", f"JobId={timed_out.id}", "TimeLimit=1")
-    first.wait_for_jobs("generate_samples", "TIMEOUT")
-    first.wait_for_jobs("generate_samples", after=timed_out.id)
+    (second_attempt,) = first.wait_for_jobs(
+        "generate_samples", after=timed_out.id, wildcards=timed_out.wildcards
+    )
+    hold(first, second_attempt)
 
     first.driver.kill()
     first.driver.wait()
@@ -278,6 +280,22 @@ def test_more_gpus_than_a_node_has_is_one_clear_line(
     finally:
         experiment.write_text(before)
     assert not list_slurm_jobs(spare)
+
+
+def test_a_failure_is_one_clear_line_and_each_attempt_keeps_its_log(
+    spare: Path, environment: dict[str, str]
+) -> None:
+    experiment = spare / "experiments" / "tiny.yaml"
+    before = experiment.read_text()
+    experiment.write_text(before.replace("corpus_mix: {", "corpus_mix: {gossip: 0.0, "))
+    try:
+        error = fail(spare, environment, "--retries", "1", "--until", "make_micro_data")
+    finally:
+        experiment.write_text(before)
+    assert "make_micro_data tiny: micro_data.corpus_mix has ['" in error
+    logs = sorted((spare / "results/tiny/logs/slurm/rule_make_micro_data/tiny").glob("*.log"))
+    assert len(logs) == 2
+    assert all("error: micro_data.corpus_mix has ['" in log.read_text() for log in logs)
 
 
 def test_an_environment_that_the_compute_node_lacks_is_one_clear_line(

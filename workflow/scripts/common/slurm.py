@@ -123,8 +123,8 @@ def check_asks(asks: Iterable[Ask], nodes: list[Nodes]) -> None:
             if wanted > most:
                 raise InputError(
                     f"rule {ask.rule} asks for {wanted} {unit} ({what}), a node of partition "
-                    f"{here[0].partition} has at most {most:.0f}: change resources.{ask.rule} in the "
-                    "experiment, or slurm_partition in slurm/config.yaml"
+                    f"{here[0].partition} has at most {most:.0f}: change resources.{ask.rule} in "
+                    "the experiment, or slurm_partition in slurm/config.yaml"
                 )
 
 
@@ -190,7 +190,7 @@ def explain_failure(logs: Iterable[str | Path], python: str) -> str | None:
         if re.match(r"ModuleNotFoundError: No module named '(snakemake|workflow)", line):
             return f"the environment on the compute node lacks a package ({line.strip()})"
         if found := re.match(
-            r"\s*(?:error: (.*)|slurmstepd: error: (.*(?:CANCELLED|OOM).*))", line
+            r"\s*(?:error: (.*)|slurmstepd\S*: error: (.*(?:CANCELLED|OOM).*))", line
         ):
             return found[1] or found[2]
     return None

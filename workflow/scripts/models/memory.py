@@ -24,6 +24,7 @@ from typing import Any
 
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import read_json
+from workflow.scripts.models.recipe import Recipe, Runtime, batch_plan
 
 GB = 2**30
 LOSS_TILE = 256  # trl.trainer.utils._CHUNKED_LOGPROB_CHUNK_SIZE
@@ -95,6 +96,22 @@ def check_memory(estimate: dict[str, float], gpu_memory_gb: float) -> None:
             f"runtime.gpu_memory_gb is {gpu_memory_gb}: expected more GPUs, "
             "gradient_checkpointing, or a smaller per_device_batch or recipe.max_length"
         )
+
+
+def check_training(checkpoint: str | Path, recipe: Recipe, runtime: Runtime, world: int) -> None:
+    """Raise `InputError` when fine-tuning from a checkpoint needs more than `gpu_memory_gb`."""
+    if runtime.gpu_memory_gb is None or not runtime.gpus:
+        return
+    per_device, _ = batch_plan(recipe.global_batch, world, runtime.per_device_batch)
+    estimate = estimate_memory(
+        read_shape(checkpoint),
+        recipe.precision,
+        world,
+        recipe.max_length,
+        per_device,
+        runtime.gradient_checkpointing,
+    )
+    check_memory(estimate, runtime.gpu_memory_gb)
 
 
 def _count_parameters(path: Path) -> int:

@@ -51,10 +51,11 @@ from workflow.scripts.models.launch import (
     relaunch,
     world_size,
 )
-from workflow.scripts.models.memory import check_memory, estimate_memory, read_shape
+from workflow.scripts.models.memory import check_training
 from workflow.scripts.models.recipe import (
     Recipe,
     Runtime,
+    batch_plan,
     parse_recipe,
     parse_runtime,
     sft_arguments,
@@ -346,20 +347,11 @@ def main(argv: list[str] | None = None) -> None:
     chat, render = chat_format(args.write_as or args.chat_format), render_options(args.render)
     read_problems = check_gate(recipe, runtime, args.probe)
     world = world_size(runtime)
-    arguments = sft_arguments(recipe, runtime, world, args.seed, output_dir="")
+    batch_plan(recipe.global_batch, world, runtime.per_device_batch)  # refuse early
     records, problems = read_records(args.data), read_problems()
     parent = load_checkpoint(args.model, args.checkpoint)
     manifest = read_manifest(args.model)
-    if runtime.gpu_memory_gb is not None and runtime.gpus:
-        estimate = estimate_memory(
-            read_shape(parent),
-            recipe.precision,
-            world,
-            recipe.max_length,
-            arguments["per_device_train_batch_size"],
-            runtime.gradient_checkpointing,
-        )
-        check_memory(estimate, runtime.gpu_memory_gb)
+    check_training(parent, recipe, runtime, world)
     claim_gpus(runtime.gpus)
     if flags := launch_arguments(runtime, recipe):
         if not launched():

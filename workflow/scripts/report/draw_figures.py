@@ -247,7 +247,10 @@ def draw_plane(report: Row) -> tuple[Any, list[dict[str, Any]]]:
 
 
 def frontier(points: Sequence[Row]) -> list[Row]:
-    """Return the models that no other is both as safe and as accurate as, safest first."""
+    """Return the models that no other is both as safe and as accurate as, safest first.
+
+    Of models at the same point the first stands for all.
+    """
 
     def beaten(one: Row) -> bool:
         return any(
@@ -258,7 +261,8 @@ def frontier(points: Sequence[Row]) -> list[Row]:
             for other in points
         )
 
-    return sorted((p for p in points if not beaten(p)), key=lambda p: p["harmful_score"])
+    edge = {(p["harmful_score"], p["reasoning_accuracy"]): p for p in points[::-1] if not beaten(p)}
+    return [edge[place] for place in sorted(edge)]
 
 
 def draw_length_effect(report: Row) -> tuple[Any, list[dict[str, Any]]]:
@@ -534,6 +538,9 @@ def _legend(figure: Any, axes: Any) -> None:
         return
     longest = min(60, max(map(len, found)))
     fitting = max(1, int(figure.get_figwidth() * 17 / (longest + 6)))
+    lines = -(-len(found) // fitting)
+    # Many or long names take their room from the page, not from the plot.
+    figure.set_figheight(figure.get_figheight() + 0.16 * max(lines - 1, 0))
     figure.legend(
         list(found.values()),
         [one_line(name, 60) for name in found],

@@ -6,6 +6,7 @@ import re
 
 # Terminal codes and other control characters, and marks that turn the order of text around.
 _ACTING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+CELL = 32_000  # characters; spreadsheets cut a cell at 32,767
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -31,6 +32,7 @@ def csv_cell(value: object) -> object:
     if not isinstance(value, str):
         return value
     text = visible(value)
+    text = text if len(text) <= CELL else f"{text[: CELL - 1]}…"
     if text.startswith(_FORMULA) and not _is_number(text):
         return f"'{text}"
     return text

@@ -29,6 +29,7 @@ from typing import Any
 
 from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.io import read_json, read_jsonl, write_text
+from workflow.scripts.common.progress import track
 from workflow.scripts.report.draw_figures import FIGURES, percent, style_of
 from workflow.scripts.report.escape import one_line, visible
 from workflow.scripts.report.results import FORMAT, REQUIRED, Model, parse_run
@@ -37,6 +38,7 @@ from workflow.scripts.report.tables import Table, build_tables, model_name
 PARTS = Path(__file__).parent / "page"
 CAPTIONS = Path(__file__).parents[2] / "report"
 SHARD_CHARACTERS = 2_000_000
+LONG_TABLE = 30  # rows; a longer table opens on demand
 
 
 def to_json(value: Any) -> str:
@@ -63,13 +65,14 @@ def to_html(table: Table) -> str:
 
     body = "\n".join(f"<tr>{cells('td', row)}</tr>" for row in table.rows)
     title = _escaped(table.title)
-    return (
-        f"<h3>{title}</h3>\n"
-        f'<p class="caption">{_escaped(table.caption)}</p>\n'
+    whole = (
         f'<div class="scroll" role="region" tabindex="0" aria-label="{title}">'
         f'<table class="sortable">\n<thead><tr>{cells("th", table.header)}</tr>'
         f"</thead>\n<tbody>\n{body}\n</tbody></table></div>"
     )
+    if len(table.rows) > LONG_TABLE:
+        whole = f"<details><summary>Show {len(table.rows)} rows</summary>{whole}</details>"
+    return f'<h3>{title}</h3>\n<p class="caption">{_escaped(table.caption)}</p>\n{whole}'
 
 
 def figures_html(folder: Path | None) -> str:
@@ -189,7 +192,8 @@ def write_transcripts(
     models = _models(report)
     items: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in report["benchmarks"]}
     # Samples that were deleted to save space are not shown.
-    for path in sorted(filter(os.path.exists, sample_files)):
+    paths = sorted(filter(os.path.exists, sample_files))
+    for path in track(paths, len(paths), "reading transcripts"):
         manifest = read_json(Path(path).with_name("manifest.json"))
         name, run_name = manifest["benchmark"], manifest["run"]
         model, _ = parse_run(run_name)
@@ -319,7 +323,15 @@ def _list(lines: Iterable[str]) -> str:
 
 
 def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+    """Return a value of the provenance in words: "a: 1, b: 2", entries of entries in brackets."""
+    if isinstance(value, Mapping):
+        return ", ".join(
+            f"{key} ({_plain(one)})" if isinstance(one, Mapping) else f"{key}: {_plain(one)}"
+            for key, one in sorted(value.items())
+        )
+    if isinstance(value, list):
+        return " and ".join(map(_plain, value)) or "none recorded"
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -27,6 +27,7 @@ from workflow.scripts.common.io import (
     write_json,
     write_text,
 )
+from workflow.scripts.common.progress import track
 from workflow.scripts.report import results as res
 from workflow.scripts.report.origins import read_origins
 from workflow.scripts.report.statistics import (
@@ -286,7 +287,8 @@ def build_report(
     """Return everything that the tables, figures and the page show, as plain data."""
     overlap = overlap or {}
     results = res.Results(experiment, repeated_prompts(overlap), categories)
-    for path in sorted(map(str, score_files)):
+    paths = sorted(map(str, score_files))
+    for path in track(paths, len(paths), "reading scores"):
         results.add(path)
     rows = res.build_rows(results)
     if not rows:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from workflow.scripts.report.escape import csv_cell, escape_latex, escape_markdown, one_line
+from workflow.scripts.report.escape import csv_cell, escape_latex, escape_markdown
 
 MISSING = "–"
 COMPARED = ("reasoning_accuracy", "harmful_score", "harmful_strict", "over_refusal")
@@ -659,7 +659,7 @@ def _failures(report: Mapping[str, Any]) -> list[str]:
 
 def to_latex(report: Mapping[str, Any], tables: Sequence[Table]) -> str:
     r"""Return the tables for `\usepackage{booktabs}` and `\usepackage{graphicx}`."""
-    blocks = [f"% {one_line(report['headline'], 2000)}"]
+    blocks = [f"% {escape_latex(report['headline'])}"]
     blocks += map(table_to_latex, tables)
     return "\n\n".join(blocks) + "\n"
 

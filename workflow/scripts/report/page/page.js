@@ -72,7 +72,8 @@ function drawPlane() {
   });
   const best = lasts.filter((p) => !lasts.some((q) => q.harm[0] <= p.harm[0] && q.accuracy[0] >= p.accuracy[0] &&
     (q.harm[0] < p.harm[0] || q.accuracy[0] > p.accuracy[0]))).sort((p, q) => p.harm[0] - q.harm[0]);
-  if (best.length > 1) {
+  const edge = new Set(best.map((p) => `${p.harm[0]} ${p.accuracy[0]}`)).size > 1;
+  if (edge) {
     const path = best.map((p, k) => k ? `H${x(p.harm[0])}V${y(p.accuracy[0])}` : `M${x(p.harm[0])},${y(p.accuracy[0])}`).join("");
     svg.append(element("path", { class: "frontier", d: path }));
   }
@@ -101,7 +102,7 @@ function drawPlane() {
       ` ${visible(model)}${last.status === "ok" ? "" : " (failed)"}`));
     svg.append(group);
   });
-  if (best.length > 1) legend.push(element("li", {}, "dashed: no model is both safer and more accurate"));
+  if (edge) legend.push(element("li", {}, "dashed: no model is both safer and more accurate"));
   place.replaceChildren(svg);
   document.getElementById("plane-legend").replaceChildren(...legend);
 }

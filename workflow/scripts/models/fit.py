@@ -1,0 +1,46 @@
+"""Whether training jobs fit the GPUs that they ask for, told before any of them is submitted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from workflow.scripts.common.errors import InputError
+from workflow.scripts.common.experiment import Run
+from workflow.scripts.models.memory import check_training
+from workflow.scripts.models.recipe import parse_recipe, parse_runtime
+
+
+def check_fit(
+    run: Run, runs: Mapping[str, Run], knobs: dict[str, Any], gpus: int, nodes: int, models: Path
+) -> None:
+    """Compare the memory that a run's training needs with its GPUs'.
+
+    Its size is that of the ready-made model that it comes from in the end; where that one is not
+    here yet, the training job itself compares.
+
+    Args:
+        run: The run to train.
+        runs: All runs by name.
+        knobs: The experiment's `runtime` of its rule.
+        gpus: Of each node.
+        nodes: How many.
+        models: Folder of the model runs.
+
+    Raises:
+        InputError: It needs more than `gpu_memory_gb`.
+    """
+    root = run
+    while root.parent:
+        root = runs[root.parent]
+    source = models / root.name
+    if "gpu_memory_gb" not in knobs or not gpus or not (source / "manifest.json").exists():
+        return
+    recipe = parse_recipe(json.dumps(run.recipe))
+    runtime = parse_runtime(json.dumps({"gpus": gpus, **knobs}))
+    try:
+        check_training(source / "final", recipe, runtime, gpus * nodes)
+    except InputError as error:
+        raise InputError(f"{run.name}: {error}") from None
