@@ -95,7 +95,7 @@ def hidden():
 
 
 SAMPLES = [f"{ROOT_FOLDER}{path}" for path in JOBS if path.startswith("generate/")]
-SCORES = [f"{ROOT_FOLDER}{path}" for path in JOBS if path.endswith("/score.json")]
+SCORES = [f"{ROOT_FOLDER}{path}" for path in JOBS if path.endswith("score.json")]
 SUITES = list_suites(EXPERIMENT)
 REPORTS = [f"{ROOT_FOLDER}{path}" for path in JOBS if path.startswith("report/")]
 
@@ -168,7 +168,7 @@ def provenance(result):
 
 def report_scores(report):
     """Return the scores that a report shows."""
-    return [ROOT_FOLDER + path for path in JOBS[report].inputs if path.endswith("/score.json")]
+    return [ROOT_FOLDER + path for path in JOBS[report].inputs if path.endswith("score.json")]
 
 
 def report_files(folder, suite="all"):
@@ -210,8 +210,8 @@ def transcripts(report):
     if not EXPERIMENT.get("report", {}).get("transcripts"):
         return []
     scores = report_scores(report)
-    samples = sorted({f"{path.rsplit('/', 2)[0]}/samples.jsonl" for path in scores})
-    samples = [path.replace("/score/", "/generate/", 1) for path in samples]
+    folders = {Path(path).parents[1].relative_to(f"{ROOT_FOLDER}score") for path in scores}
+    samples = sorted(f"{ROOT_FOLDER}generate/{folder}/samples.jsonl" for folder in folders)
     return ["--with-transcripts", "--sample-files", *samples, "--score-files", *scores]
 
 
@@ -287,7 +287,8 @@ def published_name(wildcards):
         raise WorkflowError(
             "publish_to is not set, expected your name on the hub: --config publish_to=NAME"
         )
-    return f"{config['publish_to']}/{wildcards.experiment}-{wildcards.run.replace('/', '-')}"
+    run = "-".join(Path(wildcards.run).parts)
+    return f"{config['publish_to']}/{wildcards.experiment}-{run}"
 
 
 def recipe(wildcards):

@@ -28,7 +28,7 @@ rule make_report:
         experiment=canonical_json(report_section(EXPERIMENT)),
         prompts=lambda w: harmful_prompts("report/tradeoff.json"),
         transcripts=lambda w: transcripts("report/tradeoff.json"),
-        results=f"results/{NAME}",
+        results=lambda w: ROOT_FOLDER,
         out=lambda w, output: str(Path(output.table).parent),
     shell:
         r"""

@@ -161,8 +161,10 @@ def test_browser_draws_filters_and_runs_nothing_that_a_model_wrote(
 @pytest.mark.slow
 def test_browser_shows_harmful_text_after_a_click_only(folder: Path, tmp_path: Path) -> None:
     document = browse(folder, tmp_path, "benchmark=1&seed=1&item=harm-0003")
-    assert "Show answer: may be harmful" in document
-    assert "question harm-0003" not in document and "answer of" not in document
+    assert "Show prompt: may be harmful" in document
+    assert "Show answer of refuse: may be harmful" in document
+    shown = document[document.index('id="items"') : document.index('id="page-data"')]
+    assert "question harm-0003" not in shown and "answer of aligned" not in shown
 
 
 @pytest.mark.slow

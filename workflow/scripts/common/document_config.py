@@ -1,6 +1,6 @@
 """Write docs/config.md: every key of config.yaml and of an experiment, from the schemas.
 
-    python -m workflow.scripts.common.document_config > docs/config.md
+python -m workflow.scripts.common.document_config > docs/config.md
 """
 
 from __future__ import annotations

@@ -40,8 +40,8 @@ def read_origins(
         path = f"score/{run}/{name}/{scorer}/score.json"
         results[path] = _read(folder / path)
     for place in ("score/judges", "data"):
-        for path in sorted((folder / place).rglob("*.json")):
-            results[str(path.relative_to(folder))] = _read(path)
+        for file in sorted((folder / place).rglob("*.json")):
+            results[str(file.relative_to(folder))] = _read(file)
     return {
         "models": [describe_model(run, one, experiment) for run, one in models.items() if one],
         "data": _data(experiment, models, samples),

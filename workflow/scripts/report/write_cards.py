@@ -199,7 +199,8 @@ def _what(
 
 
 def _lineage(run_name: str, lineage: Mapping[str, Any]) -> str:
-    lines, name, step = [], run_name, lineage
+    lines: list[str] = []
+    name, step = run_name, lineage
     while True:
         data, base = step.get("data") or {}, step.get("base") or {}
         trained = (
