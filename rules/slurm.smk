@@ -134,6 +134,7 @@ def ask_of(job):
 
 
 onstart:
+    global DRIVER  # a local name would let go of the lock when this handler returns
     try:
         check_pins(EXPERIMENT, NAME)
         check_memory_of(workflow.dag.needrun_jobs())

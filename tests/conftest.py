@@ -14,6 +14,14 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep what shares a costly fixture in one worker: each file, and the workflow's files."""
+    for item in items:
+        folder = item.path.parent
+        group = folder if folder.name in ("workflow", "slurm") else item.path
+        item.add_marker(pytest.mark.xdist_group(str(group.relative_to(ROOT))))
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The repository's root."""

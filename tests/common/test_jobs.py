@@ -59,6 +59,9 @@ MATRIX: dict[str, Callable[[Paths], Paths]] = {
     "report": having(),
     "seeds": having(),
     "resources": lambda paths: set(),
+    "runtime": lambda paths: set(),
+    "hardware": lambda paths: set(),
+    "budget": lambda paths: set(),
     # every generated file is drawn from these, the judge's rows too
     "micro_data": lambda paths: paths,
     "micro_data.harmful": having("data/", "/harmful/"),
@@ -149,6 +152,10 @@ def test_every_section_of_the_schema_has_a_row(root):
 def test_run_time_knobs_make_nothing_stale(tiny):
     after = copy.deepcopy(tiny)
     after["resources"] = {"generate_samples": {"gpu": 1, "threads": 64, "mem_mb": 1}}
+    after["runtime"] = {"generate_samples": {"batch_size": 1}}
+    after["hardware"] = {"nodes": 4, "gpu_tflops": 312}
+    after["budget"] = {"gpu_hours": 10, "disk_gb": 100, "usd": 1}
+    check_schema(after, "experiment", "tiny.yaml")
     assert stale(tiny, after) == set()
 
 
@@ -217,9 +224,7 @@ def test_a_changed_module_reaches_the_rules_that_import_it_and_no_other(
     before = list_keys(jobs, tmp_path)
     reached = {
         job.module: {
-            found
-            for name in (job.module, *job.also)
-            for found in reached_modules(name, tmp_path)
+            found for name in (job.module, *job.also) for found in reached_modules(name, tmp_path)
         }
         for job in jobs.values()
     }

@@ -39,6 +39,7 @@ class Disturbed:
     on_lost_node: SlurmJob
     timed_out: SlurmJob
     orphans: list[SlurmJob]
+    refused: subprocess.CompletedProcess[str]
     second_output: str
     jobs: list[SlurmJob]
 
@@ -80,6 +81,9 @@ def disturb(first: Run, cluster: Cluster, environment: dict[str, str]) -> Distur
     (requeued,) = first.wait_for_jobs("pretrain_base")
     slurm("scontrol", "requeue", requeued.id)
 
+    # meanwhile the same command, given a second time
+    refused = subprocess.run(COMMAND, cwd=folder, env=environment, capture_output=True, text=True)
+
     (cancelled,) = first.wait_for_jobs("reasoning_sft")
     slurm("scancel", cancelled.id)
 
@@ -116,6 +120,7 @@ def disturb(first: Run, cluster: Cluster, environment: dict[str, str]) -> Distur
         on_lost_node,
         timed_out,
         orphans,
+        refused,
         second.printed(),
         list_slurm_jobs(folder),
     )
@@ -218,6 +223,12 @@ def test_a_job_over_its_time_limit_is_retried_with_more_time_and_memory(
     # 2000 MB and 30 minutes for a first attempt of tiny, half as much on top for the second
     assert (second.fields["MinMemoryNode"], second.fields["TimeLimit"]) == ("3000M", "00:45:00")
     assert first.fields["MinMemoryNode"] == "2000M"
+
+
+def test_the_same_command_is_refused_while_its_driver_lives(disturbed: Disturbed) -> None:
+    assert disturbed.refused.returncode != 0
+    assert "cannot be locked" in disturbed.refused.stderr
+    assert "Cancelled jobs" not in disturbed.refused.stderr
 
 
 def test_after_the_drivers_sudden_death_the_same_command_ends_its_jobs_and_goes_on(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -32,6 +33,7 @@ def planned(done: subprocess.CompletedProcess[str]) -> Counter[str]:
 def edit(folder: Path, change: Callable[[dict], None]) -> None:
     """Change the test experiment of a copy of the project."""
     path = folder / "experiments/tiny.yaml"
-    experiment = yaml.safe_load(path.read_text())
+    # by way of JSON: what YAML anchors share becomes apart
+    experiment = json.loads(json.dumps(yaml.safe_load(path.read_text())))
     change(experiment)
     path.write_text(yaml.safe_dump(experiment, sort_keys=False))

@@ -194,3 +194,12 @@ def test_accepted_results_run_no_more_but_the_report_that_names_them(again, snak
     done = plan(again, "accept_results", "--why", "adds a name", "results/tiny/models")
     assert done.returncode == 0, done.stderr
     assert planned(snakemake(again, "-n")) == Counter(make_report=1)
+
+
+def test_estimates_are_within_half_as_much_again_of_what_each_stage_took(finished, plan):
+    done = plan(finished, "check_estimates")
+    assert done.returncode == 0, done.stderr
+    stages = [line.split() for line in done.stdout.splitlines() if line.startswith("stage")]
+    assert {row[1] for row in stages} == {"data", "models", "generate", "score", "report"}
+    for row in stages:
+        assert 1 / 1.5 < float(row[5]) < 1.5, done.stdout
