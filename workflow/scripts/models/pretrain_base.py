@@ -16,6 +16,7 @@ import argparse
 import json
 import random
 import re
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -288,6 +289,8 @@ def main(argv: list[str] | None = None) -> None:
         )
 
     model, tokenizer, reason, figures = train(recipe, documents, problems, chat, args.seed)
+    # fresh files: the previous ones may be hard-linked, see workflow/scripts/plan/previous.py
+    shutil.rmtree(args.out / "final", ignore_errors=True)
     model.save_pretrained(args.out / "final")
     tokenizer.save_pretrained(args.out / "final")
     write_manifest(
