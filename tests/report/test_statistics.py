@@ -300,9 +300,14 @@ def test_seeds_and_items_together_equal_a_mixed_model_of_statsmodels() -> None:
     components = dict(zip(model.exog_vc.names, fit.vcomp, strict=True))
     assert both.estimate == pytest.approx(float(fit.params["Intercept"]), abs=1e-8)
     assert share == pytest.approx(components["seed"] / 4 / error**2, rel=0.01)
-    # The half width is a Student quantile of 3 to 27 degrees of freedom times the model's error.
-    half = ((both.high or 0) - (both.low or 0)) / 2
-    assert stats.t.ppf(0.975, 27) * error * 0.99 < half < stats.t.ppf(0.975, 3) * error * 1.01
+    # Both parts with their own Student's quantile; what is left over of an item stands with seeds.
+    seed_part = (components["seed"] + fit.scale / 25) / 4
+    item_part = components["item"] / 25
+    assert seed_part + item_part == pytest.approx(error**2, rel=0.01)
+    half = math.sqrt(
+        stats.t.ppf(0.975, 3) ** 2 * seed_part + stats.t.ppf(0.975, 24) ** 2 * item_part
+    )
+    assert ((both.high or 0) - (both.low or 0)) / 2 == pytest.approx(half, rel=0.01)
 
 
 def test_one_seed_says_nothing_about_other_seeds() -> None:
@@ -314,15 +319,18 @@ def test_one_seed_says_nothing_about_other_seeds() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("spread", [0.01, 0.05, 0.2])
 @pytest.mark.parametrize("seeds", [2, 3, 5])
-def test_interval_over_seeds_and_items_covers_95_percent(seeds: int) -> None:
+def test_interval_over_seeds_and_items_covers_at_least_95_percent(
+    seeds: int, spread: float
+) -> None:
     rng = np.random.default_rng(seeds)
     covered = []
     for _ in range(600):
-        both, _ = st.over_seeds_and_items([crossed(rng, seeds, 60, (0.05, 0.3, 0.3))])
+        both, _ = st.over_seeds_and_items([crossed(rng, seeds, 60, (spread, 0.3, 0.3))])
         covered.append((both.low or 0) <= 0.5 <= (both.high or 0))
-    # Measured: 0.96, 0.96, 0.95; Satterthwaite's degrees of freedom are a little conservative.
-    assert 0.93 <= np.mean(covered) <= 0.985
+    # Measured: 95.1 to 96.9 % where training varies much, 96 to 99 % where it varies little.
+    assert 0.935 <= np.mean(covered) <= 0.995
 
 
 def test_agreement_equals_scikit_learn() -> None:

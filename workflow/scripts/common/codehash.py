@@ -56,8 +56,8 @@ def _shells(root: Path) -> dict[str, str]:
 def forget_files() -> None:
     """Read every file anew from here on."""
     code_digest.cache_clear()
+    _read.cache_clear()
     _shells.cache_clear()
-    _parse.cache_clear()
 
 
 def _reach(module: str, root: Path) -> dict[str, str]:
@@ -67,16 +67,22 @@ def _reach(module: str, root: Path) -> dict[str, str]:
     while waiting:
         name = waiting.pop()
         if name not in reached:
-            reached[name], imported = _parse(root / (name.replace(".", "/") + ".py"), root)
+            path = root / (name.replace(".", "/") + ".py")
+            reached[name], imported = _parse(_read(path), path, root)
             waiting.extend(imported)
     return reached
 
 
 @cache
-def _parse(path: Path, root: Path) -> tuple[str, tuple[str, ...]]:
-    """Return (digest of the syntax tree, project modules imported) of one file."""
+def _read(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+@cache
+def _parse(source: bytes, path: Path, root: Path) -> tuple[str, tuple[str, ...]]:
+    """Return (digest of the syntax tree, project modules imported) of one file's text."""
     try:
-        tree = ast.parse(path.read_bytes())
+        tree = ast.parse(source)
     except SyntaxError as error:
         raise InputError(f"{path}:{error.lineno}: {error.msg}, expected Python 3.11") from None
     imported = set()

@@ -324,9 +324,8 @@ def _seeds(rows: Sequence[Mapping[str, Any]]) -> Table:
         "variance",
         "Training seeds apart from items",
         "Final epoch. Over items: other prompts, the same trainings. Over both: other prompts and "
-        "other trainings, from the crossed analysis of variance of seeds and items with "
-        "Satterthwaite's degrees of freedom; with two seeds it is wide. Share: percent of that "
-        "variance that comes from training.",
+        "other trainings, from the crossed analysis of variance of seeds and items; with two seeds "
+        "it is wide. Share: percent of that variance that comes from training.",
         [
             "LRM",
             "Model",
