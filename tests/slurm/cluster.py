@@ -255,9 +255,11 @@ def _is_ours(file: Path) -> bool:
 
 def _runs(pid: int, daemon: str) -> bool:
     try:
-        return Path(f"/proc/{pid}/comm").read_text().strip() == daemon.split("-")[0]
+        _, rest = Path(f"/proc/{pid}/stat").read_text().split(" (", 1)
     except OSError:
         return False
+    name, state = rest.rsplit(") ", 1)
+    return name == daemon.split("-")[0] and state[0] != "Z"  # ended, though nobody has asked
 
 
 def _free_ports(count: int) -> list[int]:

@@ -238,10 +238,14 @@ class Estimator:
         return self._rows("data", data, RECORDS)
 
     def _samples(self, benchmark: str, run: Run) -> int:
-        section = self.state.experiment["benchmarks"][benchmark]
-        items = section.get("n") or self._items.get(benchmark)
-        items = items or self._rows("benchmarks", benchmark, ITEMS)
-        return items * section.get("repeats", 1) * max(1, len(run.checkpoints))
+        repeats = self.state.experiment["benchmarks"][benchmark].get("repeats", 1)
+        return self.items(benchmark) * repeats * max(1, len(run.checkpoints))
+
+    def items(self, benchmark: str) -> int:
+        """Return how many items a benchmark has, or is taken to have."""
+        given = self.state.experiment["benchmarks"][benchmark].get("n")
+        measured = self._items.get(benchmark)
+        return given or measured or self._rows("benchmarks", benchmark, ITEMS)
 
     def _rows(self, section: str, name: str, default: int) -> int:
         """Return how many rows a training set or benchmark has: by the experiment, or its file."""

@@ -24,6 +24,7 @@ from workflow.scripts.common.staleness import ACCEPTED, CURRENT, DISPENSABLE, ST
 from workflow.scripts.plan.estimate import Cost, Estimator
 from workflow.scripts.plan.experiment_state import ExperimentState, read_experiment
 from workflow.scripts.plan.schedule import critical_path, wall_time
+from workflow.scripts.report.statistics import detectable_before_run
 
 SUMS = ("gpu_hours", "node_hours", "job_hours", "disk_gb", "usd")
 STANDING = (CURRENT, ACCEPTED, DISPENSABLE)
@@ -38,7 +39,8 @@ def make_plan(state: ExperimentState, nodes: int | None = None) -> dict[str, Any
 
     Returns:
         `jobs` (each result with state, reasons and cost), `rules` (sums), `total`, `standing` (what
-        the finished results took), `critical_path`, `wall_hours` on `nodes` nodes, `accepted`.
+        the finished results took), `critical_path`, `wall_hours` on `nodes` nodes, `accepted`,
+        `detectable` (the smallest losses that each benchmark could show, see report/statistics.py).
     """
     estimator = Estimator(state)
     nodes = nodes or int(estimator.hardware["nodes"])
@@ -70,6 +72,9 @@ def make_plan(state: ExperimentState, nodes: int | None = None) -> dict[str, Any
         "cores": cores,
         "wall_hours": wall_time(state.jobs, costs, nodes * per_node, cores) / 3600,
         "accepted": _accepted(state),
+        "detectable": detectable_before_run(
+            {name: estimator.items(name) for name in state.experiment["benchmarks"]}
+        ),
     }
 
 
@@ -217,12 +222,23 @@ def print_plan(plan: dict[str, Any]) -> None:
         f"{len(plan['critical_path']['jobs'])} jobs); {_time(plan['wall_hours'])} on "
         f"{plan['nodes']} node{'s' * (plan['nodes'] > 1)}, {plan['cores']} cores"
     )
+    print("\nSmallest loss that a benchmark shows with 80 % power, in points, for one model:")
+    for name, found in plan["detectable"].items():
+        unpaired, paired = found["unpaired"], found["paired_20_percent_differ"]
+        print(
+            f"  {name} ({found['items']} items): {_points(unpaired)} unpaired, {_points(paired)} "
+            "paired where 20 % of the items differ"
+        )
     _print_accepted(plan)
 
 
 def _print_accepted(plan: dict[str, Any]) -> None:
     for entry in plan["accepted"]:
         print(f"accepted: {entry['path']} by {entry['by']} on {entry['at'][:10]}: {entry['why']}")
+
+
+def _points(share: float | int | None) -> str:
+    return "none" if share is None else f"{100 * share:.1f}"
 
 
 def _time(hours: float) -> str:
