@@ -76,6 +76,8 @@ def states():
     # All else that Snakemake compares (params, set of inputs, code, environment) either stands in
     # the keys or changes no result.
     settings.rerun_triggers = frozenset({RerunTrigger.MTIME})
+    # A run that was killed goes on when the same command is typed again.
+    settings.force_incomplete = True
     named = {target.removeprefix(ROOT_FOLDER) for target in settings.targets}
     forced = {target.removeprefix(ROOT_FOLDER) for target in settings.forcerun}
     return read_states(

@@ -13,6 +13,7 @@ from workflow.scripts.common.chat import CHAT_FORMATS
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.manifest import load_checkpoint, read_manifest
 from workflow.scripts.common.records import read_records, write_records
+from workflow.scripts.common.tokenizer import load_tokenizer
 from workflow.scripts.models import train_sft
 from workflow.scripts.models.encode import encode_records
 from workflow.scripts.models.launch import launch_arguments
@@ -133,11 +134,11 @@ def test_the_first_loss_is_the_mean_over_the_batchs_target_tokens(
 ):
     """Whatever the accumulation; computed anew from full logits, without TRL."""
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
     runtime = json.dumps({"per_device_batch": per_device})
     manifest = train(parent, data, tmp_path / "out", runtime=runtime)
-    tokenizer = AutoTokenizer.from_pretrained(parent / "final")
+    tokenizer = load_tokenizer(parent / "final")
     encoded = encode_records(read_records(data), tokenizer, CHAT_FORMATS["micro"], 256)
     model = AutoModelForCausalLM.from_pretrained(parent / "final").eval()
     total, n = 0.0, 0

@@ -40,7 +40,14 @@ class SlurmJob:
 
 
 def slurm(*command: str) -> str:
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    """Run one of Slurm's commands, again while the controller is too busy to answer."""
+    for _ in range(10):
+        result = subprocess.run(command, capture_output=True, text=True)
+        if not re.search("timed out|Unable to contact|Zero Bytes", result.stderr):
+            break
+        time.sleep(3)
+    assert result.returncode == 0, f"{' '.join(command)}: {result.stderr}"
+    return result.stdout
 
 
 def list_slurm_jobs(folder: Path) -> list[SlurmJob]:

@@ -58,6 +58,9 @@ def test_a_training_job_of_two_nodes_holds_both(
     folder = workflow_copy("two-nodes")
     with open(folder / "experiments" / "tiny.yaml", "a") as experiment:
         experiment.write("\nresources: {reasoning_sft: {nodes: 2}}\n")
+    # its parent is made here, which is faster than through Slurm
+    local = ["snakemake", "--cores", "1", "--config", "experiment=tiny", "--until", "pretrain_base"]
+    subprocess.run(local, cwd=folder, env=environment, check=True, capture_output=True, timeout=300)
     run = Run.start(folder, [*COMMAND, "--until", "reasoning_sft"], environment)
     try:
         (job,) = run.wait_for_jobs("reasoning_sft")

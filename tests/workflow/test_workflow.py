@@ -50,7 +50,7 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_report(
         assert process.poll() is None, "the run ended before it could be killed"
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    done = snakemake(folder, "-c2", "--rerun-incomplete")
+    done = snakemake(folder, "-c2")
     assert done.returncode == 0, done.stdout + done.stderr
     assert report(folder) == report(finished)
 
