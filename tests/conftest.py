@@ -14,12 +14,14 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep what shares a costly fixture in one worker: each file, and the workflow's files."""
+    """Keep what shares a costly fixture in one of `make test`'s two processes."""
+    shared = {"test_workflow.py": "finished run", "test_reruns.py": "finished run"}
     for item in items:
-        folder = item.path.parent
-        group = folder if folder.name in ("workflow", "slurm") else item.path
-        item.add_marker(pytest.mark.xdist_group(str(group.relative_to(ROOT))))
+        file = item.path.relative_to(ROOT)
+        group = "slurm" if file.parent.name == "slurm" else shared.get(file.name, str(file))
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")
