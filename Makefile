@@ -28,8 +28,10 @@ plan: $(BIN)/.complete
 status: $(BIN)/.complete
 	@python -m workflow.scripts.plan.show_status --experiment $(EXPERIMENT)
 
+# Slurm's tests come alone: they stop jobs and nodes on a clock.
 test: $(BIN)/.complete lint
-	pytest --numprocesses 2 --dist loadgroup
+	pytest --numprocesses 2 --dist loadgroup --ignore tests/slurm
+	pytest tests/slurm
 
 # A real Slurm controller with two pretended 8-GPU nodes on this machine; needs root.
 slurm-test: $(BIN)/.complete
