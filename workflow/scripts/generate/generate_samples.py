@@ -31,6 +31,7 @@ from typing import Any
 
 from workflow.scripts.common.codehash import code_digest
 from workflow.scripts.common.errors import InputError, run
+from workflow.scripts.common.hardware import describe_hardware
 from workflow.scripts.common.io import (
     canonical_json,
     sha256_file,
@@ -126,6 +127,7 @@ def main(argv: list[str] | None = None) -> None:
             "data": {"revision": section.get("revision"), "sha256": benchmark.data_sha256},
             "versions": versions(),
             "git_commit": git_commit(),
+            "hardware": describe_hardware(runtime["tensor_parallel"] * runtime["data_parallel"]),
             "throughput": {
                 "tokens": generated,
                 "tokens_per_s": round(generated / wall, 1),

@@ -11,6 +11,7 @@ from lm_eval.models.huggingface import HFLM
 from transformers import LogitsProcessor, StoppingCriteria
 from transformers.utils.logging import disable_progress_bar
 
+from workflow.scripts.common.progress import track
 from workflow.scripts.common.tokenizer import load_tokenizer
 from workflow.scripts.generate.engine import BudgetForcing, load_form
 from workflow.scripts.generate.turns import Decoding, Turn
@@ -44,7 +45,8 @@ class BudgetForcingHF(BudgetForcing, HFLM):
         """Return the answers; `completions` holds the rest."""
         turns = self.open_turns(requests)
         order = sorted(range(len(turns)), key=lambda index: -len(turns[index].prompt_ids))
-        for start in range(0, len(order), self.batch_size):
+        starts = range(0, len(order), self.batch_size)
+        for start in track(starts, len(starts), "batches of samples"):
             # Batches are cut from all requests, finished or not, so that a resumed run computes
             # what an uninterrupted one does, to the last bit.
             batch = order[start : start + self.batch_size]

@@ -25,6 +25,7 @@ from typing import Any
 
 from workflow.scripts.common.chat import ChatFormat, chat_format
 from workflow.scripts.common.errors import InputError, run
+from workflow.scripts.common.hardware import describe_hardware, peak_memory_mb
 from workflow.scripts.common.io import (
     canonical_json,
     read_json,
@@ -42,7 +43,6 @@ from workflow.scripts.common.records import Record, read_records
 from workflow.scripts.common.tokenizer import load_tokenizer
 from workflow.scripts.models.encode import Encoded, encode_records
 from workflow.scripts.models.gate import probe_accuracy, read_probe
-from workflow.scripts.models.hardware import describe_hardware, peak_memory_mb
 from workflow.scripts.models.launch import (
     claim_gpus,
     is_main,

@@ -15,6 +15,7 @@ from workflow.scripts.common.categories import CATEGORIES
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import canonical_json, sha256_text
 from workflow.scripts.common.manifest import describe_files
+from workflow.scripts.common.progress import track
 from workflow.scripts.score.judging import Verdict, by_threshold
 from workflow.scripts.score.sections import expect_one_of
 
@@ -132,7 +133,8 @@ class ClassifierJudge:
         # Sorted by length, so that a batch holds little padding.
         windows.sort(key=lambda window: len(window[1]), reverse=True)
         highest = torch.zeros(len(prompts), len(CATEGORIES))
-        for start in range(0, len(windows), self._batch_size):
+        starts = range(0, len(windows), self._batch_size)
+        for start in track(starts, len(starts), "batches of answers"):
             batch = windows[start : start + self._batch_size]
             for (index, _), row in zip(
                 batch, self._probabilities([w for _, w in batch]), strict=True
