@@ -30,7 +30,7 @@ status: $(BIN)/.complete
 
 # Slurm's tests come alone: they stop jobs and nodes on a clock.
 test: $(BIN)/.complete lint
-	pytest --numprocesses 2 --dist loadgroup --ignore tests/slurm
+	pytest --numprocesses 2 --dist loadfile --ignore tests/slurm
 	pytest tests/slurm
 
 # A real Slurm controller with two pretended 8-GPU nodes on this machine; needs root.

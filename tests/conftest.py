@@ -14,16 +14,6 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep what shares a costly fixture in one of `make test`'s two processes."""
-    shared = {"test_workflow.py": "finished run", "test_reruns.py": "finished run"}
-    for item in items:
-        file = item.path.relative_to(ROOT)
-        group = "slurm" if file.parent.name == "slurm" else shared.get(file.name, str(file))
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The repository's root."""
