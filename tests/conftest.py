@@ -23,10 +23,12 @@ def root() -> Path:
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Real data sets that are not part of the project; skips where they are absent."""
-    folder = Path(os.environ.get("SAFETY_TAX_TEST_DATA", ROOT.parent / "shared" / "data"))
-    if not folder.is_dir():
-        pytest.skip(f"no real data at {folder}; set SAFETY_TAX_TEST_DATA to a folder that has them")
-    return folder
+    given = os.environ.get("SAFETY_TAX_TEST_DATA")
+    folders = [Path(given)] if given else [above / "shared" / "data" for above in ROOT.parents]
+    for folder in folders:
+        if folder.is_dir():
+            return folder
+    pytest.skip(f"no real data at {folders[0]}; set SAFETY_TAX_TEST_DATA to a folder that has them")
 
 
 @pytest.fixture(scope="session")
