@@ -22,6 +22,7 @@ from workflow.scripts.common.experiment import (
 )
 from workflow.scripts.common.io import canonical_json
 from workflow.scripts.common.jobs import (
+    GENERATION_KEYS,
     MICRO_FILES,
     input_keys,
     list_fetched_judges,
@@ -304,8 +305,7 @@ def render(wildcards):
 def generation(wildcards):
     """Return what the experiment says of a benchmark's generation, with its prompts' path."""
     benchmark = EXPERIMENT["benchmarks"][wildcards.benchmark]
-    keys = ("task", "kind", "n", "repeats", "decoding")
-    section = {key: benchmark[key] for key in keys if key in benchmark}
+    section = {key: benchmark[key] for key in GENERATION_KEYS if key in benchmark}
     return {**section, "data": benchmark_file(wildcards.benchmark)}
 
 

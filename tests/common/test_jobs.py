@@ -17,17 +17,23 @@ import pytest
 import yaml
 
 from workflow.scripts.common.codehash import forget_files, reached_modules
-from workflow.scripts.common.experiment import check_schema
+from workflow.scripts.common.document_config import describe_keys
+from workflow.scripts.common.experiment import check_references, check_schema, load_config
 from workflow.scripts.common.jobs import Job, list_jobs, list_keys
 
 Paths = set[str]
 TINY = "tests/experiments/tiny.yaml"
+EVERY_KEY = "tests/experiments/every_key.yaml"
+
+
+def apart(experiment: Any) -> Any:
+    """Return a copy without the objects that YAML's anchors share."""
+    return json.loads(json.dumps(experiment))
 
 
 @pytest.fixture(scope="module")
 def tiny(root: Path) -> dict[str, Any]:
-    # by way of JSON: what YAML anchors share becomes apart
-    experiment = json.loads(json.dumps(yaml.safe_load((root / TINY).read_text())))
+    experiment = apart(yaml.safe_load((root / TINY).read_text()))
     experiment["resources"] = {"safety_sft": {"gpu": 8, "runtime": 60}}
     check_schema(experiment, "experiment", "tiny.yaml")
     return experiment
@@ -45,50 +51,151 @@ def stale(before: dict[str, Any], after: dict[str, Any]) -> Paths:
     return {path for path in results(new) if path in old and old_keys[path] != new_keys[path]}
 
 
-def having(*parts: str) -> Callable[[Paths], Paths]:
-    """Return a selector of the results whose path holds one of `parts`, and the report."""
+MAIN, QUIRKS = "report/tradeoff.json", "report/quirks/tradeoff.json"
+BOTH, OVERLAP = (MAIN, QUIRKS), "data/overlap.json"
+
+
+def having(*parts: str, reports: tuple[str, ...] = BOTH) -> Callable[[Paths], Paths]:
+    """Return a selector of the results whose path holds one of `parts`, and of reports."""
     return lambda paths: {
-        path for path in paths if any(part in path for part in (*parts, "report/"))
+        path for path in paths if any(part in path for part in (*parts, *reports))
     }
 
 
-EVALUATIONS = ("generate/", "score/base", "score/lrm", "score/aligned")
+def nothing(paths: Paths) -> Paths:
+    return set()
+
+
+READY_MADE = [
+    *(f"base/{name}/hub" for name in ("fetched", "packaged", "local")),
+    *(f"lrm/{name}/hub" for name in ("ready", "bundled", "own")),
+]
+NOT_MICRO = (
+    *("data/records/", "data/benchmarks/", "classifier/fetched"),
+    *(f"models/{run}" for run in READY_MADE),
+    *(f"/{run}/{name}/" for run in READY_MADE for name in ("letters", "packed", "filed")),
+)
+
+
+def micro(paths: Paths) -> Paths:
+    """Select all that is made from generated data."""
+    return {path for path in paths if not any(part in path for part in NOT_MICRO)}
+
+
+LRM, JUDGES = (
+    ("lrm/tiny", "aligned/tiny"),
+    ("data/micro", "score/judges/ngram", "score/judges/second"),
+)
 # Key of the experiment (a prefix of it) to what a change makes stale; the longest prefix counts.
 MATRIX: dict[str, Callable[[Paths], Paths]] = {
     "description": having(),
-    "report": having(),
     "seeds": having(),
-    "resources": lambda paths: set(),
-    "runtime": lambda paths: set(),
-    "hardware": lambda paths: set(),
-    "budget": lambda paths: set(),
+    "report.transcripts": having(),
+    "report.published": having(reports=(MAIN,)),
+    "resources": nothing,
+    "runtime": nothing,
+    "hardware": nothing,
+    "budget": nothing,
     # every generated file is drawn from these, the judge's rows too
-    "micro_data": lambda paths: paths,
-    "micro_data.harmful": having("data/", "/harmful/"),
-    "micro_data.benign": having("data/", "/benign/"),
-    "micro_data.judge_train": having("data/micro", "judges/", "/harmful/ngram"),
-    "micro_data.judge_test": having("data/micro", "judges/", "/harmful/ngram"),
-    "data.safechain.render": having("/safechain/"),
-    "bases": having("models/", *EVALUATIONS),
-    "lrms": having("models/lrm", "models/aligned", "/lrm/", "/aligned/"),
-    "recipes.reasoning": having("models/lrm", "models/aligned", "/lrm/", "/aligned/"),
-    "recipes.safety": having("/aligned/"),
+    "micro_data": micro,
+    "micro_data.harmful": having("data/micro", OVERLAP, "/harmful/"),
+    "micro_data.benign": having("data/micro", OVERLAP, "/benign/"),
+    "micro_data.judge_train": having(*JUDGES, "/harmful/ngram"),
+    "micro_data.judge_test": having(*JUDGES, "/harmful/ngram"),
+    "data.reasoning": having(*LRM),
+    "data.directrefusal": having("/directrefusal/"),
+    "data.safechain": having("/safechain/"),
+    "data.reasoning.generated": having(*LRM, OVERLAP),
+    "data.directrefusal.generated": having("/directrefusal/", OVERLAP),
+    "data.safechain.generated": having("/safechain/", OVERLAP),
+    "data.from_hub": having("records/from_hub", "/retrained/", OVERLAP),
+    "data.from_package": having("records/from_package", OVERLAP),
+    "data.from_path": having("records/from_path", OVERLAP),
+    "bases.tiny": having("base/tiny", *LRM),
+    "bases.fetched": having("base/fetched"),
+    "bases.packaged": having("base/packaged"),
+    "bases.local": having("base/local"),
+    "bases.fetched.parameters_b": having(),
+    "lrms.tiny": having(*LRM),
+    "lrms.ready": having("lrm/ready", "aligned/ready"),
+    "lrms.ready.base": having(),
+    "lrms.ready.parameters_b": having(),
+    "lrms.bundled": having("lrm/bundled"),
+    "lrms.own": having("lrm/own"),
+    "recipes.reasoning": having(*LRM),
+    "recipes.safety": having("/directrefusal/", "/safechain/"),
+    "recipes.other": having("/retrained/"),
+    "recipes.other.epochs": having(),  # a training for each of the alignment's own
+    "recipes.other.checkpoints": having(),
+    "alignments.directrefusal": having("/directrefusal/", reports=(MAIN,)),
     "alignments.directrefusal.epochs": having(
-        "generate/aligned/tiny/directrefusal", "score/aligned/tiny/directrefusal"
+        *("generate/aligned/tiny/directrefusal", "score/aligned/tiny/directrefusal"),
+        *("generate/aligned/ready/directrefusal", "score/aligned/ready/directrefusal"),
+        reports=(MAIN,),
     ),
-    "alignments.safechain.epochs": having(
-        "generate/aligned/tiny/safechain", "score/aligned/tiny/safechain"
-    ),
-    "benchmarks.clock_sums": having("/clock_sums/"),
-    "benchmarks.harmful": having("/harmful/"),
-    "benchmarks.benign": having("/benign/"),
+    "alignments.safechain": having("/safechain/", reports=(MAIN,)),
+    "alignments.retrained": having("/retrained/", reports=(QUIRKS,)),
+    "benchmarks.clock_sums": having("/clock_sums/", reports=(MAIN,)),
+    "benchmarks.harmful": having("/harmful/", reports=(MAIN,)),
+    "benchmarks.benign": having("/benign/", reports=(MAIN,)),
+    "benchmarks.letters": having("/letters/", reports=(QUIRKS,)),
+    "benchmarks.letters.prepare": having("/letters", OVERLAP),
+    "benchmarks.packed": having("/packed/", reports=(MAIN,)),
+    "benchmarks.packed.prepare": having("/packed", OVERLAP),
+    "benchmarks.filed": having("/filed/", reports=(MAIN,)),
+    "benchmarks.filed.prepare": having("/filed", OVERLAP),
     "scorers.math": having("/clock_sums/math"),
+    "scorers.choice": having("/letters/choice"),
+    "scorers.refusal": having("/refusal/"),
     "scorers.ngram": having("/harmful/ngram"),
-    "scorers.refusal": having("/benign/refusal"),
-    "judges.ngram": having("judges/ngram", "/harmful/ngram"),
+    "scorers.llm": having("/harmful/llm"),
+    "scorers.classifier": having("/packed/classifier"),
+    "scorers.classifier.model": having("judges/classifier", "/packed/classifier"),
+    "scorers.classifier.weights": having("judges/classifier", "/packed/classifier"),
+    "scorers.own_classifier": having("/filed/own_classifier"),
+    "judges.ngram": having("score/judges/ngram", "/harmful/ngram"),
+    "judges.second": having("score/judges/second"),
+    # names of other entries, and what decides which jobs there are
+    "alignments.directrefusal.lrms": having(reports=(MAIN,)),
+    "alignments.directrefusal.per_epoch": having(reports=(MAIN,)),
+    "alignments.safechain.per_epoch": having(reports=(MAIN,)),
+    "alignments.retrained.per_epoch": having(reports=(QUIRKS,)),
+    "alignments.retrained.epochs": having(reports=(QUIRKS,)),
+    "alignments.retrained.suite": having(reports=(QUIRKS,)),
+    "benchmarks.clock_sums.generated": having("/clock_sums/", OVERLAP),
+    "benchmarks.harmful.generated": having("/harmful/", OVERLAP),
+    "benchmarks.benign.generated": having("/benign/", OVERLAP),
+    **{
+        f"benchmarks.{name}.scorers": having(reports=(MAIN,))
+        for name in ("clock_sums", "harmful", "benign", "packed", "filed")
+    },
+    "benchmarks.letters.scorers": having(reports=(QUIRKS,)),
+    "benchmarks.letters.suite": nothing,  # its report is another one
 }
-# Keys that are names of other entries: changing them changes which jobs there are.
-REFERENCES = ("generated", "data", "recipe", "base", "scorers", "judge", "per_epoch", "engine")
+# Other values of what names something.
+OTHERS = {
+    "data.reasoning.generated": "safechain",
+    "data.directrefusal.generated": "safechain",
+    "data.safechain.generated": "reasoning",
+    "lrms.tiny.base": "local",
+    "lrms.tiny.data": "safechain",
+    "lrms.tiny.recipe": "safety",
+    "alignments.directrefusal.data": "safechain",
+    "alignments.directrefusal.recipe": "other",
+    "alignments.directrefusal.per_epoch": "retrain",
+    "alignments.safechain.data": "directrefusal",
+    "alignments.safechain.recipe": "other",
+    "alignments.safechain.per_epoch": "retrain",
+    "alignments.retrained.data": "safechain",
+    "alignments.retrained.recipe": "safety",
+    "alignments.retrained.per_epoch": "one_run",
+    "benchmarks.clock_sums.generated": "benign",
+    "benchmarks.harmful.generated": "benign",
+    "benchmarks.benign.generated": "harmful",
+    "benchmarks.letters.engine": "vllm",
+    "recipes.reasoning.gate.probe": "clock_sums",
+    "scorers.ngram.judge": "second",
+}
 
 
 def leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -101,52 +208,65 @@ def leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def changed(experiment: dict[str, Any], key: str) -> dict[str, Any]:
-    """Return a copy in which the value at `key` is another one of its kind."""
+    """Return a copy in which the value at `key` is another one."""
     after = copy.deepcopy(experiment)
     *path, last = key.split(".")
     section = after
     for name in path:
         section = section[name]
     value = section[last]
-    if isinstance(value, bool):
+    if key in OTHERS:
+        section[last] = OTHERS[key]
+    elif last == "seeds":
+        section[last] = [*value, 9]
+    elif isinstance(value, bool):
         section[last] = not value
     elif isinstance(value, int | float):
         section[last] = value + 1
     elif isinstance(value, list):
-        section[last] = value[:-1] if len(value) > 1 else [value[0] + 1]
-    elif last == "gate":
-        section[last] = {"probe": "probe", "threshold": 1, "n": 1, "max_rounds": 1}
-    elif value is None or value == {}:
-        section[last] = {"n": 1}
+        section[last] = value[:-1]
+    elif value is None:
+        section[last] = {"probe": "probe"}
+    elif path[-1:] == ["source"] and last == "path":
+        section[last] = EVERY_KEY
     else:
         section[last] = f"{value}x"
     return after
 
 
-def expected(key: str, paths: Paths) -> Paths:
-    prefix = max((p for p in MATRIX if f"{key}.".startswith(f"{p}.")), key=len)
-    return MATRIX[prefix](paths)
-
-
 def keys_of(root: Path) -> list[str]:
-    experiment = yaml.safe_load((root / TINY).read_text())
-    return [key for key, _ in leaves(experiment) if key.rpartition(".")[2] not in REFERENCES]
+    return [key for key, _ in leaves(yaml.safe_load((root / EVERY_KEY).read_text()))]
 
 
-KEYS = keys_of(Path(__file__).parents[2])
+@pytest.fixture(scope="module")
+def every_key(root: Path) -> dict[str, Any]:
+    experiment = load_config(root / EVERY_KEY, "experiment", EVERY_KEY)
+    check_references(experiment, EVERY_KEY)
+    return apart(experiment)
 
 
-@pytest.mark.parametrize("key", KEYS)
-def test_a_changed_key_makes_exactly_these_results_stale(tiny, key):
-    after = changed(tiny, key)
-    if key == "seeds":
-        after["seeds"] = [*tiny["seeds"], 9]
-    assert stale(tiny, after) == expected(key, results(list_jobs(tiny)))
+@pytest.mark.parametrize("key", keys_of(Path(__file__).parents[2]))
+def test_a_changed_key_makes_exactly_these_results_stale(every_key, key):
+    prefix = max((p for p in MATRIX if f"{key}.".startswith(f"{p}.")), key=len)
+    after = changed(every_key, key)
+    kept = results(list_jobs(every_key)) & results(list_jobs(after))
+    assert stale(every_key, after) == MATRIX[prefix](kept)
 
 
-def test_every_section_of_the_schema_has_a_row(root):
+def test_every_key_of_the_schema_is_in_the_matrix(root):
+    """A new key needs an entry in every_key.yaml, and with it a row of the matrix."""
     schema = yaml.safe_load((root / "workflow/schemas/experiment.schema.yaml").read_text())
-    assert {key.partition(".")[0] for key in MATRIX} == set(schema["properties"])
+    known = [row[0].strip("`") for row in describe_keys(schema, schema["$defs"])]
+    ends = {key for key in known if not any(other.startswith(f"{key}.") for other in known)}
+
+    def pattern(key: str) -> str:
+        parts = key.split(".")
+        if isinstance(schema["properties"][parts[0]].get("additionalProperties"), dict):
+            parts[1] = "NAME"
+        key = ".".join(parts)
+        return max((end for end in known if f"{key}.".startswith(f"{end}.")), key=len)
+
+    assert ends - {pattern(key) for key in keys_of(root)} == set()
 
 
 def test_run_time_knobs_make_nothing_stale(tiny):

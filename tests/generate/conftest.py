@@ -108,7 +108,7 @@ def generate(tmp_path: Path, model_run: Path, questions: Path) -> Callable[..., 
         *options: str, model: Path = model_run, out: Path = tmp_path / "out", **section: Any
     ) -> list[dict]:
         decoding = {"max_thinking_tokens": 12, "max_answer_tokens": 6} | section.pop("decoding", {})
-        benchmark = {"task": "clock_sums", "kind": "reasoning", "data": str(questions)} | section
+        benchmark = {"kind": "reasoning", "data": str(questions)} | section
         main(
             [
                 *("--model", str(model), "--run", "lrm/tiny/seed0"),

@@ -19,7 +19,7 @@ from workflow.scripts.common.chat import CHAT_FORMATS
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import write_jsonl
 from workflow.scripts.common.manifest import load_checkpoint
-from workflow.scripts.generate import generate_samples
+from workflow.scripts.generate import benchmarks, generate_samples
 from workflow.scripts.generate.turns import Decoding, Turn, TurnFormat
 
 from .conftest import QUESTIONS, write_run
@@ -47,7 +47,7 @@ def test_samples_hold_the_question_and_what_was_said(generate: Generate, tmp_pat
     assert manifest["checkpoints"] == ["epoch1", "epoch2"]
     assert (manifest["n_items"], manifest["repeats"], manifest["kind"]) == (3, 2, "reasoning")
     assert manifest["model"]["role"] == "lrm" and len(manifest["model"]["manifest_sha256"]) == 64
-    assert manifest["task"] == {"name": "clock_sums", "version": 1.0} | {
+    assert manifest["task"] == {"name": "prompts", "version": 1.0} | {
         "sha256": manifest["task"]["sha256"]
     }
     assert not (tmp_path / "state").exists()
@@ -202,7 +202,6 @@ def test_a_killed_process_leaves_usable_state(
     generate: Generate, tmp_path: Path, model_run: Path, questions: Path
 ) -> None:
     section = {
-        "task": "clock_sums",
         "kind": "reasoning",
         "data": str(questions),
         "repeats": 3,
@@ -229,22 +228,22 @@ def test_a_killed_process_leaves_usable_state(
     assert [json.loads(line) for line in lines] == whole
 
 
-@pytest.mark.slow
-def test_a_task_of_lm_eval_itself_can_be_asked(generate: Generate, tmp_path: Path) -> None:
-    path = tmp_path / "arithmetic.jsonl"
-    rows = [{"question": "1 + 1 ?", "answer": "2 #### 2", "id": 7}]
-    write_jsonl(path, rows)
-    samples = generate(task="gsm8k_cot_zeroshot", data=str(path))
-    assert samples[0]["item_id"] == "7"
-    assert "1 + 1 ?" in samples[0]["prompt"]
+def test_a_task_can_word_the_prompts(
+    generate: Generate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (benchmarks.TASKS / "prompts.yaml").read_text()
+    text = text.replace("task: prompts", "task: asked_twice").replace(
+        '"{{prompt}}"', '"{{prompt}} {{prompt}}"'
+    )
+    (tmp_path / "asked_twice.yaml").write_text(text)
+    monkeypatch.setattr(benchmarks, "TASKS", tmp_path)
+    samples = generate(task="asked_twice", n=2)
+    assert [sample["prompt"] for sample in samples] == [f"{q} {q}" for q in QUESTIONS[:2]]
 
 
 ERRORS = [
     ({"data": "absent.jsonl"}, r"absent\.jsonl: no such file"),
-    ({"data": "questions.txt"}, r"questions\.txt: expected a file of"),
-    pytest.param({"task": "clock_sum"}, "task 'clock_sum' is unknown", marks=pytest.mark.slow),
-    ({"task": "math500", "data": None}, "revision is '', expected the commit"),
-    ({"data": None}, "task clock_sums reads a local file, expected the key data"),
+    ({"task": "prompt"}, "task 'prompt' is unknown, expected one of workflow/tasks: prompts"),
     ({"kind": "speed"}, "kind is 'speed', expected one of reasoning, harmful, benign"),
     ({"n": 0}, "n is 0, expected a positive number"),
     ({"scorers": ["math"]}, "unknown key scorers; expected some of"),
@@ -297,11 +296,3 @@ def test_bad_checkpoints_and_machines_are_named(
     monkeypatch.setattr(generate_samples, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"engine vllm: not installed .* envs/vllm\.txt"):
         generate("--engine", "vllm")
-
-
-def test_repeated_prompts_can_be_left_out(generate: Generate, tmp_path: Path) -> None:
-    path = tmp_path / "twice.jsonl"
-    write_jsonl(path, [{"prompt": text, "target": ""} for text in ("a", "b", "a")])
-    assert len(generate(data=str(path))) == 3
-    samples = generate(data=str(path), unique_prompts=True)
-    assert [(s["item_id"], s["prompt"]) for s in samples] == [("0", "a"), ("1", "b")]

@@ -30,7 +30,7 @@ def ask_vllm(vllm_python: Path, root: Path, tmp_path: Path, questions: Path) -> 
     """Run the script with vLLM as a job would; its results go to `tmp_path / "vllm"`."""
 
     def ask(run: Path, decoding: dict[str, Any], **runtime: Any) -> subprocess.CompletedProcess:
-        section = {"task": "clock_sums", "kind": "reasoning", "data": str(questions)}
+        section = {"kind": "reasoning", "data": str(questions)}
         # On a CPU gpu_memory_utilization is the share of the main memory.
         sizes = {"max_model_len": 128, "max_num_seqs": 16, "gpu_memory_utilization": 0.1}
         runtime = {"enforce_eager": True, **sizes, **runtime}

@@ -97,11 +97,13 @@ def load_experiment(name: str, root: Path = ROOT) -> dict[str, Any]:
         )
     where = str(path.relative_to(root))
     experiment = load_config(path, "experiment", where)
-    _check_references(experiment, where)
+    check_references(experiment, where)
     return experiment
 
 
-def _check_references(experiment: dict[str, Any], where: str) -> None:
+def check_references(experiment: dict[str, Any], where: str) -> None:
+    """Check every name by which one section refers to another; raises InputError."""
+
     def expect(key: str, name: str, section: str) -> None:
         known = experiment.get(section, {})
         if name not in known:

@@ -352,7 +352,7 @@ def _generation_job(run: Run, name: str, benchmark: dict[str, Any], files: dict[
         },
         (f"models/{run.name}/manifest.json", files[f"benchmark {name}"]),
         "train" if engine == "hf" else "vllm",
-        _task_files(benchmark["task"]),
+        _task_files(benchmark.get("task", "prompts")),
     )
 
 

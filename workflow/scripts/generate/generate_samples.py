@@ -6,8 +6,7 @@ a run that was preempted goes on where it was. By hand:
 
     python -m workflow.scripts.generate.generate_samples \
         --model results/micro/models/lrm/tiny/seed1/manifest.json \
-        --benchmark '{"task": "clock_sums", "kind": "reasoning",
-            "data": "results/micro/data/clock_sums.jsonl",
+        --benchmark '{"kind": "reasoning", "data": "results/micro/data/micro/clock_sums.jsonl",
             "decoding": {"max_thinking_tokens": 80, "max_answer_tokens": 48}}' \
         --benchmark-name clock_sums --run lrm/tiny/seed1 \
         --state results/micro/state/clock_sums \
