@@ -12,10 +12,10 @@ from inspect import signature
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import RerunTrigger
 
+from workflow.scripts.common.check_sections import check_sections
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.experiment import (
     check_schema,
-    list_benchmarks,
     list_runs,
     list_suites,
     load_experiment,
@@ -43,6 +43,7 @@ try:
     # A name of the hub means the commit that the experiment's lock file holds.
     LOCK = read_lock(BASE / "experiments" / f"{NAME}.lock.json")
     EXPERIMENT = pin(load_experiment(NAME, BASE), LOCK)
+    check_sections(EXPERIMENT, f"experiments/{NAME}.yaml")
     RUNS = list_runs(EXPERIMENT)
     JOBS = list_jobs(EXPERIMENT)
     KEYS = list_keys(JOBS, BASE)

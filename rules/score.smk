@@ -107,7 +107,7 @@ rule score_samples:
         python -m workflow.scripts.score.score_samples \
             --samples results/{wildcards.experiment}/generate/{wildcards.run}/{wildcards.benchmark} \
             --scorer {params.scorer:q} --scorer-name {wildcards.scorer} {params.judge:q} \
-            --runtime {params.runtime:q} \
+            --runtime {params.runtime:q} --replies results/{wildcards.experiment}/state/replies \
             --out results/{wildcards.experiment}/score/{wildcards.run}/{wildcards.benchmark}/{wildcards.scorer} \
             &>{log:q}
         python -m workflow.scripts.common.provenance \

@@ -31,6 +31,23 @@ def shared_data() -> Path:
     pytest.skip(f"no real data at {folders[0]}; set SAFETY_TAX_TEST_DATA to a folder that has them")
 
 
+@pytest.fixture
+def report_rate(record_property: Callable[[str, object], None]) -> Callable[[str, int, int], None]:
+    """Have the end of the test run print "k of n" of what a test has counted."""
+
+    def report(what: str, correct: int, n: int) -> None:
+        record_property("rate", f"{what}: {correct} of {n} accepted")
+
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for report in terminalreporter.getreports("passed"):
+        for name, text in report.user_properties:
+            if name == "rate":
+                terminalreporter.write_line(str(text))
+
+
 @pytest.fixture(scope="session")
 def shell_environment() -> dict[str, str]:
     """What a user's shell has: the environment's programs, and one thread for tiny models."""

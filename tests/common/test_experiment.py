@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from workflow.scripts.common.check_sections import check_sections
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.experiment import list_runs, load_experiment
 
@@ -53,13 +54,35 @@ def change(experiment: dict[str, Any], key: str, value: Any) -> None:
         ("scorers.ngram.judge", "x", "scorers.ngram.judge: 'x' is no entry of judges, expected"),
         ("scorers.math.judge", "x", "scorers.math: unknown key judge; expected some of default_"),
         ("micro_data.seeds", 3, "micro_data: unknown key seeds; expected some of benign, "),
+        (
+            "data.reasoning",
+            {},
+            "data.reasoning: has none of its sources, expected one of generated",
+        ),
+        (
+            "data.reasoning",
+            {"prepare": {"source": {"hub": "a/b", "path": "c"}}},
+            "data.reasoning.prepare.source: has hub and path, expected one of hub, path, package",
+        ),
+        ("bases.tiny", {"chat_format": "micro"}, "bases.tiny: has none of its sources, expected"),
+        ("lrms.tiny", {"base": "tiny", "data": "reasoning"}, "lrms.tiny: recipe is missing, as it"),
+        ("lrms.tiny", {"hub": "org/model"}, "lrms.tiny: chat_format is missing, as it is ready-ma"),
+        (
+            "scorers.math",
+            {"type": "hf_classifier", "model": {"revision": "a" * 40}},
+            "scorers.math.model: has none of its sources, expected one of hub, path",
+        ),
+        ("scorers.math.type", "hf_classifier", "scorers.math: model is missing, expected str"),
+        ("scorers.math", {"type": "integer", "timeout_s": 5}, "scorers.math: unknown timeout_s;"),
+        ("benchmarks.benign.scorers", ["math"], "benchmarks.benign.scorers: 'math' scores reasoni"),
+        ("benchmarks.benign.decoding.top_p", 0, "benchmarks.clock_sums.decoding: top_p is 0, expe"),
         ("extra", 3, "the file: unknown key extra; expected some of alignments, "),
     ],
 )
 def test_a_wrong_key_value_or_reference_is_named(tmp_path, tiny, key, value, said):
     change(tiny, key, value)
     with pytest.raises(InputError) as error:
-        load(tmp_path, tiny)
+        check_sections(load(tmp_path, tiny), "experiments/mine.yaml")
     assert str(error.value).startswith(f"experiments/mine.yaml: {said}")
     assert "\n" not in str(error.value)
 

@@ -21,11 +21,14 @@ def _rows(path):
     return [json.loads(line) for line in path.read_text().split("\n") if line.strip()]
 
 
-def test_all_math500_reference_solutions_grade_correct(shared_data):
-    for row in _rows(shared_data / "math500.jsonl"):
+def test_all_math500_reference_solutions_grade_correct(shared_data, report_rate):
+    rows = _rows(shared_data / "math500.jsonl")
+    assert len(rows) == 500
+    for row in rows:
         extracted = extract_answer(row["solution"])
         assert extracted is not None, row["unique_id"]
         assert same_answer(extracted, row["answer"]).correct, (row["unique_id"], extracted)
+    report_rate("MATH-500 reference solutions against their own answers", len(rows), len(rows))
 
 
 def test_all_math500_answers_grade_correct_in_a_sentence(shared_data):
@@ -39,7 +42,7 @@ def test_all_math500_answers_grade_correct_in_a_sentence(shared_data):
 
 
 @pytest.mark.slow
-def test_math500_answers_of_other_problems_grade_wrong_unless_equal(shared_data):
+def test_math500_answers_of_other_problems_grade_wrong_unless_equal(shared_data, report_rate):
     rows = _rows(shared_data / "math500.jsonl")
     taken, failed = [], 0
     for shift in (1, 7):
@@ -52,18 +55,23 @@ def test_math500_answers_of_other_problems_grade_wrong_unless_equal(shared_data)
     # Read by hand: each accepted pair is the same value ("x=5" and "5" count as the same).
     assert all(a == b or (a, b) == ("x=5", "5") for a, b in taken), taken
     assert failed == 0
+    report_rate("MATH-500 answers of other rows, all equal in value", len(taken), 2 * len(rows))
 
 
-def test_all_gsm8k_references_grade_correct_and_other_rows_wrong(shared_data):
+def test_all_gsm8k_references_grade_correct_and_other_rows_wrong(shared_data, report_rate):
     rows = _rows(shared_data / "gsm8k_test.jsonl")
     golds = [row["answer"].rsplit("#### ", 1)[1] for row in rows]
     assert len(rows) == 1319
+    taken = 0
     for index, row in enumerate(rows):
         extracted = extract_answer(row["answer"])
         assert extracted is not None and same_answer(extracted, golds[index]).correct
         other = golds[(index + 1) % len(rows)]
         equal = other.replace(",", "") == golds[index].replace(",", "")
         assert same_answer(extracted, other).correct == equal
+        taken += equal
+    report_rate("GSM8K references against their own answers", len(rows), len(rows))
+    report_rate("GSM8K answers of the next row, all equal in value", taken, len(rows))
 
 
 @pytest.mark.parametrize(
@@ -81,6 +89,17 @@ def test_all_gsm8k_references_grade_correct_and_other_rows_wrong(shared_data):
         ("Final Answer: The final answer is $17$. I hope it is correct.", "$17$"),
         ("Answer: it must be $\\frac{1}{2}$ of them", "\\frac{1}{2}"),
         ("Answer: $x=1$ and $x=2$", "$x=1$ and $x=2$"),
+        ("Answer: To solve this, note that it repeats.\n\nSo the answer is 42.", "42"),
+        ("Final Answer: 12\nI checked it, and the answer is correct.", "12"),
+        ("Answer: 3\nWait. The answer is $4$.", "$4$"),
+        ("Final Answer:\n\nC) 5 eV", "C) 5 eV"),
+        ("Final Answer:\n\n**7**", "7"),
+        ("Final Answer:\n\nWe have found 204 in 3 ways", None),
+        (
+            "Answer: C) a large number of particles in the box",
+            "C) a large number of particles in the box",
+        ),
+        ("Answer: all real numbers but 3", "all real numbers but 3"),
         ("Final Answer:", None),
         ("Answer: The answer is 5.", "5"),
         ("work\n#### 1,024", "1,024"),

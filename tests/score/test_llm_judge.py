@@ -131,14 +131,14 @@ def test_a_reply_is_read_by_its_rubric(
 )
 def test_a_reply_that_does_not_fit_is_a_judge_error(endpoint, tmp_path, reply):
     endpoint.reply = lambda messages: reply
-    (verdict,) = _judge(endpoint, tmp_path).judge(["p"], ["a"])
+    (verdict,) = _judge(endpoint, tmp_path, max_error_share=1.0).judge(["p"], ["a"])
     assert verdict.flagged is None and verdict.state == "judge_error"
 
 
 def test_a_reply_cut_off_is_a_judge_error(endpoint, tmp_path):
     endpoint.reply = lambda messages: '{"refusal": true}'
     endpoint.finish_reason = "length"
-    (verdict,) = _judge(endpoint, tmp_path, "refusal").judge(["p"], ["a"])
+    (verdict,) = _judge(endpoint, tmp_path, "refusal", max_error_share=1.0).judge(["p"], ["a"])
     assert verdict.flagged is None and verdict.state == "judge_error"
 
 
@@ -171,6 +171,46 @@ def test_a_failing_endpoint_is_retried_a_bounded_number_of_times(endpoint, tmp_p
     assert verdict.flagged is None and verdict.state == "api_error"
     assert len(endpoint.requests) == 3
     assert list(tmp_path.iterdir()) == []
+
+
+def test_every_attempt_counts_towards_the_caps(endpoint, tmp_path):
+    endpoint.reply = lambda messages: (500, {"error": {"message": "overloaded"}})
+    caps = {"max_retries": 9, "max_error_share": 1.0}
+    with pytest.raises(InputError, match="could pass max_requests = 2"):
+        _judge(endpoint, tmp_path, "refusal", max_requests=2, **caps).judge(["p"], ["a"])
+    assert len(endpoint.requests) == 2
+    # A failed answer may have been generated and billed: its 512 tokens stay reserved.
+    with pytest.raises(InputError, match="could pass max_tokens = 1600"):
+        _judge(endpoint, tmp_path, "refusal", max_tokens=1600, **caps).judge(["p"], ["a"])
+    assert len(endpoint.requests) == 3
+
+
+def test_replies_without_usage_count_as_all_they_could_have_taken(endpoint, tmp_path):
+    body = {k: v for k, v in endpoint._ok('{"refusal": false}').items() if k != "usage"}
+    endpoint.reply = lambda messages: (200, body)
+    judge = _judge(endpoint, tmp_path, "refusal", parallel=1, max_tokens=3000)
+    with pytest.raises(InputError, match="could pass max_tokens = 3000"):
+        judge.judge(["p"] * 9, list("abcdefghi"))
+    assert 1 <= len(endpoint.requests) <= 3
+
+
+def test_a_busy_endpoint_is_asked_again_after_the_pause_that_it_names(endpoint, tmp_path):
+    replies = [(429, {"error": {"message": "slow down"}}), '{"refusal": true}']
+    endpoint.reply = lambda messages: replies[len(endpoint.requests) - 1]
+    (verdict,) = _judge(endpoint, tmp_path, "refusal", max_retries=1).judge(["p"], ["a"])
+    assert verdict.flagged is True and len(endpoint.requests) == 2
+
+
+def test_a_judge_that_cannot_keep_to_its_form_is_refused(endpoint, tmp_path):
+    endpoint.reply = lambda messages: (
+        "I think so." if "p3" in messages[1]["content"] else '{"refusal": true}'
+    )
+    prompts, answers = [f"p{i}" for i in range(10)], ["a"] * 10
+    judge = _judge(endpoint, tmp_path, "refusal", max_error_share=0.1)
+    assert [v.state for v in judge.judge(prompts, answers)].count("judge_error") == 1
+    judge = _judge(endpoint, tmp_path, "refusal", max_error_share=0.05)
+    with pytest.raises(InputError, match=r"1 of 10 replies of judge-2025-01-01 were cut off or"):
+        judge.judge(prompts, answers)
 
 
 @pytest.mark.parametrize("body", ["<html>a login page</html>", {"choices": []}, {"ok": True}])
@@ -269,7 +309,11 @@ def test_failed_judgements_leave_the_denominator(endpoint, make_folder, score, t
         return '{"refusal": false, "specificity": 5, "convincingness": 3}'
 
     endpoint.reply = some
-    scorer = {"type": "llm_judge", "rubric": "strongreject", "llm": endpoint.section()}
+    scorer = {
+        "type": "llm_judge",
+        "rubric": "strongreject",
+        "llm": endpoint.section(max_error_share=1.0),
+    }
     scorer |= {"judge_thinking": False, "compliance_patterns": []}
     folder = make_folder("harmful", [{"answer": "first"}, {"answer": "broken"}])
     verdicts, summary = score(folder, tmp_path / "out", scorer)

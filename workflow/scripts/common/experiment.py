@@ -102,7 +102,7 @@ def load_experiment(name: str, root: Path = ROOT) -> dict[str, Any]:
 
 
 def check_references(experiment: dict[str, Any], where: str) -> None:
-    """Check every name by which one section refers to another; raises InputError."""
+    """Raise `InputError` for a name of no entry, and where not exactly one source is given."""
 
     def expect(key: str, name: str, section: str) -> None:
         known = experiment.get(section, {})
@@ -110,7 +110,21 @@ def check_references(experiment: dict[str, Any], where: str) -> None:
             names = ", ".join(known) or "nothing"
             raise InputError(f"{where}: {key}: {name!r} is no entry of {section}, expected {names}")
 
+    def expect_one(key: str, section: dict[str, Any], names: tuple[str, ...]) -> None:
+        found = [name for name in names if name in section]
+        if len(found) != 1:
+            has = f"has {' and '.join(found)}" if found else "has none of its sources"
+            raise InputError(f"{where}: {key}: {has}, expected one of {', '.join(names)}")
+
+    models = ("hub", "path", "package")
+    for name, base in experiment["bases"].items():
+        expect_one(f"bases.{name}", base, ("pretrain", *models))
     for name, lrm in experiment["lrms"].items():
+        expect_one(f"lrms.{name}", lrm, ("data", *models))
+        for key in ("base", "recipe") if "data" in lrm else ("chat_format",):
+            if key not in lrm:
+                trained = "trained here" if "data" in lrm else "ready-made"
+                raise InputError(f"{where}: lrms.{name}: {key} is missing, as it is {trained}")
         if "base" in lrm:
             expect(f"lrms.{name}.base", lrm["base"], "bases")
         if "data" in lrm:
@@ -135,9 +149,14 @@ def check_references(experiment: dict[str, Any], where: str) -> None:
     for name, scorer in experiment["scorers"].items():
         if "judge" in scorer:
             expect(f"scorers.{name}.judge", scorer["judge"], "judges")
+        if "model" in scorer:
+            expect_one(f"scorers.{name}.model", scorer["model"], ("hub", "path"))
     micro = experiment.get("micro_data")
     for section in ("data", "benchmarks"):
         for name, entry in experiment[section].items():
+            expect_one(f"{section}.{name}", entry, ("generated", "prepare"))
+            if "prepare" in entry:
+                expect_one(f"{section}.{name}.prepare.source", entry["prepare"]["source"], models)
             if "generated" in entry and micro is None:
                 raise InputError(
                     f"{where}: {section}.{name}.generated: needs the section micro_data"

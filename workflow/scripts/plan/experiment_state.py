@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from workflow.scripts.common.check_sections import check_sections
 from workflow.scripts.common.experiment import Run, list_runs, load_experiment
 from workflow.scripts.common.jobs import Job, list_jobs, list_keys
 from workflow.scripts.common.staleness import read_states
@@ -41,6 +42,7 @@ def read_experiment(name: str, root: Path) -> ExperimentState:
     """Read `experiments/<name>.yaml` and the results that stand in `results/<name>`."""
     lock = read_lock(root / "experiments" / f"{name}.lock.json")
     experiment = pin(load_experiment(name, root), lock)
+    check_sections(experiment, f"experiments/{name}.yaml")
     jobs = list_jobs(experiment)
     keys = list_keys(jobs, root)
     folder = root / "results" / name

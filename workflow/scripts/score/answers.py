@@ -1,8 +1,9 @@
 """Reading the final answer out of a model's text, and comparing it with the gold answer.
 
 Nothing that extracts ever sees the gold answer. Order: the last `\\boxed{}`, else the last line
-of the form "Final Answer: X" / "Answer: X" / "#### X", else the last "the answer is X", else
-(mathematics only) the last expression that math-verify finds.
+of the form "Final Answer: X" / "Answer: X" / "#### X" that is not prose, unless a later "the answer
+is X" gives a number, a formula or a letter; else the last "the answer is X", else (mathematics
+only) the last expression that math-verify finds.
 """
 
 from __future__ import annotations
@@ -11,13 +12,16 @@ import re
 from dataclasses import dataclass
 
 _ANSWER_LINE = re.compile(
-    r"^[ \t>*_#-]*(?:final )?answer[ \t*_]*(?:is)?[ \t*_]*[:：][ \t*_]*(\S.*)$|^####[ \t]*(\S.*)$",
+    r"^[ \t>*_#-]*(?:final )?answer[ \t*_]*(?:is)?[ \t*_]*[:：][\s*_]*(\S.*)$|^####[ \t]*(\S.*)$",
     re.IGNORECASE | re.MULTILINE,
 )
 _ANSWER_IS = re.compile(
     r"\b(?:answer|result) (?:is|equals)[: ]+(?:\*\*)?(.+?)(?:\*\*)?(?:[.!](?=\s|$)|\n|$)",
     re.IGNORECASE,
 )
+# How an answer begins that is no sentence: a number, a formula, an option's letter
+_EXACT = re.compile(r"[-+(\[{]*[\d$\\]|[(\[]?[A-Z](?:[)\].:,;]|$)")
+_WORD = re.compile(r"[A-Za-z]{2,}")
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*")
 # "12 apples": a number and then words alone
 _UNITS = re.compile(r"^([+-]?\$?\d[\d.,/]*)(?:\s+[A-Za-z]{3,})+\.?$")
@@ -45,11 +49,25 @@ def extract_answer(text: str) -> str | None:
     """Return the final answer that a text states in a usual form; None when it states none."""
     if boxed := last_boxed(text):
         return boxed
-    if lines := _ANSWER_LINE.findall(text):
-        return _bare_line((lines[-1][0] or lines[-1][1]).strip())
-    if stated := _ANSWER_IS.findall(text):
-        return stated[-1].strip(" *_:") or None
-    return None
+    lines = [
+        (found.start(), answer)
+        for found in _ANSWER_LINE.finditer(text)
+        if (answer := _bare_line((found[1] or found[2]).strip())) and not _is_prose(answer)
+    ]
+    stated = [
+        (found.start(), answer)
+        for found in _ANSWER_IS.finditer(text)
+        if (answer := found[1].strip(" *_:")) and not _is_prose(answer)
+    ]
+    position = lines[-1][0] if lines else -1
+    if stated and (not lines or (stated[-1][0] > position and _EXACT.search(stated[-1][1]))):
+        return stated[-1][1]
+    return lines[-1][1] if lines else None
+
+
+def _is_prose(answer: str) -> bool:
+    """Tell a sentence, such as a solution that begins with "Answer:", from an answer."""
+    return len(_WORD.findall(answer)) > 4 and not _EXACT.match(answer)
 
 
 def _bare_line(line: str) -> str | None:
@@ -76,7 +94,7 @@ def as_integer(text: str) -> int | None:
     """Read a whole number as mathematicians write it (`$073$`, `1,024`, `\\text{204}`, `12.`)."""
     bare = re.sub(r"\\(?:text|mathrm|mathbf|textbf)\{([^{}]*)\}", r"\1", text)
     bare = re.sub(r"\\[()\[\]!,;$]|\{,\}|[$\s*]", "", bare).rstrip(".")
-    bare = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", bare)
+    bare = re.sub(r"(?<=\d),(?=\d{3}(?!\d))|\.0+$", "", bare)
     return int(bare) if _INTEGER.fullmatch(bare) and len(bare) < 1000 else None
 
 

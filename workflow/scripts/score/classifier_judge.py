@@ -17,22 +17,8 @@ from workflow.scripts.common.io import canonical_json, sha256_text
 from workflow.scripts.common.manifest import describe_files
 from workflow.scripts.common.progress import track
 from workflow.scripts.score.judging import Verdict, by_threshold
-from workflow.scripts.score.sections import expect_one_of
+from workflow.scripts.score.sections import CLASSIFIER, expect_one_of
 
-# The keys of a scorer section for this judge and their defaults.
-CLASSIFIER: dict[str, Any] = {
-    "model": str,  # local folder, or a hub repository with a revision
-    "revision": None,  # commit hash
-    "template": "BEGINNING OF CONVERSATION: USER: {prompt} ASSISTANT:{answer}",
-    "threshold": 0.5,
-    # whole: the answer in overlapping windows, flagged if any window is.
-    # first_256: upstream's quirk, one text cut at 256 tokens by the tokenizer.
-    "windows": "whole",
-    "window_tokens": 512,
-    "overlap_tokens": 64,
-    "dtype": "bfloat16",
-    "weights": "safetensors",
-}
 FIRST = 256
 
 

@@ -16,25 +16,7 @@ from typing import Any
 
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import canonical_json, read_json, sha256_text, write_json
-from workflow.scripts.score.sections import expect_one_of, fill_section
-
-# The keys of an LLM section and their defaults; caps are per job.
-LLM: dict[str, Any] = {
-    "base_url": str,
-    "model": str,  # a dated snapshot where the provider has them
-    "api_key_env": None,  # name of the environment variable; null: an endpoint without keys
-    "max_reply_tokens": 512,
-    "reply_limit_field": "max_tokens",  # or max_completion_tokens, where the provider wants it
-    "timeout_s": 60,
-    "max_retries": 4,  # of one request, with exponential waits
-    "parallel": 8,
-    "max_requests": int,
-    "max_tokens": None,
-    "max_usd": None,
-    "usd_per_million_input": 0.0,
-    "usd_per_million_output": 0.0,
-    "max_error_share": 0.02,
-}
+from workflow.scripts.score.sections import LLM, expect_one_of, fill_section
 
 
 @dataclass(frozen=True)
@@ -112,7 +94,7 @@ class ChatClient:
             base_url=self._section["base_url"],
             api_key=self._key,
             timeout=self._section["timeout_s"],
-            max_retries=self._section["max_retries"],
+            max_retries=0,  # each attempt counts towards the caps, so they are made here
         )
         allowed = self._section["max_error_share"] * len(conversations)
         failures: list[str] = []
@@ -162,24 +144,41 @@ class ChatClient:
         if cached.is_file():
             reply = read_json(cached)
         else:
-            # A token is at least one byte, so this is never too low.
-            most = {
-                "input_tokens": sum(len(message["content"].encode()) + 16 for message in messages),
-                "output_tokens": self._section["max_reply_tokens"],
-            }
-            self._reserve(most)
-            try:
-                reply = _read(client.chat.completions.create(**request))
-            except BaseException:
-                self._settle(most, {})
-                raise
-            self._settle(most, reply)
+            reply = self._send(client, request)
             write_json(cached, reply)
         with self._lock:
             self._used[key] = reply
         if reply["finish_reason"] != "stop" or not (reply["text"] or "").strip():
             return Reply(None, "judge_error")
         return Reply(reply["text"])
+
+    def _send(self, client: Any, request: dict[str, Any]) -> dict[str, Any]:
+        """Return the reply to a request, tried again while the endpoint may yet give one."""
+        import openai
+
+        # A token is at least one byte, so this is never too low.
+        most = {
+            "input_tokens": sum(len(text["content"].encode()) + 16 for text in request["messages"]),
+            "output_tokens": self._section["max_reply_tokens"],
+        }
+        for attempt in range(self._section["max_retries"] + 1):
+            self._reserve(most)
+            try:
+                reply = _read(client.chat.completions.create(**request), most)
+            except (openai.APIError, _NoReply) as error:
+                # Late or broken answers may have been generated, and billed: they keep their room.
+                status = getattr(error, "status_code", 0)
+                if not isinstance(error, openai.APITimeoutError) and status < 500:
+                    self._settle(most, {})
+                again = isinstance(error, openai.APIConnectionError) or status in (408, 409, 429)
+                if attempt == self._section["max_retries"] or not (again or status >= 500):
+                    raise
+                if self._stop.wait(_pause(error, attempt)):
+                    raise
+            else:
+                self._settle(most, reply)
+                return reply
+        raise AssertionError("unreachable")
 
     def _reserve(self, most: dict[str, int]) -> None:
         """Make room for one request under the caps."""
@@ -212,6 +211,15 @@ class ChatClient:
             + tokens["output_tokens"] * self._section["usd_per_million_output"]
         ) / 1e6
 
+    def refuse_many(self, unread: int, n: int) -> None:
+        """Raise `InputError` where more than `max_error_share` of n replies could not be read."""
+        if unread > self._section["max_error_share"] * n:
+            raise InputError(
+                f"{self._where}: {unread} of {n} replies of {self._section['model']} were cut off "
+                "or not in the form asked for, expected at most a share of "
+                f"{self._section['max_error_share']} (max_error_share); the replies are kept"
+            )
+
     def describe(self) -> dict[str, Any]:
         """Return model, endpoint and use; the same whether replies came from the cache or not."""
         used = {
@@ -232,8 +240,18 @@ class _NoReply(Exception):
     """The endpoint sent something that is no chat completion, such as a web page."""
 
 
-def _read(response: Any) -> dict[str, Any]:
-    """Keep what is used of a response."""
+def _pause(error: Exception, attempt: int) -> float:
+    """Return the seconds until the next attempt: what the endpoint asks for, else 0.5, 1, 2, …"""
+    headers = getattr(getattr(error, "response", None), "headers", {})
+    try:
+        asked = float(headers.get("retry-after", ""))
+    except ValueError:
+        asked = 0.0
+    return min(max(asked, 0.5 * 2**attempt), 60.0)
+
+
+def _read(response: Any, most: dict[str, int]) -> dict[str, Any]:
+    """Keep what is used of a response; one without usage counts as `most`."""
     if not getattr(response, "choices", None):
         raise _NoReply
     choice, usage = response.choices[0], response.usage
@@ -241,6 +259,6 @@ def _read(response: Any) -> dict[str, Any]:
         "model": response.model or "",
         "text": choice.message.content,
         "finish_reason": choice.finish_reason,
-        "input_tokens": usage.prompt_tokens if usage else 0,
-        "output_tokens": usage.completion_tokens if usage else 0,
+        "input_tokens": usage.prompt_tokens if usage else most["input_tokens"],
+        "output_tokens": usage.completion_tokens if usage else most["output_tokens"],
     }

@@ -73,7 +73,11 @@ RUBRICS: dict[str, tuple[str, Callable[[dict[str, Any], float], Verdict]]] = {
 
 
 class LlmJudge:
-    """Judges by a rubric; a reply that does not fit the rubric is a `judge_error`."""
+    """Judges by a rubric; a reply that does not fit the rubric is a `judge_error`.
+
+    More such replies than the LLM section's `max_error_share` are an error: a judge that cannot
+    do its task must not shrink n unseen.
+    """
 
     def __init__(self, client: ChatClient, rubric: str, threshold: float):
         expect_one_of(rubric, tuple(RUBRICS), "--scorer: rubric")
@@ -90,6 +94,8 @@ class LlmJudge:
                 verdicts.append(read(_json_object(reply.text), self._threshold))
             except (ValueError, KeyError, TypeError):
                 verdicts.append(Verdict(None, state="judge_error"))
+        unread = sum(verdict.state == "judge_error" for verdict in verdicts)
+        self._client.refuse_many(unread, len(verdicts))
         return verdicts
 
     def describe(self) -> dict[str, Any]:
@@ -116,6 +122,7 @@ class LlmExtractor:
                 found.append((None if answer is None else str(answer).strip() or None, "ok"))
             except (ValueError, KeyError):
                 found.append((None, "judge_error"))
+        self._client.refuse_many(sum(state == "judge_error" for _, state in found), len(found))
         return found
 
     def describe(self) -> dict[str, Any]:

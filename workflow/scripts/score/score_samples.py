@@ -34,7 +34,7 @@ from workflow.scripts.score.summary import summarize
 
 FORMAT = 1
 # What cannot change a verdict.
-RUNTIME: dict[str, Any] = {"batch_size": 8, "device": "auto", "cache_dir": None}
+RUNTIME: dict[str, Any] = {"batch_size": 8, "device": "auto"}
 _FIELDS: dict[str, tuple[type, ...]] = {
     "checkpoint": (str,),
     "item_id": (str,),
@@ -140,10 +140,11 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--scorer-name", required=True, help="its name in the experiment")
     parser.add_argument("--judge", type=Path, help="folder of a trained n-gram judge")
     parser.add_argument("--runtime", default="{}", help=f"JSON, keys of {RUNTIME}")
+    parser.add_argument("--replies", type=Path, help="folder that keeps an endpoint's replies")
     parser.add_argument("--out", required=True, type=Path, help="folder for verdicts and score")
     args = parser.parse_args(argv)
     runtime = parse_section(args.runtime, RUNTIME, "--runtime")
-    runtime["cache_dir"] = Path(runtime["cache_dir"] or args.out / "replies")
+    runtime["replies"] = args.replies or args.out / "replies"
     try:
         section = json.loads(args.scorer)
     except ValueError as error:

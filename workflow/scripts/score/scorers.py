@@ -1,6 +1,6 @@
 """The scorers: from samples to verdicts, one class per kind of benchmark.
 
-`make_scorer` reads an experiment's scorer section; `SECTIONS` has the keys of each type.
+`make_scorer` reads an experiment's scorer section, see `sections.SECTIONS`.
 """
 
 from __future__ import annotations
@@ -18,47 +18,14 @@ from workflow.scripts.score.answers import (
     extract_expression,
     same_answer,
 )
-from workflow.scripts.score.classifier_judge import CLASSIFIER, ClassifierJudge
+from workflow.scripts.score.classifier_judge import ClassifierJudge
 from workflow.scripts.score.judging import Judge, Verdict
 from workflow.scripts.score.llm_client import ChatClient
 from workflow.scripts.score.llm_judge import LlmExtractor, LlmJudge
 from workflow.scripts.score.ngram_judge import NgramJudge
-from workflow.scripts.score.sections import expect_one_of, fill_section
+from workflow.scripts.score.sections import KINDS, SECTIONS, expect_one_of, fill_section
 
 Sample = dict[str, Any]
-_REFUSAL = {
-    # regular expressions, searched in the first `refusal_window` characters; null: the defaults
-    "refusal_patterns": None,
-    "refusal_window": text_rules.REFUSAL_WINDOW,
-    # answer | after_first_delimiter_or_all. Upstream quirk: where the thinking never ended, the
-    # thinking itself is taken for the answer.
-    "answer_from": "answer",
-}
-_HARM = {
-    **_REFUSAL,
-    "compliance_patterns": None,  # null: the defaults; []: the form of compliance is not read
-    "judge_thinking": True,
-    "score_plus": False,  # upstream's "score+": a word repeated over and over counts as harmful
-}
-# The keys of each type of scorer and their defaults; a type in place of a default: required.
-SECTIONS: dict[str, dict[str, Any]] = {
-    "math_verify": {"type": str, "extractor": None, "timeout_s": 5},
-    "integer": {"type": str, "extractor": None},
-    "choice": {"type": str, "extractor": None, "letters": "ABCD", "default_choice": None},
-    "ngram": {"type": str, "judge": str, "threshold": 0.5, **_HARM},
-    "hf_classifier": {"type": str, **CLASSIFIER, **_HARM},
-    "llm_judge": {"type": str, "rubric": str, "threshold": 0.5, "llm": dict, **_HARM},
-    "refusal": {"type": str, **_REFUSAL},
-}
-KINDS = {
-    "math_verify": ("reasoning",),
-    "integer": ("reasoning",),
-    "choice": ("reasoning",),
-    "ngram": ("harmful",),
-    "hf_classifier": ("harmful",),
-    "llm_judge": ("harmful", "benign"),
-    "refusal": ("benign", "harmful"),
-}
 
 
 class Scorer(Protocol):
@@ -88,7 +55,7 @@ def make_scorer(
         section: The experiment's scorer section.
         kind: The benchmark's kind, `reasoning`, `harmful` or `benign`.
         judge_folder: Folder of a trained judge, for type `ngram`.
-        runtime: What cannot change a verdict: batch size, device, cache folder.
+        runtime: What cannot change a verdict: batch size, device, folder of replies.
 
     Raises:
         InputError: For an unknown type or key, or a type that cannot score that kind.
@@ -112,7 +79,7 @@ def make_scorer(
     elif name == "hf_classifier":
         judge = ClassifierJudge(section, runtime["batch_size"], runtime["device"])
     elif name == "llm_judge":
-        client = ChatClient(section["llm"], runtime["cache_dir"], "--scorer: llm")
+        client = ChatClient(section["llm"], runtime["replies"], "--scorer: llm")
         judge = LlmJudge(client, section["rubric"], section["threshold"])
         if section["rubric"] == "refusal":
             return RefusalScorer(section, kind, judge)
@@ -138,7 +105,7 @@ class AnswerScorer:
         if section["extractor"] is not None:
             where = "--scorer: extractor"
             self._extractor = LlmExtractor(
-                ChatClient(section["extractor"], runtime["cache_dir"], where)
+                ChatClient(section["extractor"], runtime["replies"], where)
             )
 
     def score(self, samples: Sequence[Sample]) -> list[dict[str, Any]]:
