@@ -31,6 +31,15 @@ def shared_data() -> Path:
     pytest.skip(f"no real data at {folders[0]}; set SAFETY_TAX_TEST_DATA to a folder that has them")
 
 
+@pytest.fixture(scope="session")
+def vllm_python(root: Path) -> Path:
+    """The vLLM environment's Python; skips where there is none."""
+    python = Path(os.environ.get("SAFETY_TAX_VLLM_PYTHON", root / ".venv-vllm" / "bin" / "python"))
+    if not python.exists():
+        pytest.skip(f"no vLLM environment at {python}; set SAFETY_TAX_VLLM_PYTHON to its Python")
+    return python
+
+
 @pytest.fixture
 def report_rate(record_property: Callable[[str, object], None]) -> Callable[[str, int, int], None]:
     """Have the end of the test run print "k of n" of what a test has counted."""

@@ -13,15 +13,6 @@ import pytest
 
 from .conftest import write_run
 
-
-@pytest.fixture
-def vllm_python(root: Path) -> Path:
-    python = Path(os.environ.get("SAFETY_TAX_VLLM_PYTHON", root / ".venv-vllm" / "bin" / "python"))
-    if not python.exists():
-        pytest.skip(f"no vLLM environment at {python}; set SAFETY_TAX_VLLM_PYTHON to its Python")
-    return python
-
-
 Asked = Callable[..., subprocess.CompletedProcess[str]]
 
 

@@ -1,7 +1,7 @@
 """The LLM judge and extractor against a real HTTP server on loopback.
 
 The server speaks the chat-completions protocol over a socket to the real openai client; what it
-replies is written by the tests, since no language model of that quality is to be had here.
+replies is written by the tests; a real model behind a real server is in test_llm_endpoint.py.
 """
 
 from __future__ import annotations

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import subprocess
 import sys
 from importlib import metadata
@@ -27,16 +26,8 @@ METRICS = {  # metric by benchmark: the benchmark's items
 }
 
 
-def vllm_python(root: Path) -> Path:
-    """Return the vLLM environment's Python; skips where there is none."""
-    python = Path(os.environ.get("SAFETY_TAX_VLLM_PYTHON", root / ".venv-vllm" / "bin" / "python"))
-    if not python.exists():
-        pytest.skip(f"no vLLM environment at {python}; set SAFETY_TAX_VLLM_PYTHON to its Python")
-    return python
-
-
 @pytest.fixture(scope="module")
-def finished(root, shared_data, project_copy, shell_environment) -> Path:
+def finished(shared_data, vllm_python, project_copy, shell_environment) -> Path:
     """A copy of the project in which smollm has run, twice."""
     pins = pinned_versions(PACKAGES, "smollm")
     for name, version in pins.items():
@@ -49,14 +40,13 @@ def finished(root, shared_data, project_copy, shell_environment) -> Path:
         assert found == version
     if missing := [name for name in FILES if not (shared_data / name).is_file()]:
         pytest.skip(f"{shared_data} lacks {', '.join(missing)}")
-    python = vllm_python(root)
     folder = project_copy("smollm")
     (folder / "data").mkdir()
     for name in FILES:
         (folder / "data" / name).symlink_to(shared_data / name)
     command = [
         *(sys.executable, "-m", "snakemake", "-c2", "--config", "experiment=smollm"),
-        f"vllm_python={python}",
+        f"vllm_python={vllm_python}",
     ]
     environment = {**shell_environment, "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
