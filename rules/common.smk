@@ -12,7 +12,7 @@ from inspect import signature
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import RerunTrigger
 
-from workflow.scripts.common.check_sections import check_sections
+from workflow.scripts.plan.check_sections import check_sections
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.experiment import (
     check_schema,
@@ -335,13 +335,14 @@ def training_runtime(rule):
 
 
 def check_memory_of(jobs):
-    """Make sure that every training job fits its GPUs, where its model is here already."""
+    """Make sure that every training job fits its GPUs."""
     for job in jobs:
         if job.rule.name in ("reasoning_sft", "safety_sft"):
             run, nodes = run_of(job.wildcards), job.resources.nodes
             gpus = computing_gpus(EXPERIMENT, run, job.resources.gpu, nodes)
             knobs = EXPERIMENT.get("runtime", {}).get(job.rule.name, {})
-            check_fit(run, RUNS, knobs, gpus, nodes, Path(ROOT_FOLDER, "models"))
+            size = parameters(EXPERIMENT, run)
+            check_fit(run, RUNS, knobs, gpus, nodes, Path(ROOT_FOLDER, "models"), size)
 
 
 def generation_runtime(wildcards, resources):
@@ -351,10 +352,12 @@ def generation_runtime(wildcards, resources):
     """
     run = run_of(wildcards)
     gpus = computing_gpus(EXPERIMENT, run, resources.gpu)
-    tensor = min(gpus, fewest_gpus(parameters(EXPERIMENT, run))) or 1
-    split = {"tensor_parallel": tensor, "data_parallel": max(gpus // tensor, 1)}
     knobs = EXPERIMENT.get("runtime", {}).get("generate_samples", {})
-    return canonical_json({**split, **knobs} if gpus else knobs)
+    if not gpus:
+        return canonical_json({**knobs, "gpus": 0, "tensor_parallel": 1})
+    tensor = knobs.get("tensor_parallel") or min(gpus, fewest_gpus(parameters(EXPERIMENT, run)))
+    split = {"tensor_parallel": tensor, "data_parallel": max(gpus // tensor, 1)}
+    return canonical_json({**knobs, "gpus": gpus, **split})
 
 
 def engine(wildcards):

@@ -46,4 +46,5 @@ rule generate_samples:
             &>{log:q}
         python -m workflow.scripts.common.provenance \
             --result {output.manifest:q} --provenance {params.provenance:q} --files {output.samples:q} &>>{log:q}
+        rm -rf results/{wildcards.experiment}/state/generate/{wildcards.run}/{wildcards.benchmark}
         """

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from workflow.scripts.common.check_sections import check_sections
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.experiment import list_runs, load_experiment
+from workflow.scripts.plan.check_sections import check_sections
 
 
 @pytest.fixture
@@ -74,6 +74,8 @@ def change(experiment: dict[str, Any], key: str, value: Any) -> None:
         ),
         ("scorers.math.type", "hf_classifier", "scorers.math: model is missing, expected str"),
         ("scorers.math", {"type": "integer", "timeout_s": 5}, "scorers.math: unknown timeout_s;"),
+        ("resources", {"generate": {"gpu": 1}}, "resources.generate: no such rule, expected some"),
+        ("resources", {"generate_samples/x": {"gpu": 1}}, "resources.generate_samples/x: no such"),
         ("benchmarks.benign.scorers", ["math"], "benchmarks.benign.scorers: 'math' scores reasoni"),
         ("benchmarks.benign.decoding.top_p", 0, "benchmarks.clock_sums.decoding: top_p is 0, expe"),
         ("extra", 3, "the file: unknown key extra; expected some of alignments, "),

@@ -68,6 +68,17 @@ def test_generation_takes_the_fewest_gpus_that_hold_the_model(billions: float, g
     assert fewest_gpus(billions * 1e9) == gpus
 
 
+def test_one_benchmark_can_have_more_gpus_than_the_others() -> None:
+    more = {"generate_samples": {"gpu": 4}, "generate_samples/gpqa": {"gpu": 8}}
+    experiment = {**BIG, "resources": more}
+    experiment["benchmarks"] = {**BIG["benchmarks"], "other": BIG["benchmarks"]["gpqa"]}
+    run = Run("aligned/s1/x/seed0", "aligned", {}, "s1", ("epoch1",), recipe=SFT)
+    gpus = [
+        list_resources("generate_samples", experiment, run, b)["gpu"] for b in ("gpqa", "other")
+    ]
+    assert gpus == [8, 4]
+
+
 def test_generation_has_time_for_every_answer_at_its_budget() -> None:
     run = Run("aligned/s1/x/seed0", "aligned", {}, "s1", ("epoch1", "epoch5"), recipe=SFT)
     found = list_resources("generate_samples", BIG, run, "gpqa")

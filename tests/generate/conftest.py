@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -105,7 +106,11 @@ def generate(tmp_path: Path, model_run: Path, questions: Path) -> Callable[..., 
     from workflow.scripts.generate.generate_samples import main
 
     def call(
-        *options: str, model: Path = model_run, out: Path = tmp_path / "out", **section: Any
+        *options: str,
+        model: Path = model_run,
+        out: Path = tmp_path / "out",
+        keep_state: bool = False,
+        **section: Any,
     ) -> list[dict]:
         decoding = {"max_thinking_tokens": 12, "max_answer_tokens": 6} | section.pop("decoding", {})
         benchmark = {"kind": "reasoning", "data": str(questions)} | section
@@ -118,6 +123,8 @@ def generate(tmp_path: Path, model_run: Path, questions: Path) -> Callable[..., 
                 *options,
             ]
         )
+        if not keep_state:
+            shutil.rmtree(tmp_path / "state")
         return [json.loads(line) for line in (out / "samples.jsonl").read_text().splitlines()]
 
     return call

@@ -50,7 +50,6 @@ def test_samples_hold_the_question_and_what_was_said(generate: Generate, tmp_pat
     assert manifest["task"] == {"name": "prompts", "version": 1.0} | {
         "sha256": manifest["task"]["sha256"]
     }
-    assert not (tmp_path / "state").exists()
 
 
 def test_greedy_samples_are_what_the_model_itself_would_say(
@@ -138,7 +137,7 @@ def test_a_base_model_is_asked_without_thinking(
 
 
 @pytest.mark.slow
-def test_shards_give_the_samples_of_one_process(generate: Generate) -> None:
+def test_shards_give_the_samples_of_one_process(generate: Generate, tmp_path: Path) -> None:
     decoding = {"temperature": 1.0}
     whole = generate("--checkpoints", "epoch1,epoch2", repeats=2, decoding=decoding)
     shared = generate(
@@ -147,6 +146,25 @@ def test_shards_give_the_samples_of_one_process(generate: Generate) -> None:
         decoding=decoding,
     )
     assert spoken(shared) == spoken(whole)
+    said = sum(sample["thinking_tokens"] + sample["answer_tokens"] for sample in shared)
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["throughput"]["tokens"] == said
+
+
+def test_a_shard_that_fails_ends_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shard 1 dies at once, shard 0 would sleep for an hour."""
+    original, started = subprocess.Popen, []
+
+    def start(command: list[str], **more: Any) -> Any:
+        sleeps = command[command.index("--shard") + 1] == "0/2"
+        code = "import time; time.sleep(3600)" if sleeps else "raise SystemExit(2)"
+        started.append(original([sys.executable, "-c", code], **more))
+        return started[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    with pytest.raises(InputError, match="shard 1 of 2 failed, see its error above"):
+        generate_samples._run_shards([], {"data_parallel": 2, "tensor_parallel": 1})
+    assert [process.returncode for process in started] == [-signal.SIGTERM, 2]
 
 
 def test_an_interrupted_run_goes_on_where_it_was(
@@ -181,8 +199,7 @@ def test_an_interrupted_run_goes_on_where_it_was(
 def test_adding_a_checkpoint_to_an_interrupted_run_keeps_the_others(
     generate: Generate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(generate_samples.shutil, "rmtree", lambda *args, **kwargs: None)
-    generate("--checkpoints", "epoch1", out=tmp_path / "before")  # leaves its state behind
+    generate("--checkpoints", "epoch1", out=tmp_path / "before", keep_state=True)
     loaded: list[str] = []
     original = generate_samples._load_engine
 
@@ -191,10 +208,13 @@ def test_adding_a_checkpoint_to_an_interrupted_run_keeps_the_others(
         return original(name, folder, *rest)
 
     monkeypatch.setattr(generate_samples, "_load_engine", load)
-    generate("--checkpoints", "epoch1", "epoch2")
+    generate("--checkpoints", "epoch1", "epoch2", keep_state=True)
     assert loaded == ["epoch2"]
-    generate("--checkpoints", "epoch1", decoding={"max_thinking_tokens": 11})
+    generate("--checkpoints", "epoch1", decoding={"max_thinking_tokens": 11}, keep_state=True)
     assert loaded == ["epoch2", "epoch1"]  # another budget shares nothing
+    monkeypatch.setattr(generate_samples, "versions", lambda: {"torch": "9"})
+    generate("--checkpoints", "epoch1")
+    assert loaded == ["epoch2", "epoch1", "epoch1"]  # nor does another version of an engine
 
 
 @pytest.mark.slow
@@ -222,7 +242,6 @@ def test_a_killed_process_leaves_usable_state(
     assert len(kept) < 18 and not (tmp_path / "killed-out").exists()
     found[0].write_bytes(b"".join(kept) + b'{"index": 17, "promp')  # a write that was cut off
     subprocess.run(command, check=True)
-    assert not (tmp_path / "killed").exists()
     whole = generate(repeats=3, decoding={"temperature": 1.0})
     lines = (tmp_path / "killed-out" / "samples.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == whole

@@ -13,8 +13,9 @@ The model is coarse on purpose: enough for a first run that neither starves nor 
   network: downloads and judges behind an API.
 
 Times are limits, so half is added, and 30 minutes to load and to save. Whoever knows better says so
-in the experiment (`resources: {generate_samples: {gpu: 4}}`). Nothing here can change a result, so
-nothing here makes one stale.
+in the experiment (`resources: {generate_samples: {gpu: 4}}`; for one benchmark alone
+`generate_samples/gpqa_diamond: {gpu: 8}`). Nothing here can change a result, so nothing here makes
+one stale.
 """
 
 from __future__ import annotations
@@ -27,6 +28,11 @@ from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.experiment import Run
 
 TRAINING = ("pretrain_base", "reasoning_sft", "safety_sft")
+OF_A_BENCHMARK = ("generate_samples", "score_samples")
+RULES = (
+    *("make_micro_data", "prepare_records", "prepare_benchmark", "measure_overlap", "fetch_model"),
+    *(*TRAINING, "publish_model", *OF_A_BENCHMARK, "train_judge", "fetch_judge", "make_report"),
+)
 KEYS = ("gpu", "nodes", "mem_mb", "runtime", "threads")
 GPUS_PER_NODE = 8
 GPU_MEMORY = 80e9  # bytes; an H100 or A100
@@ -57,7 +63,8 @@ def list_resources(
 
     Args:
         rule: The job's rule.
-        experiment: The experiment; its `resources.<rule>` take the place of the computed figures.
+        experiment: The experiment; its `resources.<rule>` take the place of the computed figures,
+            and before them those of `resources.<rule>/<benchmark>`.
         run: The model run that the job makes or uses.
         benchmark: The benchmark's name, where the job has one.
         scorer: The scorer's name, where the job has one.
@@ -67,7 +74,8 @@ def list_resources(
     Returns:
         `gpu` (on all nodes together), `nodes`, `mem_mb` (per node), `runtime` (minutes), `threads`.
     """
-    given = experiment.get("resources", {}).get(rule, {})
+    sections = experiment.get("resources", {})
+    given = {**sections.get(rule, {}), **sections.get(f"{rule}/{benchmark}", {})}
     if rule in TRAINING and run:
         nodes = given.get("nodes", 1)
         found = _training(experiment, run, nodes, given.get("gpu", nodes * GPUS_PER_NODE))

@@ -1,8 +1,8 @@
 """Let one model run think and answer on one benchmark, at every evaluated checkpoint.
 
 Reads the run's manifest and checkpoints and the benchmark's items (through lm-eval), writes
-`samples.jsonl` and `manifest.json`. Finished samples are kept in `--state` until all are there, so
-a run that was preempted goes on where it was. By hand:
+`samples.jsonl` and `manifest.json`. Finished samples are kept in `--state`, so a run that was
+preempted goes on where it was; delete it when the results stand. By hand:
 
     python -m workflow.scripts.generate.generate_samples \
         --model results/micro/models/lrm/tiny/seed1/manifest.json \
@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -54,6 +53,7 @@ MODULE = "generate.generate_samples"
 FINAL = "final"
 # Settings that the samples do not depend on, and their defaults.
 RUNTIME: dict[str, Any] = {
+    "gpus": None,  # 0: the CPU, even where there are GPUs; null: what is there
     "batch_size": 64,
     "tensor_parallel": 1,
     "data_parallel": 1,
@@ -78,25 +78,25 @@ def main(argv: list[str] | None = None) -> None:
 
     named = {name: manifest["final"] if name == FINAL else name for name in checkpoints}
     folders = {name: load_checkpoint(arguments.model, found) for name, found in named.items()}
+    digests = {name: _digest(manifest, name, benchmark, arguments.engine) for name in folders}
+    before = {name: set(Partials(arguments.state, digests[name]).done) for name in folders}
     if runtime["data_parallel"] > 1 and shards == 1:
         _run_shards(argv, runtime)
     rows: list[dict[str, Any]] = []
     generated = 0
+    questions = _questions(benchmark)
+    mine = range(shard, len(questions), shards)
     for name, folder in folders.items():
-        digest = _digest(manifest, name, benchmark, arguments.engine)
-        partials = Partials(arguments.state, digest, shard)
-        questions = _questions(benchmark)
-        mine = range(shard, len(questions), shards)
+        partials = Partials(arguments.state, digests[name], shard)
         if any(index not in partials.done for index in mine):
-            before = set(partials.done)
             engine = _load_engine(arguments.engine, folder, manifest, benchmark, runtime)
             _generate(engine, questions, mine, partials)
             engine.close()
-            generated += sum(
-                completion.thinking_tokens + completion.answer_tokens
-                for index, completion in partials.done.items()
-                if index not in before
-            )
+        generated += sum(
+            completion.thinking_tokens + completion.answer_tokens
+            for index, completion in partials.done.items()
+            if index not in before[name]
+        )
         rows += [
             _sample(name, *question, partials.done[index])
             for index, question in enumerate(questions)
@@ -134,7 +134,6 @@ def main(argv: list[str] | None = None) -> None:
             },
         },
     )
-    shutil.rmtree(arguments.state, ignore_errors=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -175,6 +174,8 @@ def _runtime(arguments: argparse.Namespace) -> dict[str, Any]:
             "expected the environment of envs/vllm.txt, or engine hf"
         )
     runtime = {**RUNTIME, **given}
+    if runtime["gpus"] == 0:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
     wanted = runtime["tensor_parallel"] * runtime["data_parallel"]
     if wanted > 1:
         import torch
@@ -213,10 +214,16 @@ def _run_shards(argv: list[str], runtime: dict[str, Any]) -> None:
         command = [sys.executable, "-m", f"workflow.scripts.{MODULE}", *argv, *own]
         processes.append(subprocess.Popen(command, env=environment))
     try:
-        failed = [shard for shard, process in enumerate(processes) if process.wait() != 0]
-    finally:
+        while True:
+            codes = [process.poll() for process in processes]
+            failed = [shard for shard, code in enumerate(codes) if code]
+            if failed or None not in codes:
+                break
+            time.sleep(0.2)
+    finally:  # the others need not finish what nobody will use
         for process in processes:
             process.terminate()
+            process.wait()
     if failed:
         raise InputError(f"shard {failed[0]} of {shards} failed, see its error above")
 
@@ -234,6 +241,7 @@ def _digest(manifest: dict[str, Any], checkpoint: str, benchmark: Benchmark, eng
         "task": benchmark.task,
         "engine": engine,
         "code": code_digest(MODULE),
+        "versions": versions(),
     }
     return sha256_text(canonical_json(decides))[:32]
 

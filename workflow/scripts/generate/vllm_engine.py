@@ -57,6 +57,7 @@ class BudgetForcingVLLM(BudgetForcing, VLLM):
                 dtype=decoding.dtype,
                 tensor_parallel_size=runtime["tensor_parallel"],
                 seed=decoding.seed,
+                enable_prefix_caching=True,  # the answer's request finds the thinking in it
                 **{key: runtime[key] for key in options if runtime[key] is not None},
             )
         except Exception as error:

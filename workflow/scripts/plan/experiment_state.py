@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workflow.scripts.common.check_sections import check_sections
 from workflow.scripts.common.experiment import Run, list_runs, load_experiment
 from workflow.scripts.common.jobs import Job, list_jobs, list_keys
 from workflow.scripts.common.staleness import read_states
 from workflow.scripts.data.resolve_pins import pin, read_lock
+from workflow.scripts.plan.check_sections import check_sections
 
 
 @dataclass(frozen=True)
