@@ -19,7 +19,7 @@ import yaml
 from workflow.scripts.common.codehash import forget_files, reached_modules
 from workflow.scripts.common.document_config import describe_keys
 from workflow.scripts.common.experiment import check_references, check_schema, load_config
-from workflow.scripts.common.jobs import Job, list_jobs, list_keys
+from workflow.scripts.common.jobs import Job, _outside_digest, list_jobs, list_keys
 
 Paths = set[str]
 TINY = "tests/experiments/tiny.yaml"
@@ -195,6 +195,9 @@ OTHERS = {
     "benchmarks.letters.engine": "vllm",
     "recipes.reasoning.gate.probe": "clock_sums",
     "scorers.ngram.judge": "second",
+    # folders that are there
+    **dict.fromkeys(("bases.local.path", "lrms.own.path"), "tests/common"),
+    "scorers.own_classifier.model.path": "tests/common",
 }
 
 
@@ -299,6 +302,28 @@ def test_two_settings_that_swap_their_values_are_seen(tiny):
     before["recipes"]["safety"].update(learning_rate=0.1, weight_decay=0.2)
     after["recipes"]["safety"].update(learning_rate=0.2, weight_decay=0.1)
     assert stale(before, after) == having("/aligned/")(results(list_jobs(tiny)))
+
+
+def test_a_model_folder_counts_by_its_content_not_by_its_times(every_key, tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    weights = bytearray(3_000_000)
+    (folder / "model.safetensors").write_bytes(weights)
+    experiment = copy.deepcopy(every_key)
+    experiment["bases"]["local"]["path"] = str(folder)
+    experiment["scorers"]["own_classifier"]["model"]["path"] = str(folder)
+    before = list_keys(list_jobs(experiment))
+    _outside_digest.cache_clear()
+    shutil.copy(folder / "model.safetensors", tmp_path / "copy")
+    (tmp_path / "copy").replace(folder / "model.safetensors")
+    assert list_keys(list_jobs(experiment)) == before
+    for place in (0, 2_999_999):
+        _outside_digest.cache_clear()
+        (folder / "model.safetensors").write_bytes(weights[:place] + b"1" + weights[place + 1 :])
+        jobs = list_jobs(experiment)
+        after = list_keys(jobs)
+        changed = {path for path in results(jobs) if before[path] != after[path]}
+        assert changed == having("base/local", "/filed/own_classifier")(results(jobs))
 
 
 def test_a_new_benchmark_leaves_what_there_is_but_the_report(tiny):

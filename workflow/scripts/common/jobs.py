@@ -8,6 +8,7 @@ whenever they were made. Nothing that merely speeds a job up (GPUs, batch per de
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
@@ -73,7 +74,7 @@ class Job:
         sections: What of the experiment can change it.
         inputs: Paths of the results it is made from.
         environment: The lock of `envs/` that pins the packages.
-        outside: Files outside the results that it reads; their content counts.
+        outside: Files and model folders outside the results that it reads; their content counts.
         also: Further scripts of the rule.
     """
 
@@ -94,15 +95,35 @@ class Job:
             "code": {name: code_digest(name, root) for name in (self.module, *self.also)},
             "shell": shell_digest(self.rule),
             "packages": pinned_versions(self.packages, self.environment),
-            **{f"file {path}": _file_digest(path, root) for path in self.outside},
+            **{f"file {path}": _outside_digest(path, root) for path in self.outside},
         }
 
 
 @cache
-def _file_digest(path: str, root: Path) -> str:
-    if not (root / path).is_file():
+def _outside_digest(path: str, root: Path) -> str:
+    """Hash a file, or a model folder: names, sizes and samples of its files, for they are large."""
+    found = root / path
+    if found.is_file():
+        return sha256_file(found)
+    files = sorted(file for file in found.rglob("*") if file.is_file())
+    if not files:
         raise InputError(f"{path}: no such file, though the experiment reads it; put it there")
-    return sha256_file(root / path)
+    return sha256_text(
+        canonical_json([[str(file.relative_to(found)), _sample_digest(file)] for file in files])
+    )
+
+
+def _sample_digest(path: Path, blocks: int = 16, size: int = 2**16) -> str:
+    """Hash a file's length and evenly spread blocks of it; all of it where they meet."""
+    length = path.stat().st_size
+    digest = hashlib.sha256(str(length).encode())
+    with path.open("rb") as file:
+        for start in sorted(
+            {max(length - size, 0) * step // (blocks - 1) for step in range(blocks)}
+        ):
+            file.seek(start)
+            digest.update(file.read(size))
+    return digest.hexdigest()
 
 
 def list_jobs(experiment: dict[str, Any]) -> dict[str, Job]:
@@ -149,6 +170,7 @@ def list_jobs(experiment: dict[str, Any]) -> dict[str, Job]:
             for scorer in benchmark["scorers"]:
                 section = scorer_section(experiment, scorer)
                 judge = [judges[section["judge"]]] if "judge" in section else []
+                local = experiment["scorers"][scorer].get("model", {}).get("path")
                 scores[name].append(
                     add(
                         Job(
@@ -158,6 +180,7 @@ def list_jobs(experiment: dict[str, Any]) -> dict[str, Job]:
                             SCORING + JUDGING.get(section["type"], ()),
                             {"scorer": section},
                             (samples, *judge, *([fetched[scorer]] if scorer in fetched else [])),
+                            outside=(local,) if local else (),
                         )
                     )
                 )
@@ -319,7 +342,8 @@ def _model_job(experiment: dict[str, Any], run: Run, files: dict[str, str]) -> J
         sections = {"model": model, "chat_format": run.chat_format, **_package(package)}
         # a package's GGUF weights are converted
         computing = ("torch", "transformers") if package else ()
-        return Job(path, "fetch_model", "models.fetch_model", computing, sections)
+        outside = (model["path"],) if "path" in model else ()
+        return Job(path, "fetch_model", "models.fetch_model", computing, sections, outside=outside)
     if run.write_as:
         common["write_as"] = run.write_as
     inputs = [f"models/{run.parent}/manifest.json", files[f"data {run.data}"]]
