@@ -345,6 +345,20 @@ def check_memory_of(jobs):
             check_fit(run, RUNS, knobs, gpus, nodes, Path(ROOT_FOLDER, "models"), size)
 
 
+def check_api_keys(jobs):
+    """Make sure that the keys of endpoints that will be asked are in the environment."""
+    scorers = {job.wildcards.scorer for job in jobs if job.rule.name == "score_samples"}
+    for scorer in sorted(scorers):
+        section = EXPERIMENT["scorers"][scorer]
+        for part in ("llm", "extractor"):
+            variable = (section.get(part) or {}).get("api_key_env")
+            if variable and not os.environ.get(variable):
+                raise InputError(
+                    f"scorers.{scorer}.{part}: the environment variable {variable} (api_key_env) "
+                    "is not set"
+                )
+
+
 def generation_runtime(wildcards, resources):
     """Return how a generating job splits its GPUs, and its knobs, as JSON.
 

@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 
 from tests.data.local_hub import COMMIT, serve_hub
+from workflow.scripts.common.categories import CATEGORIES
 
+LABELS = {str(index): label for index, label in enumerate(CATEGORIES)}
 FILES = {
-    "config.json": b"{}",
+    "config.json": json.dumps({"id2label": LABELS}).encode(),
     "tokenizer.model": b"x",
     "pytorch_model.bin": b"pickle",
     "model.safetensors": b"weights",
@@ -22,10 +24,12 @@ FILES = {
 }
 
 
-def fetch(folder: Path, **section: Any) -> tuple[subprocess.CompletedProcess[str], Path]:
+def fetch(
+    folder: Path, files: dict[str, bytes] = FILES, **section: Any
+) -> tuple[subprocess.CompletedProcess[str], Path]:
     scorer = {"type": "hf_classifier", "model": "owner/judge", "revision": COMMIT, **section}
     with serve_hub() as hub:
-        hub.files = {"models/owner/judge": dict(FILES)}
+        hub.files = {"models/owner/judge": dict(files)}
         kept = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
         done = subprocess.run(
             [
@@ -64,3 +68,12 @@ def test_a_judge_without_a_commit_and_an_unknown_one_are_one_line(tmp_path):
     assert done.returncode == 2
     assert "no such repository" in done.stderr or "access refused" in done.stderr
     assert done.stderr.count("\n") == 1 and not out.exists()
+
+
+@pytest.mark.slow
+def test_a_judge_with_other_labels_is_refused_when_it_is_fetched(tmp_path):
+    other = json.dumps({"id2label": {"0": "safe", "1": "unsafe"}}).encode()
+    done, out = fetch(tmp_path, {**FILES, "config.json": other})
+    assert done.returncode == 2 and not out.exists()
+    error = done.stderr.splitlines()[-1]  # below the bar of the download
+    assert error.startswith("error: owner/judge: its labels are ['safe', 'unsafe'], expected the")

@@ -96,6 +96,21 @@ def test_a_new_judge_scores_without_generating(again, snakemake):
     assert planned(snakemake(again, "-n")) == Counter(score_samples=4, make_report=1)
 
 
+def test_a_key_that_is_not_set_is_named_before_any_job(again, snakemake):
+    llm = {"base_url": "http://127.0.0.1:9/v1", "model": "x", "max_requests": 1}
+
+    def add(experiment: dict) -> None:
+        judge = {"type": "llm_judge", "rubric": "strongreject"}
+        experiment["scorers"]["judge"] = {**judge, "llm": {**llm, "api_key_env": "NO_SUCH_KEY"}}
+        experiment["benchmarks"]["harmful"]["scorers"] = ["ngram", "judge"]
+
+    edit(again, add)
+    before = results(again)
+    done = snakemake(again, "-c2")
+    assert done.returncode != 0 and results(again) == before
+    assert "error: scorers.judge.llm: the environment variable NO_SUCH_KEY" in done.stderr
+
+
 def test_a_job_that_runs_far_above_does_not_hide_a_stale_one(again, snakemake):
     """The judge's data and a grader change; between the two stand models that stay current."""
 

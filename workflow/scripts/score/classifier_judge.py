@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from workflow.scripts.common.categories import CATEGORIES
+from workflow.scripts.common.categories import CATEGORIES, check_labels
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import canonical_json, sha256_text
 from workflow.scripts.common.manifest import describe_files
@@ -70,12 +70,7 @@ class ClassifierJudge:
         where = {"revision": self._section["revision"], "trust_remote_code": False}
         try:
             config = AutoConfig.from_pretrained(name, **where)
-            labels = tuple(config.id2label[i] for i in range(len(config.id2label)))
-            if labels != CATEGORIES:
-                raise InputError(
-                    f"{name}: its labels are {list(labels)}, expected the 14 categories of "
-                    f"BeaverTails in their order, {list(CATEGORIES)}"
-                )
+            check_labels(config.id2label, name)
             tokenizer = AutoTokenizer.from_pretrained(name, **where)
             model, loading = AutoModelForSequenceClassification.from_pretrained(
                 name,

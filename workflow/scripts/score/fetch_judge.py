@@ -13,8 +13,9 @@ import argparse
 import json
 from pathlib import Path
 
+from workflow.scripts.common.categories import check_labels
 from workflow.scripts.common.errors import InputError, run
-from workflow.scripts.common.io import write_json
+from workflow.scripts.common.io import read_json, write_json
 from workflow.scripts.data.hub import check_revision, hub_errors, hub_token
 
 FORMAT = 1
@@ -26,7 +27,8 @@ def fetch_judge(name: str, revision: str | None, weights: str) -> dict[str, int]
     """Download a classifier; return the size in bytes of each of its files, by name.
 
     Raises:
-        InputError: There is no such repository, revision, access, network, or kind of weights.
+        InputError: There is no such repository, revision, access, network, or kind of weights, or
+            its labels are not the categories: better now than after the models are trained.
     """
     from huggingface_hub import snapshot_download
 
@@ -44,6 +46,8 @@ def fetch_judge(name: str, revision: str | None, weights: str) -> dict[str, int]
             f"{name}: no {WEIGHTS[weights]}, expected weights as {weights} "
             "(the scorer's key weights: safetensors or torch)"
         )
+    labels = read_json(Path(folder) / "config.json").get("id2label", {})
+    check_labels({int(index): label for index, label in labels.items()}, name)
     return {path.name: path.stat().st_size for path in sorted(Path(folder).iterdir())}
 
 
