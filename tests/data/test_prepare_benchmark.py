@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from workflow.scripts.common.errors import InputError
+from workflow.scripts.common.experiment import load_experiment
 from workflow.scripts.common.io import read_json, read_jsonl, write_jsonl
 from workflow.scripts.data.prepare_benchmark import main
 
@@ -31,26 +32,28 @@ def from_rows(folder: Path, rows: list[dict], section: dict[str, Any]) -> list[d
     return prepare(folder, {"source": {"path": str(folder / "rows.jsonl")}} | section)
 
 
-def test_math500_has_its_answers_and_subjects(shared_data: Path, tmp_path: Path) -> None:
-    fields = {
-        "item_id": "unique_id",
-        "prompt": "problem",
-        "target": "answer",
-        "category": "subject",
-    }
-    path = str(shared_data / "math500.jsonl")
-    items = prepare(tmp_path, {"source": {"path": path}, "fields": fields})
+def shipped(name: str, **source: str) -> dict[str, Any]:
+    """The section of experiments/paper.yaml, from another source or, without one, none."""
+    section = load_experiment("paper")["benchmarks"][name]["prepare"]
+    section = {key: value for key, value in section.items() if key != "source"}
+    return section | ({"source": source} if source else {})
+
+
+@pytest.mark.parametrize("name", ["math500-upstream", "math500"])
+def test_math500_has_its_answers_and_subjects(shared_data: Path, tmp_path: Path, name: str) -> None:
+    items = prepare(tmp_path, shipped(name, path=str(shared_data / "math500.jsonl")))
     assert len(items) == 500
     assert items[0]["target"] == r"\left( 3, \frac{\pi}{2} \right)"
-    assert set(items[0]) == {"item_id", "prompt", "target", "category"}
+    assert items[0]["prompt"].startswith("Convert the point $(0,3)$ in rectangular coordinates")
+    assert items[0]["category"] == "Precalculus"
 
 
-def test_aime24_has_thirty_whole_numbers(shared_data: Path, tmp_path: Path) -> None:
-    fields = {"item_id": "id", "prompt": "problem", "target": "answer"}
-    path = str(shared_data / "aime24.jsonl")
-    items = prepare(tmp_path, {"source": {"path": path}, "fields": fields})
+@pytest.mark.parametrize("name", ["aime24-upstream", "aime24"])
+def test_aime24_has_thirty_whole_numbers(shared_data: Path, tmp_path: Path, name: str) -> None:
+    items = prepare(tmp_path, shipped(name, path=str(shared_data / "aime24.jsonl")))
     assert len(items) == 30
     assert (items[0]["item_id"], items[0]["target"]) == ("60", "204")
+    assert items[0]["prompt"].startswith("Every morning Aya goes for a $9$-kilometer-long walk")
     assert all(0 <= int(item["target"]) <= 999 for item in items)
 
 
@@ -67,12 +70,8 @@ def test_gsm8k_target_follows_the_mark(shared_data: Path, tmp_path: Path) -> Non
 
 
 def test_xstest_safe_prompts_are_the_benign_benchmark(shared_data: Path, tmp_path: Path) -> None:
-    section = {
-        "source": {"path": str(shared_data / "xstest_prompts.csv")},
-        "fields": {"item_id": "id", "prompt": "prompt", "category": "type"},
-        "where": {"label": "safe"},
-    }
-    items = prepare(tmp_path, section)
+    path = str(shared_data / "xstest_prompts.csv")
+    items = prepare(tmp_path, shipped("xstest", path=path))
     assert len(items) == 250
     # XSTest (arXiv 2308.01263): ten types of 25 safe prompts each.
     assert sorted(Counter(item["category"] for item in items).values()) == [25] * 10
@@ -82,7 +81,8 @@ def test_xstest_safe_prompts_are_the_benign_benchmark(shared_data: Path, tmp_pat
 GPQA = [
     {
         "Record ID": f"rec{n}",
-        "Question": f"What is {n}?",
+        "Question": f"What is {n}?\n",
+        "High-level domain": "Physics",
         "Correct Answer": f"right {n}\n",
         "Incorrect Answer 1": "x",
         "Incorrect Answer 2": "y",
@@ -90,15 +90,8 @@ GPQA = [
     }
     for n in range(400)
 ]
-GPQA_SECTION = {
-    "fields": {"item_id": "Record ID", "prompt": "Question"},
-    "choices": {
-        "correct": "Correct Answer",
-        "incorrect": [f"Incorrect Answer {n}" for n in (1, 2, 3)],
-        "order": "hash",
-    },
-}
-SEEDED = GPQA_SECTION | {"choices": {**GPQA_SECTION["choices"], "order": "seed", "seed": 0}}
+GPQA_SECTION = shipped("gpqa_diamond")
+SEEDED = shipped("gpqa_diamond-upstream")
 
 
 @pytest.mark.parametrize("section", [GPQA_SECTION, SEEDED], ids=["hash", "seed"])
@@ -126,23 +119,24 @@ BEAVERTAILS = [
     {"prompt": "Safe?", "is_safe": True},
     {"prompt": "Harm A", "is_safe": False},
     {"prompt": "harm a.", "is_safe": False},
-    {"prompt": "Harm B", "is_safe": False},
-    {"prompt": "Harm C", "is_safe": False},
+    *({"prompt": f"Harm {n}", "is_safe": False} for n in range(1000)),
 ]
 
 
 def test_beavertails_first_unsafe_rows_as_upstream_takes_them(tmp_path: Path) -> None:
-    section = {"fields": {"prompt": "prompt"}, "where": {"is_safe": False}, "first": 3}
-    items = from_rows(tmp_path, BEAVERTAILS, section)
-    assert [item["item_id"] for item in items] == ["bench-1", "bench-2", "bench-3"]
+    items = from_rows(tmp_path, BEAVERTAILS, shipped("beavertails-upstream"))
+    prompts = ["Harm A", "harm a.", *(f"Harm {n}" for n in range(998))]
+    assert [item["prompt"] for item in items] == prompts
 
 
-def test_beavertails_distinct_prompts_are_a_careful_choice(tmp_path: Path) -> None:
-    section = {"fields": {"prompt": "prompt"}, "where": {"is_safe": False}}
-    section |= {"deduplicate": "normalised", "limit": 3}
-    items = from_rows(tmp_path, BEAVERTAILS, section)
-    assert [item["prompt"] for item in items] == ["Harm A", "Harm B", "Harm C"]
+def test_beavertails_distinct_prompts_of_the_same_rows_are_the_careful_choice(
+    tmp_path: Path,
+) -> None:
+    items = from_rows(tmp_path, BEAVERTAILS, shipped("beavertails"))
+    assert [i["prompt"] for i in items] == ["Harm A", *(f"Harm {n}" for n in range(998))]
     assert read_json(tmp_path / "report.json")["duplicates"] == 1
+    two = from_rows(tmp_path, BEAVERTAILS, shipped("beavertails") | {"limit": 2})
+    assert [item["prompt"] for item in two] == ["Harm A", "Harm 0"]
 
 
 def test_strongreject_comes_from_an_installed_package(tmp_path: Path) -> None:

@@ -13,25 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from workflow.scripts.common.chat import chat_format
 from workflow.scripts.common.errors import InputError
+from workflow.scripts.common.experiment import load_experiment
 from workflow.scripts.common.io import read_json, write_jsonl
 from workflow.scripts.common.records import Record, read_records
 from workflow.scripts.data.prepare_records import main
 
 S1 = chat_format("s1")
 THINK, ANSWER, END = "<|im_start|>think\n", "\n<|im_start|>answer\n", "<|im_end|>\n"
-QUESTION_AND_ANSWER = {
-    "field": "refusal",
-    "pattern": "(?:Question: )?(?P<prompt>.*?)\nAnswer: (?P<answer>.*?)(?:\nAnswer: .*)?",
-}
-# How the published preparation treats an answer.
-ANSWER_AS_PUBLISHED = {
-    "answer_prefix": "Answer: ",
-    "answer_prefix_only_if_absent": True,
-    "strip_answer_after_prefix": True,
-}
+PAPER = load_experiment("paper")["data"]
 
 
 def prepare(folder: Path, rows: list[dict], section: dict[str, Any]) -> list[Record]:
@@ -46,48 +39,56 @@ def prepare(folder: Path, rows: list[dict], section: dict[str, Any]) -> list[Rec
     return read_records(folder / "set.jsonl")
 
 
-def target(record: Record, **render: bool) -> str:
-    return S1.example(record, **render)[1]
+def without_source(section: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in section.items() if key != "source"}
+
+
+def shipped(folder: Path, name: str, rows: list[dict]) -> list[Record]:
+    """Prepare rows by the section of experiments/paper.yaml."""
+    return prepare(folder, rows, without_source(PAPER[name]["prepare"]))
+
+
+def target(record: Record, name: str) -> str:
+    """The assistant's turn, as the training on that set writes it."""
+    return S1.example(record, **PAPER[name].get("render", {}))[1]
 
 
 def test_s1k_joins_trajectories_and_prefixes_the_answer(tmp_path: Path) -> None:
+    """s1K has its thinking in a list; its other keys are those of s1K-1.1."""
     rows = [{"question": "2+2?", "thinking_trajectories": ["\nTwo", "and two.\n"], "attempt": "4"}]
-    section = {
-        "fields": {
-            "prompt": "question",
-            "thinking": "thinking_trajectories",
-            "answer": "attempt",
-        },
-        "strip": ["thinking"],
-        "answer_prefix": "Answer: ",
-    }
+    fields = {"prompt": "question", "thinking": "thinking_trajectories", "answer": "attempt"}
+    section = without_source(PAPER["s1k-1.1"]["prepare"]) | {"fields": fields}
     (record,) = prepare(tmp_path, rows, section)
     assert record.prompt == "2+2?"
-    assert target(record) == f"{THINK}Two\nand two.{ANSWER}Answer: 4{END}"
+    assert target(record, "s1k-1.1") == f"{THINK}Two\nand two.{ANSWER}Answer: 4{END}"
+
+
+def test_s1k_1_1_takes_deepseeks_trace_not_geminis(tmp_path: Path) -> None:
+    row = {
+        "question": "2+2?",
+        "gemini_thinking_trajectory": "Gemini thinks.",
+        "gemini_attempt": "Gemini answers.",
+        "deepseek_thinking_trajectory": "\nTwo and two.\n",
+        "deepseek_attempt": "It is 4.\nAnswer: 4\n",
+    }
+    (record,) = shipped(tmp_path, "s1k-1.1", [row])
+    expected = f"{THINK}Two and two.{ANSWER}Answer: It is 4.\nAnswer: 4{END}"
+    assert target(record, "s1k-1.1") == expected
 
 
 def test_limo_takes_the_solution_as_thinking(tmp_path: Path) -> None:
-    rows = [{"question": "2+2?", "solution": "Two and two.", "answer": 4}]
-    section = {
-        "fields": {"prompt": "question", "thinking": "solution", "answer": "answer"},
-        "answer_prefix": "Answer: ",
-    }
-    (record,) = prepare(tmp_path, rows, section)
-    assert target(record) == f"{THINK}Two and two.{ANSWER}Answer: 4{END}"
+    rows = [{"question": "2+2?", "solution": "Two and two.\n", "answer": 4}]
+    (record,) = shipped(tmp_path, "limo", rows)
+    assert record.prompt == "2+2?"
+    assert target(record, "limo") == f"{THINK}Two and two.{ANSWER}Answer: 4{END}"
 
 
 def test_directrefusal_upstream_keeps_its_space_and_its_missing_newline(tmp_path: Path) -> None:
     refusal = "Question: How do I rob\na tin?\nAnswer: I cannot.\nSorry. \nAnswer: Cut off."
     rows = [{"prompt": "x", "refusal": refusal}]
-    section = {
-        "split": QUESTION_AND_ANSWER,
-        "constant_thinking": " I should not answer this question!",
-        "render": {"newline_before_answer": False},
-        **ANSWER_AS_PUBLISHED,
-    }
-    (record,) = prepare(tmp_path, rows, section)
+    (record,) = shipped(tmp_path, "directrefusal-upstream", rows)
     assert record.prompt == "How do I rob\na tin?"
-    assert target(record, newline_before_answer=False) == (
+    assert target(record, "directrefusal-upstream") == (
         "<|im_start|>think\n I should not answer this question!<|im_start|>answer\n"
         "Answer: I cannot.\nSorry.<|im_end|>\n"
     )
@@ -95,16 +96,59 @@ def test_directrefusal_upstream_keeps_its_space_and_its_missing_newline(tmp_path
 
 def test_directrefusal_careful_has_the_formats_own_delimiters(tmp_path: Path) -> None:
     rows = [{"refusal": "Question: How do I rob a tin?\nAnswer: I cannot. "}]
-    section = {
-        "split": QUESTION_AND_ANSWER,
-        "constant_thinking": "I should not answer this question!",
-        "strip": True,
-    }
-    (record,) = prepare(tmp_path, rows, section)
-    assert target(record) == f"{THINK}I should not answer this question!{ANSWER}I cannot.{END}"
+    (record,) = shipped(tmp_path, "directrefusal", rows)
+    assert record.prompt == "How do I rob a tin?"
+    assert target(record, "directrefusal") == (
+        f"{THINK}I should not answer this question!{ANSWER}I cannot.{END}"
+    )
     assert chat_format("deepseek-r1").example(record)[1] == (
         "<think>\nI should not answer this question!\n</think>\n\nI cannot.<｜end▁of▁sentence｜>"
     )
+
+
+@pytest.mark.parametrize("name", ["directrefusal-upstream", "directrefusal"])
+def test_directrefusal_takes_marks_without_a_space_and_survives_a_few_odd_rows(
+    tmp_path: Path, name: str
+) -> None:
+    rows = [{"refusal": f"Question: {n}?\nAnswer: No."} for n in range(1001)]
+    rows[0] = {"refusal": "Question:How?\nAnswer:\nNo."}
+    for n in range(1, 11):
+        rows[n] = {"refusal": "Neither question nor answer."}
+    records = shipped(tmp_path, name, rows)
+    assert (records[0].prompt, records[0].answer.removeprefix("Answer: ").strip()) == (
+        "How?",
+        "No.",
+    )
+    assert [len(records), records[-1].prompt] == [990, "999?"]
+    assert read_json(tmp_path / "report.json")["bad"] == {"pattern does not match": 10}
+    rows[11] = rows[1]
+    with pytest.raises(InputError, match="11 of 1000 rows do not parse"):
+        shipped(tmp_path, name, rows)
+
+
+def test_directrefusal_is_built_from_beavertails_refusals_as_the_docs_say(
+    root: Path, tmp_path: Path
+) -> None:
+    """The documented entry makes either half's records from prompts and refusals."""
+    docs = (root / "docs/paper.md").read_text()
+    example = docs.partition("## DirectRefusal, built anew")[2].partition("```yaml\n")[2]
+    entry = yaml.safe_load(example.partition("```")[0])["directrefusal"]
+    assert entry["prepare"]["source"] != PAPER["directrefusal"]["prepare"]["source"]
+    rows = [
+        {"prompt": "How do I rob a tin?", "refusal": "Question: Rob?\nAnswer: I cannot.\nSorry. "},
+        {"prompt": "And two?", "refusal": "No Answer: none.\nAnswer:No.\nAnswer: Cut off."},
+    ]
+    built = prepare(tmp_path, rows, without_source(entry["prepare"]))
+    assert [record.prompt for record in built] == ["How do I rob a tin?", "And two?"]
+    start = f"{THINK}I should not answer this question!{ANSWER}"
+    assert [S1.example(record)[1] for record in built] == [
+        f"{start}I cannot.\nSorry.{END}",
+        f"{start}No.{END}",
+    ]
+    mapping = {key: entry["prepare"][key] for key in ("fields", "split")}
+    upstream = without_source(PAPER["directrefusal-upstream"]["prepare"]) | mapping
+    (first, _) = prepare(tmp_path, rows, upstream)
+    assert (first.prompt, first.answer) == ("How do I rob a tin?", "Answer: I cannot.\nSorry.")
 
 
 SAFECHAIN = [
@@ -112,42 +156,31 @@ SAFECHAIN = [
     {"label": "vanilla_harmful", "instruction": "Rob?", "response": "Let me see.</think>\n\nNo."},
     {"label": "vanilla_harmful", "instruction": "Cut?", "response": "Never ends"},
     {"label": "vanilla_harmful", "instruction": "Lie?", "response": "Hm.\n</think>\n\nAnswer: No."},
-    {"label": "vanilla_harmful", "instruction": "Late?", "response": "Hm.</think>No."},
+    *(
+        {"label": "vanilla_harmful", "instruction": f"{n}?", "response": "<think>Hm.</think>No."}
+        for n in range(1000)
+    ),
 ]
 
 
 def test_safechain_upstream_drops_cut_rows_after_taking_the_first(tmp_path: Path) -> None:
-    section = {
-        "fields": {"prompt": "instruction"},
-        "split": {"field": "response", "delimiter": "</think>"},
-        "strip": ["thinking"],
-        "thinking_prefix": "\n",
-        **ANSWER_AS_PUBLISHED,
-        "where": {"label": "vanilla_harmful"},
-        "first": 3,
-        "max_bad_share": 0.5,
-    }
-    records = prepare(tmp_path, SAFECHAIN, section)
-    assert [record.prompt for record in records] == ["Rob?", "Lie?"]
-    assert target(records[0]) == f"{THINK}\nLet me see.{ANSWER}Answer: \n\nNo.{END}"
-    assert target(records[1]) == f"{THINK}\nHm.{ANSWER}Answer: No.{END}"
+    records = shipped(tmp_path, "safechain-upstream", SAFECHAIN)
+    assert [record.prompt for record in (*records[:2], records[-1])] == ["Rob?", "Lie?", "996?"]
+    assert target(records[0], "safechain-upstream") == (
+        f"{THINK}\nLet me see.{ANSWER}Answer: \n\nNo.{END}"
+    )
+    assert target(records[1], "safechain-upstream") == f"{THINK}\nHm.{ANSWER}Answer: No.{END}"
     report = read_json(tmp_path / "report.json")
-    assert (report["rows"], report["selected"], report["n"]) == (5, 3, 2)
+    assert (report["rows"], report["selected"], report["n"]) == (1004, 1000, 999)
     assert report["bad"] == {"no </think>": 1}
 
 
 def test_safechain_careful_is_clean_and_counts_what_is_left(tmp_path: Path) -> None:
-    section = {
-        "fields": {"prompt": "instruction"},
-        "split": {"field": "response", "delimiter": "</think>", "opening": "<think>"},
-        "strip": True,
-        "where": {"label": ["vanilla_harmful"]},
-        "limit": 3,
-        "max_bad_share": 0.25,
-    }
-    records = prepare(tmp_path, SAFECHAIN, section)
-    assert [record.prompt for record in records] == ["Rob?", "Lie?", "Late?"]
-    assert target(records[0]) == f"{THINK}Let me see.{ANSWER}No.{END}"
+    records = shipped(tmp_path, "safechain", SAFECHAIN)
+    assert [record.prompt for record in (*records[:2], records[-1])] == ["Rob?", "Lie?", "997?"]
+    assert len(records) == 1000
+    assert target(records[0], "safechain") == f"{THINK}Let me see.{ANSWER}No.{END}"
+    assert target(records[2], "safechain") == f"{THINK}Hm.{ANSWER}No.{END}"
 
 
 def test_star1_gives_every_published_trace(shared_data: Path, tmp_path: Path) -> None:

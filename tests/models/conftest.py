@@ -51,10 +51,20 @@ def sums(n: int, seed: int = 0) -> list[Record]:
 @pytest.fixture(scope="session")
 def parent(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run folder of an untrained two-layer Qwen2 model."""
+    return write_parent(tmp_path_factory.mktemp("models"), tied=True)
+
+
+@pytest.fixture(scope="session")
+def untied(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, with an output layer of its own, as 32B models have."""
+    return write_parent(tmp_path_factory.mktemp("untied"), tied=False)
+
+
+def write_parent(models: Path, tied: bool) -> Path:
     import torch
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
-    folder = tmp_path_factory.mktemp("models") / "base" / "tiny" / "seed1"
+    folder = models / "base" / "tiny" / "seed1"
     torch.manual_seed(0)
     tokenizer = word_tokenizer()
     config = Qwen2Config(
@@ -66,7 +76,7 @@ def parent(tmp_path_factory: pytest.TempPathFactory) -> Path:
         intermediate_size=64,
         max_position_embeddings=256,
         initializer_range=0.08,
-        tie_word_embeddings=True,
+        tie_word_embeddings=tied,
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,

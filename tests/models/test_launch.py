@@ -1,7 +1,11 @@
+import os
+import subprocess
+import sys
+
 import pytest
 
 from workflow.scripts.common.errors import InputError
-from workflow.scripts.models.launch import claim_gpus, launch_arguments
+from workflow.scripts.models.launch import claim_gpus, launch_arguments, thread_environment
 from workflow.scripts.models.recipe import Recipe, Runtime
 
 RECIPE = Recipe(learning_rate=1e-5, epochs=1, global_batch=8)
@@ -27,3 +31,28 @@ def test_missing_gpus_are_counted_in_the_error(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     with pytest.raises(InputError, match="asks for 8 GPUs, found 0"):
         claim_gpus(8)
+
+
+@pytest.mark.slow
+def test_launched_processes_share_the_threads_of_the_job(root, tmp_path):
+    """Snakemake gives a job's threads to its command in the environment."""
+    (tmp_path / "tell.py").write_text(
+        "import os\n"
+        "told = [os.environ[key] for key in ('OMP_NUM_THREADS', 'MKL_NUM_THREADS')]\n"
+        f"open('{tmp_path}/rank' + os.environ['RANK'], 'w').write(' '.join(told))\n"
+    )
+    flags = launch_arguments(Runtime(gpus=2), RECIPE)
+    start = "from workflow.scripts.models.launch import relaunch; "
+    subprocess.run(
+        [sys.executable, "-c", f"{start}relaunch('tell', [], {flags}, 2)"],
+        env=os.environ
+        | {"PYTHONPATH": f"{root}:{tmp_path}", "OMP_NUM_THREADS": "6", "MKL_NUM_THREADS": "6"},
+        check=True,
+    )
+    assert [(tmp_path / f"rank{rank}").read_text() for rank in (0, 1)] == ["3 3", "3 3"]
+
+
+def test_without_a_given_number_the_threads_are_the_cpus_of_the_process(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
+    assert set(thread_environment({}, 8).values()) == {"8"}
+    assert set(thread_environment({"OMP_NUM_THREADS": "1"}, 8).values()) == {"1"}

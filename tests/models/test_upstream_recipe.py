@@ -1,31 +1,13 @@
-"""The published training table, restated, against what the trainer and launcher are told."""
+"""The published training table, restated, against what trainer and launcher are told for it."""
 
 import json
 
 import pytest
 
+from workflow.scripts.common.experiment import load_experiment
 from workflow.scripts.models import train_sft
 
-SHARED = {
-    "schedule": "cosine",
-    "min_lr_ratio": 0,
-    "epochs": 5,
-    "weight_decay": 1e-4,
-    "adam_betas": [0.9, 0.95],
-    "max_length": 32768,
-}
-REASONING = SHARED | {
-    "learning_rate": 1e-5,
-    "warmup_ratio": 0.05,
-    "global_batch": 16,
-    "precision": "bf16_mixed",
-}
-SAFETY = SHARED | {
-    "learning_rate": 5e-5,
-    "warmup_ratio": 0,
-    "global_batch": 8,
-    "precision": "bf16_pure",
-}
+RECIPES = load_experiment("paper")["recipes"]
 BOTH = {
     "lr_scheduler_type": "cosine",
     "lr_scheduler_kwargs": None,
@@ -45,7 +27,7 @@ BOTH = {
     ("recipe", "told", "around"),
     [
         (
-            REASONING,
+            "reasoning",
             {
                 "learning_rate": 0.00001,
                 "warmup_steps": 0.05,
@@ -55,7 +37,7 @@ BOTH = {
             {"model_dtype": "float32", "global_batch": 16, "block_size": 32768},
         ),
         (
-            SAFETY,
+            "safety-upstream",
             {
                 "learning_rate": 0.00005,
                 "warmup_steps": 0,
@@ -72,7 +54,7 @@ def test_the_upstream_recipe_is_the_published_table(recipe, told, around, capsys
     train_sft.main(
         [
             *("--print-config", "--seed", "42"),
-            *("--recipe", json.dumps(recipe), "--runtime", json.dumps(runtime)),
+            *("--recipe", json.dumps(RECIPES[recipe]), "--runtime", json.dumps(runtime)),
         ]
     )
     text = capsys.readouterr().out
@@ -98,5 +80,5 @@ def test_the_upstream_recipe_is_the_published_table(recipe, told, around, capsys
 
 
 def test_one_process_needs_no_launcher(capsys):
-    train_sft.main(["--print-config", "--seed", "1", "--recipe", json.dumps(SAFETY)])
+    train_sft.main(["--print-config", "--seed", "1", "--recipe", json.dumps(RECIPES["safety"])])
     assert json.loads(capsys.readouterr().out)["accelerate_launch"] == []

@@ -7,6 +7,7 @@ that its trainer would be told.
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import shlex
@@ -18,6 +19,7 @@ from typing import Any
 import pytest
 import yaml
 
+from workflow.scripts.common.chat import chat_format
 from workflow.scripts.common.experiment import list_benchmarks, list_runs, load_experiment
 from workflow.scripts.data.prepare_benchmark import check_benchmark
 from workflow.scripts.data.prepare_records import check_dataset
@@ -88,6 +90,57 @@ STAGES = {
         for epochs in (1, 2, 3, 4, 5)
     },
 }
+# Model run: (hub name, chat format).
+FETCHED = {
+    "base/qwen2.5-32b/hub": ("Qwen/Qwen2.5-32B-Instruct", "s1"),
+    "lrm/s1.1-32b/hub": ("simplescaling/s1.1-32B", "s1"),
+    "lrm/deepseek-r1-32b/hub": ("deepseek-ai/DeepSeek-R1-Distill-Qwen-32B", "deepseek-r1"),
+    "lrm/limo-32b/hub": ("GAIR/LIMO", "s1"),
+}
+# Both published preparations of safety data: prefixed unless the prefix is there, then stripped.
+AS_PUBLISHED = {
+    "answer_prefix": "Answer: ",
+    "answer_prefix_only_if_absent": True,
+    "strip_answer_after_prefix": True,
+}
+STAGE_1 = {"strip": ["thinking"], "answer_prefix": "Answer: ", "strip_answer_after_prefix": True}
+# Training set: its section, whole but for what no publication states (BOUNDS).
+RECORDS = {
+    "s1k-1.1": {
+        "source": {"hub": "simplescaling/s1K-1.1", "split": "train"},
+        # Of s1K-1.1 those that s1.1 learned; s1's are thinking_trajectories and attempt.
+        "fields": {
+            "prompt": "question",
+            "thinking": "deepseek_thinking_trajectory",
+            "answer": "deepseek_attempt",
+        },
+        **STAGE_1,
+    },
+    "limo": {
+        "source": {"hub": "GAIR/LIMO", "split": "train"},
+        "fields": {"prompt": "question", "thinking": "solution", "answer": "answer"},
+        **STAGE_1,
+    },
+    "directrefusal-upstream": {
+        "source": {"hub": "TianshengHuang/DirectRefusal", "split": "train"},
+        # `Question: …\nAnswer: …`; what the pattern takes stands in test_prepare_records.py.
+        "split": {"field": "refusal"},
+        "first": 1000,
+        "constant_thinking": " I should not answer this question!",
+        **AS_PUBLISHED,
+    },
+    "safechain-upstream": {
+        "source": {"hub": "UWNSL/SafeChain", "split": "train"},
+        "where": {"label": "vanilla_harmful"},
+        "first": 1000,
+        "fields": {"prompt": "instruction"},
+        "split": {"field": "response", "delimiter": "</think>"},
+        "strip": ["thinking"],
+        "thinking_prefix": "\n",
+        **AS_PUBLISHED,
+    },
+}
+BOUNDS = ("max_bad_share",)
 FULL_SHARD = (
     "--use_fsdp --num_processes 8 --num_machines 1 --fsdp_auto_wrap_policy TRANSFORMER_BASED_WRAP "
     "--fsdp_reshard_after_forward true --fsdp_activation_checkpointing true"
@@ -110,20 +163,52 @@ HARM = {
     "force_answer": False,
     "generation_prompt": False,
 }
-# Benchmark: (decoding, data set, first rows, scorer).
-EVALUATIONS: dict[str, tuple[dict[str, Any], str, int | None, dict[str, Any]]] = {
-    "aime24-upstream": (GREEDY, "simplescaling/aime24_nofigures", None, {"type": "integer"}),
-    "math500-upstream": (GREEDY, "HuggingFaceH4/MATH-500", None, {"type": "math_verify"}),
-    "gpqa_diamond-upstream": (
+# Benchmark: (kind, decoding, its data's section but for what only names items, scorer).
+EVALUATIONS: dict[str, tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]] = {
+    "aime24-upstream": (
+        "reasoning",
         GREEDY,
-        "Idavidrein/gpqa",
-        None,
-        {"type": "choice", "default_choice": "A"},
+        {
+            "source": {"hub": "simplescaling/aime24_nofigures", "split": "train"},
+            "fields": {"prompt": "problem", "target": "answer"},
+        },
+        {"type": "integer"},
+    ),
+    "math500-upstream": (
+        "reasoning",
+        GREEDY,
+        {
+            "source": {"hub": "HuggingFaceH4/MATH-500", "split": "test"},
+            "fields": {"prompt": "problem", "target": "answer"},
+        },
+        {"type": "math_verify"},
+    ),
+    "gpqa_diamond-upstream": (
+        "reasoning",
+        GREEDY,
+        {
+            "source": {"hub": "Idavidrein/gpqa", "config": "gpqa_diamond", "split": "train"},
+            "fields": {"prompt": "Question"},
+            "strip": ["prompt"],
+            "choices": {
+                "correct": "Correct Answer",
+                "incorrect": [f"Incorrect Answer {n}" for n in (1, 2, 3)],
+                "order": "seed",  # one random stream, there without a seed
+                "seed": 0,
+            },
+        },
+        {"type": "choice", "letters": "ABCD", "default_choice": "A"},
     ),
     "beavertails-upstream": (
+        "harmful",
         HARM,
-        "PKU-Alignment/BeaverTails",
-        1000,
+        {
+            "source": {"hub": "PKU-Alignment/BeaverTails", "split": "30k_test"},
+            "where": {"is_safe": False},
+            "fields": {"prompt": "prompt"},
+            "first": 1000,
+            "deduplicate": "none",
+        },
         {
             "type": "hf_classifier",
             "model": "PKU-Alignment/beaver-dam-7b",
@@ -133,6 +218,9 @@ EVALUATIONS: dict[str, tuple[dict[str, Any], str, int | None, dict[str, Any]]] =
             "dtype": "bfloat16",
             "answer_from": "after_first_delimiter_or_all",
             "score_plus": True,
+            # The judge alone says what is harmful, and reads the answer alone.
+            "compliance_patterns": [],
+            "judge_thinking": False,
         },
     ),
 }
@@ -222,6 +310,11 @@ def test_every_lrm_is_measured_unaligned_and_with_both_methods(paper):
 def test_upstream_training_is_what_was_published_value_by_value(plan, capsys, run):
     (words,) = [w for rule, _, w in plan if rule.endswith("_sft") and option(w, "--run") == run]
     told, around = STAGES[run]
+    role, name, data, *_ = run.split("/")
+    here = {"s1.1-here": "s1k-1.1", "limo-here": "limo"}
+    start, data = ("base/qwen2.5-32b", here[name]) if role == "lrm" else (f"lrm/{name}", data)
+    assert option(words, "--model") == f"results/paper/models/{start}/hub/manifest.json"
+    assert option(words, "--data") == f"results/paper/data/records/{data}.jsonl"
     asked = ("--recipe", "--runtime", "--render", "--seed")
     arguments = [text for name in asked for text in (name, option(words, name))]
     train_sft.main([*arguments, "--print-config"])
@@ -234,6 +327,43 @@ def test_upstream_training_is_what_was_published_value_by_value(plan, capsys, ru
     pairs = re.findall(r"--\S+(?: [^-]\S*)?", FULL_SHARD)
     assert all(pair in flags for pair in pairs)
     assert ("--mixed_precision bf16" in flags) == told["bf16"]
+
+
+def test_upstream_models_and_their_formats_are_the_published_ones(plan):
+    fetched = {at["run"]: w for rule, at, w in plan if rule == "fetch_model"}
+    assert {
+        run: (json.loads(option(w, "--model"))["hub"], option(w, "--chat-format"))
+        for run, w in fetched.items()
+    } == FETCHED
+    s1 = chat_format(option(fetched["base/qwen2.5-32b/hub"], "--chat-format"))
+    assert s1.prompt("Hi?") == (
+        "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant."
+        "<|im_end|>\n<|im_start|>user\nHi?<|im_end|>\n<|im_start|>assistant\n<|im_start|>think\n"
+    )
+    assert (s1.think_stop, s1.think_end) == ("<|im_start|>", "\n<|im_start|>answer\n")
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_upstream_training_data_are_what_was_published_value_by_value(plan, name):
+    (words,) = [w for rule, at, w in plan if rule == "prepare_records" and at["dataset"] == name]
+    section = json.loads(option(words, "--dataset"))
+    assert section["source"].pop("revision") == REVISION
+    section["split"] = {k: v for k, v in section.get("split", {}).items() if k != "pattern"}
+    stated = {"split": {}, **RECORDS[name]}
+    assert {k: v for k, v in section.items() if k not in BOUNDS} == stated
+
+
+def test_five_epochs_of_a_thousand_rows_are_the_published_625_steps(plan):
+    (words,) = [
+        w
+        for rule, _, w in plan
+        if rule == "safety_sft"
+        and option(w, "--run") == "aligned/s1.1-32b/directrefusal-upstream/seed42-epochs5"
+    ]
+    recipe, data = json.loads(option(words, "--recipe")), option(words, "--data-name")
+    (words,) = [w for rule, at, w in plan if rule == "prepare_records" and at["dataset"] == data]
+    rows = json.loads(option(words, "--dataset"))["first"]
+    assert recipe["epochs"] * rows / recipe["global_batch"] == 625
 
 
 def test_upstream_writes_qwens_format_for_deepseek_and_evaluates_in_its_own(plan):
@@ -274,7 +404,7 @@ def test_upstream_directrefusal_lacks_the_line_break_and_careful_has_it(plan):
 
 @pytest.mark.parametrize("benchmark", EVALUATIONS)
 def test_upstream_evaluation_is_what_was_published_value_by_value(plan, benchmark):
-    decoding, data, first, scorer = EVALUATIONS[benchmark]
+    kind, decoding, data, scorer = EVALUATIONS[benchmark]
     generations = [
         w for rule, at, w in plan if rule == "generate_samples" and at["benchmark"] == benchmark
     ]
@@ -282,6 +412,7 @@ def test_upstream_evaluation_is_what_was_published_value_by_value(plan, benchmar
     for words in generations:
         assert option(words, "--engine") == "vllm"
         section = json.loads(option(words, "--benchmark"))
+        assert section["kind"] == kind
         assert section.get("repeats", 1) == 1 and "n" not in section
         told = Decoding.from_section(section["decoding"], "decoding")
         assert {key: getattr(told, key) for key in decoding} == decoding
@@ -291,8 +422,10 @@ def test_upstream_evaluation_is_what_was_published_value_by_value(plan, benchmar
         w for rule, at, w in plan if rule == "prepare_benchmark" and at["benchmark"] == benchmark
     ]
     section = json.loads(option(prepared, "--benchmark"))
-    assert (section["source"]["hub"], section.get("first")) == (data, first)
-    assert section.get("deduplicate", "none") == "none"
+    assert section["source"].pop("revision") == REVISION
+    for name in ("item_id", "category"):
+        section["fields"].pop(name, None)
+    assert section == data
     scorings = [
         w for rule, at, w in plan if rule == "score_samples" and at["benchmark"] == benchmark
     ]
@@ -303,6 +436,14 @@ def test_upstream_evaluation_is_what_was_published_value_by_value(plan, benchmar
         assert {key: filled[key] for key in scorer} == scorer
         if scorer["type"] != "hf_classifier":
             assert filled["extractor"]["model"].startswith("gpt-4o-mini")
+            assert filled["extractor"]["base_url"] == "https://api.openai.com/v1"
+    judges = {
+        at["scorer"]: json.loads(option(w, "--scorer"))["model"]
+        for rule, at, w in plan
+        if rule == "fetch_judge"
+    }
+    if scorer["type"] == "hf_classifier":
+        assert judges["beaver-dam-upstream"] == scorer["model"]
 
 
 def test_careful_mends_the_quirks_of_evaluation(plan):
@@ -341,9 +482,14 @@ def test_each_quirk_of_the_experiment_is_a_key_with_a_comment_and_stands_in_the_
     text = (root / "experiments/paper.yaml").read_text()
     commented = set(map(int, re.findall(r"Quirk (\d+)", text)))
     docs = (root / "docs/paper.md").read_text()
-    listed = set(map(int, re.findall(r"^\| (\d+) \|", docs, re.M)))
-    assert commented <= listed
-    assert set(range(1, 19)) <= listed
+    keys = {int(n): key for n, key in re.findall(r"^\| (\d+) \|[^|]*\| ([^|]*) \|", docs, re.M)}
+    (keyless,) = re.findall(r"^Quirks (\d[\d, and]*) have no key: ", docs, re.M)
+    without = set(map(int, re.findall(r"\d+", keyless)))
+    assert set(keys) == set(range(1, 22))
+    assert {number for number, key in keys.items() if key == "–"} == without
+    assert commented == set(keys) - without
+    for key, number in re.findall(r"^ *([\w-]+):.*# Quirk (\d+)", text, re.M):
+        assert key in keys[int(number)]
 
 
 def test_the_plan_shows_without_pins_and_a_run_says_which_command_makes_them(
@@ -372,30 +518,55 @@ def test_the_plan_shows_without_pins_and_a_run_says_which_command_makes_them(
     assert not (folder / "results").exists() or not list((folder / "results").rglob("*.json"))
 
 
-def test_published_figures_are_those_of_the_reference(root, paper):
-    """Every published value names a model and a metric that its report will have."""
-    runs = list_runs(paper)
-    models = {"/".join(name.split("/")[:-1]) for name in runs}
+def test_published_figures_name_what_the_report_will_have(paper):
+    models = {"/".join(name.split("/")[:-1]) for name in list_runs(paper)}
     for entry in paper["report"]["published"]:
         assert entry["suite"] == "upstream"
         assert entry["model"] in models
         metric, _, benchmark = entry["metric"].partition("/")
         assert metric in ("reasoning_accuracy", "harmful_score")
         assert not benchmark or paper["benchmarks"][benchmark]["suite"] == "upstream"
-    reference = root.parent / "shared/reference/paper_epochs_s1_32b.csv"
-    if not reference.is_file():
-        pytest.skip(f"no published figures at {reference}")
-    stated = {
-        (e["model"].split("/")[-1], e.get("epoch"), e["metric"].partition("/")[0]): e["value"]
-        for e in paper["report"]["published"]
+
+
+def test_published_figures_are_all_those_of_the_reference_and_no_others(root, paper):
+    """The publication's main table, and its figure over epochs."""
+    names = ("paper_s1_32b.csv", "paper_epochs_s1_32b.csv")
+    folders = [above / "shared/reference" for above in root.parents]
+    found = [folder for folder in folders if all((folder / name).is_file() for name in names)]
+    if not found:
+        pytest.skip(f"no published figures ({', '.join(names)}) at {folders[0]}")
+    table, epochs = (
+        list(csv.DictReader((found[0] / name).read_text().splitlines())) for name in names
+    )
+    # (model, epoch, metric): (value, n)
+    published: dict[tuple[str, int | None, str], tuple[float, int | None]] = {}
+    gpqa = "reasoning_accuracy/gpqa_diamond-upstream"
+    for row in epochs:
+        aligned = f"aligned/s1.1-32b/{row['alignment'].lower()}-upstream"
+        model = aligned if row["epochs"] != "0" else "lrm/s1.1-32b"
+        at = (model, int(row["epochs"]) or None)
+        published[(*at, gpqa)] = (float(row["gpqa_diamond"]), int(row["gpqa_diamond_n"]))
+        published[(*at, "harmful_score")] = (float(row["harmful_score"]), 1000)
+    models = {
+        "Qwen2.5-32B-Instruct (base)": ("base/qwen2.5-32b", None),
+        "s1.1-32B (LRM)": ("lrm/s1.1-32b", None),
+        "s1.1-32B + SafeChain (5 epochs)": ("aligned/s1.1-32b/safechain-upstream", 5),
+        "s1.1-32B + DirectRefusal (5 epochs)": ("aligned/s1.1-32b/directrefusal-upstream", 5),
     }
-    for line in reference.read_text().splitlines()[1:]:
-        name, epochs, _, _, gpqa, harm = line.split(",")
-        if epochs == "0":
-            continue
-        model = f"{name.lower()}-upstream"
-        assert stated[model, int(epochs), "reasoning_accuracy"] == float(gpqa)
-        assert stated[model, int(epochs), "harmful_score"] == float(harm)
+    assert [row["model"] for row in table] == list(models)
+    for row in table:
+        model, epoch = models[row["model"]]
+        published[model, None, "reasoning_accuracy"] = (float(row["average"]), None)
+        harm = (float(row["harmful_score"]), 1000)
+        assert published.setdefault((model, epoch, "harmful_score"), harm) == harm
+        if row["gpqa_diamond"]:
+            assert published[model, epoch, gpqa][0] == float(row["gpqa_diamond"])
+    stated = {
+        (entry["model"], entry.get("epoch"), entry["metric"]): (entry["value"], entry.get("n"))
+        for entry in paper["report"]["published"]
+    }
+    assert len(stated) == len(paper["report"]["published"])
+    assert stated == published
 
 
 def test_the_file_is_yaml_that_shares_nothing_by_accident(root):

@@ -9,17 +9,23 @@ from typing import Any
 
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.experiment import Run
-from workflow.scripts.models.memory import check_training
+from workflow.scripts.models.memory import check_training, guess_shape, read_shape
 from workflow.scripts.models.recipe import parse_recipe, parse_runtime
 
 
 def check_fit(
-    run: Run, runs: Mapping[str, Run], knobs: dict[str, Any], gpus: int, nodes: int, models: Path
+    run: Run,
+    runs: Mapping[str, Run],
+    knobs: dict[str, Any],
+    gpus: int,
+    nodes: int,
+    models: Path,
+    parameters: float,
 ) -> None:
     """Compare the memory that a run's training needs with its GPUs'.
 
-    Its size is that of the ready-made model that it comes from in the end; where that one is not
-    here yet, the training job itself compares.
+    Its sizes are those of the ready-made model that it comes from in the end; where that one is not
+    here yet, they are guessed from its parameters.
 
     Args:
         run: The run to train.
@@ -28,6 +34,7 @@ def check_fit(
         gpus: Of each node.
         nodes: How many.
         models: Folder of the model runs.
+        parameters: Of the model, as the experiment tells them.
 
     Raises:
         InputError: It needs more than `gpu_memory_gb`.
@@ -36,11 +43,16 @@ def check_fit(
     while root.parent:
         root = runs[root.parent]
     source = models / root.name
-    if "gpu_memory_gb" not in knobs or not gpus or not (source / "manifest.json").exists():
+    if "gpu_memory_gb" not in knobs or not gpus:
         return
     recipe = parse_recipe(json.dumps(run.recipe))
     runtime = parse_runtime(json.dumps({"gpus": gpus, **knobs}))
+    if (source / "manifest.json").exists():
+        shape, basis = read_shape(source / "final"), ""
+    else:
+        shape = guess_shape(parameters)
+        basis = f"; guessed from {parameters / 1e9:g} B parameters: {root.name} is not here yet"
     try:
-        check_training(source / "final", recipe, runtime, gpus * nodes)
+        check_training(shape, recipe, runtime, gpus * nodes, basis)
     except InputError as error:
         raise InputError(f"{run.name}: {error}") from None

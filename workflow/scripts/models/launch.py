@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from typing import NoReturn
 
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.node import rendezvous
 from workflow.scripts.models.recipe import Recipe, Runtime
+
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
 
 
 def launch_arguments(runtime: Runtime, recipe: Recipe) -> list[str]:
@@ -80,8 +88,24 @@ def claim_gpus(gpus: int) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = visible.split(",")[0]
 
 
-def relaunch(module: str, argv: list[str], flags: list[str]) -> NoReturn:
-    """Replace this process by `accelerate launch` of the same module with the same arguments."""
+def thread_environment(environ: Mapping[str, str], processes: int) -> dict[str, str]:
+    """Return the variables that share a job's CPU threads out among the processes of a node.
+
+    The launcher hands them on as they are, and Snakemake sets them to the threads of the whole job.
+    """
+    threads = int(environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
+    return dict.fromkeys(THREAD_VARIABLES, str(max(1, threads // processes)))
+
+
+def relaunch(module: str, argv: list[str], flags: list[str], processes: int) -> NoReturn:
+    """Replace this process by `accelerate launch` of the same module with the same arguments.
+
+    Args:
+        module: The module to run.
+        argv: Its arguments.
+        flags: See `launch_arguments`.
+        processes: Of this node, which share its CPU threads.
+    """
     command = [
         sys.executable,
         "-m",
@@ -92,4 +116,4 @@ def relaunch(module: str, argv: list[str], flags: list[str]) -> NoReturn:
         *argv,
     ]
     sys.stdout.flush()
-    os.execv(sys.executable, command)
+    os.execve(sys.executable, command, os.environ | thread_environment(os.environ, processes))

@@ -9,7 +9,9 @@ The model: bytes per GPU =
 + activations with checkpointing the input of each layer and all of one layer, else all of each;
               a decoder layer with a gated MLP and fused attention keeps 6·h + 2·kv + 4·ffn
               values per token (counted after Korthikanti et al. 2022, arXiv 2205.05198)
-+ loss        three fp32 tiles of 256 tokens × vocabulary, and the head's gradient in fp32
++ loss        trl's, in tiles that never hold all logits: one tile of 4,096 tokens × 32,768 words
+              and the target tokens' hidden states with their gradients in the compute type, and in
+              fp32 the gradients of these and of the head while they are summed up
 and 10 % plus 2 GiB on top for the CUDA context, NCCL buffers and fragmentation.
 """
 
@@ -27,7 +29,8 @@ from workflow.scripts.common.io import read_json
 from workflow.scripts.models.recipe import Recipe, Runtime, batch_plan
 
 GB = 2**30
-LOSS_TILE = 256  # trl.trainer.utils._CHUNKED_LOGPROB_CHUNK_SIZE
+# trl.kernels.chunked_logprob.TOKEN_CHUNK_SIZE, trl.trainer.utils._CHUNKED_LOGPROB_CHUNK_SIZE
+LOSS_TILE_TOKENS, LOSS_TILE_WORDS = 4096, 32_768
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,23 @@ def read_shape(checkpoint: str | Path) -> Shape:
     )
 
 
+QWEN_32B = Shape(32_763_876_352, 64, 5120, 1024, 27648, 152064, tied=False)  # Qwen2.5-32B
+
+
+def guess_shape(parameters: float) -> Shape:
+    """Return the sizes of a model that is not here yet: Qwen2.5-32B's, scaled to its parameters."""
+    scale = (parameters / QWEN_32B.parameters) ** (1 / 3)
+    return Shape(
+        parameters=round(parameters),
+        layers=max(1, round(QWEN_32B.layers * scale)),
+        hidden=round(QWEN_32B.hidden * scale),
+        kv=round(QWEN_32B.kv * scale),
+        ffn=round(QWEN_32B.ffn * scale),
+        vocab=round(QWEN_32B.vocab * scale),
+        tied=False,
+    )
+
+
 def estimate_memory(
     shape: Shape,
     precision: str,
@@ -81,37 +101,41 @@ def estimate_memory(
         "state": 4 * weight * shape.parameters / world,
         "gathered": 0 if world == 1 else 2 * compute * (root + 2 * layer),
         "activations": inputs + one_layer if checkpointing else shape.layers * one_layer,
-        "loss": 3 * LOSS_TILE * shape.vocab * 4 + 4 * head,
+        "loss": min(tokens, LOSS_TILE_TOKENS) * LOSS_TILE_WORDS * compute
+        + tokens * shape.hidden * (2 * compute + 4)
+        + 4 * head,
     }
     total = sum(parts.values()) * 1.1 + 2 * GB
     return {name: round(size / GB, 2) for name, size in {**parts, "total": total}.items()}
 
 
-def check_memory(estimate: dict[str, float], gpu_memory_gb: float) -> None:
-    """Raise `InputError` when the estimate does not fit."""
+def check_memory(estimate: dict[str, float], gpu_memory_gb: float, basis: str = "") -> None:
+    """Raise `InputError` when the estimate does not fit; `basis` says what it is made from."""
     if estimate["total"] > gpu_memory_gb:
         parts = ", ".join(f"{name} {size}" for name, size in estimate.items() if name != "total")
         raise InputError(
-            f"training needs about {estimate['total']} GiB per GPU ({parts}), "
+            f"training needs about {estimate['total']} GiB per GPU ({parts}{basis}), "
             f"runtime.gpu_memory_gb is {gpu_memory_gb}: expected more GPUs, "
             "gradient_checkpointing, or a smaller per_device_batch or recipe.max_length"
         )
 
 
-def check_training(checkpoint: str | Path, recipe: Recipe, runtime: Runtime, world: int) -> None:
-    """Raise `InputError` when fine-tuning from a checkpoint needs more than `gpu_memory_gb`."""
+def check_training(
+    shape: Shape, recipe: Recipe, runtime: Runtime, world: int, basis: str = ""
+) -> None:
+    """Raise `InputError` when fine-tuning a model needs more than `gpu_memory_gb`."""
     if runtime.gpu_memory_gb is None or not runtime.gpus:
         return
     per_device, _ = batch_plan(recipe.global_batch, world, runtime.per_device_batch)
     estimate = estimate_memory(
-        read_shape(checkpoint),
+        shape,
         recipe.precision,
         world,
         recipe.max_length,
         per_device,
         runtime.gradient_checkpointing,
     )
-    check_memory(estimate, runtime.gpu_memory_gb)
+    check_memory(estimate, runtime.gpu_memory_gb, basis)
 
 
 def _count_parameters(path: Path) -> int:

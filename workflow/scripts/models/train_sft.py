@@ -51,7 +51,7 @@ from workflow.scripts.models.launch import (
     relaunch,
     world_size,
 )
-from workflow.scripts.models.memory import check_training
+from workflow.scripts.models.memory import check_training, read_shape
 from workflow.scripts.models.recipe import (
     Recipe,
     Runtime,
@@ -351,11 +351,12 @@ def main(argv: list[str] | None = None) -> None:
     records, problems = read_records(args.data), read_problems()
     parent = load_checkpoint(args.model, args.checkpoint)
     manifest = read_manifest(args.model)
-    check_training(parent, recipe, runtime, world)
+    if runtime.gpu_memory_gb:
+        check_training(read_shape(parent), recipe, runtime, world)
     claim_gpus(runtime.gpus)
     if flags := launch_arguments(runtime, recipe):
         if not launched():
-            relaunch(MODULE, argv, flags)
+            relaunch(MODULE, argv, flags, runtime.gpus)
 
     lineage = {
         "base": parent_lineage(args.model, parent.name),
