@@ -133,6 +133,7 @@ rule reasoning_sft:
             --out results/{wildcards.experiment}/models/{params.run} &>{log:q}
         python -m workflow.scripts.common.provenance \
             --result {output.manifest:q} --provenance {params.provenance:q} &>>{log:q}
+        rm -rf results/{wildcards.experiment}/state/models/{params.run}
         """
 
 

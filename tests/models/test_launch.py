@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -20,6 +21,38 @@ def test_accelerate_knows_every_launch_flag():
     assert known.training_script == "script.py"
     assert (known.num_processes, known.fsdp_version, known.use_fsdp) == (4, "2", True)
     assert known.fsdp_activation_checkpointing == "true"
+
+
+@pytest.mark.slow
+def test_a_users_own_accelerate_configuration_changes_nothing(root, tmp_path):
+    """Their file names one GPU and the layers of another model."""
+    own = tmp_path / "accelerate" / "default_config.yaml"
+    own.parent.mkdir()
+    own.write_text(
+        "compute_environment: LOCAL_MACHINE\ndistributed_type: FSDP\ngpu_ids: '3'\n"
+        "mixed_precision: fp16\nuse_cpu: false\ndebug: false\nnum_processes: 1\n"
+        "fsdp_config: {fsdp_transformer_layer_cls_to_wrap: OtherLayer, fsdp_offload_params: true}\n"
+    )
+    flags = launch_arguments(Runtime(gpus=4), RECIPE)
+    code = (
+        "import json, sys\n"
+        "from accelerate.commands import launch\n"
+        "parsed = launch.launch_command_parser().parse_args(sys.argv[1:])\n"
+        "print(json.dumps(vars(launch._validate_launch_command(parsed)[0]), default=str))\n"
+    )
+    told = []
+    for home in (tmp_path, tmp_path / "none"):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *map(str, flags), "script.py"],
+            env=os.environ | {"HF_HOME": str(home)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        told.append({k: v for k, v in json.loads(done.stdout).items() if k != "nondefault"})
+    assert told[0] == told[1]
+    assert (told[0]["gpu_ids"], told[0]["num_processes"]) == ("all", 4)
+    assert told[0]["fsdp_transformer_layer_cls_to_wrap"] is None
 
 
 @pytest.mark.parametrize("gpus", [0, 1])

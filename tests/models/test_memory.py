@@ -10,10 +10,12 @@ from workflow.scripts.models.memory import (
     GB,
     Shape,
     check_memory,
+    count_adapters,
     estimate_memory,
     guess_shape,
     read_shape,
 )
+from workflow.scripts.models.recipe import Lora
 
 # Qwen2.5-32B: config.json and model card (32.5 B parameters, 64 layers, GQA 40/8, head 128)
 QWEN_32B = Shape(32_763_876_352, 64, 5120, 1024, 27648, 152064, tied=False)
@@ -26,6 +28,18 @@ def test_training_state_takes_the_published_bytes_per_parameter(precision, bytes
     # Rajbhandari et al. 2020: 2 or 4 bytes each for weight, gradient and two moments, over the GPUs
     estimate = estimate_memory(QWEN_32B, precision, 8, 32768, 1, True)
     assert estimate["state"] == pytest.approx(bytes_each * 32_763_876_352 / 8 / GB, abs=0.01)
+
+
+def test_adapters_alone_have_gradients_and_moments():
+    lora = Lora(r=16, alpha=32, dropout=0.0, target_modules=("q_proj", "v_proj"))
+    # by hand, 64 layers: q 16 · (5120 + 5120), v 16 · (5120 + 1024)
+    assert count_adapters(QWEN_32B, lora) == 64 * 16 * (10240 + 6144)
+    estimate = estimate_memory(QWEN_32B, "bf16_mixed", 8, 32768, 1, True, lora)
+    frozen, adapters = 4 * 32_763_876_352, 16 * 64 * 16 * 16384
+    assert estimate["state"] == pytest.approx((frozen + adapters) / 8 / GB, abs=0.01)
+    assert (
+        estimate["total"] < 75 < estimate_memory(QWEN_32B, "bf16_mixed", 8, 32768, 1, True)["total"]
+    )
 
 
 @pytest.mark.slow  # imports trl

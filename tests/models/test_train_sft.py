@@ -179,7 +179,6 @@ def test_training_says_what_it_did(parent, data, tmp_path):
         assert (tmp_path / "out" / "epoch1" / name).read_bytes() == (
             parent / "final" / name
         ).read_bytes()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]  # no trainer state is left
     # and the next stage can start from it
     child = train(tmp_path / "out", data, tmp_path / "child", RECIPE | {"checkpoints": "last"})
     assert list(child["checkpoints"]) == ["epoch2"]

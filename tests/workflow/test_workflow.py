@@ -29,6 +29,8 @@ def test_a_run_makes_tables_of_every_model_and_a_second_run_does_nothing(finishe
     rows = made["tradeoff.csv"].decode()
     for name in ("base", "lrm", "directrefusal", "safechain"):
         assert name in rows
+    state = finished / "results/tiny/state"
+    assert not [path for path in state.rglob("*") if path.is_file()]
     assert "Nothing to be done" in snakemake(finished, "-c2").stderr
 
 

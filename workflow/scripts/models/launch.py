@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NoReturn
 
 from workflow.scripts.common.errors import InputError
@@ -31,6 +32,7 @@ def launch_arguments(runtime: Runtime, recipe: Recipe) -> list[str]:
     if processes <= 1:
         return []
     flags = {
+        "config_file": Path(__file__).with_name("accelerate.yaml"),
         "num_processes": processes,
         **meet,
         "mixed_precision": "bf16" if recipe.precision == "bf16_mixed" else "no",

@@ -3,7 +3,7 @@
 The model: bytes per GPU =
   state       P · (weights + gradients + two Adam moments) / world; 16 bytes per parameter with
               fp32 weights (fp32, bf16_mixed), 8 with bf16_pure (after Rajbhandari et al. 2020,
-              arXiv 1910.02054)
+              arXiv 1910.02054). With LoRA the frozen weights alone, and all four of the adapters
 + gathered    what FSDP unshards at a time: embedding and head, and two decoder layers (the next one
               is prefetched), as weights and gradients in the compute type; nothing with one GPU
 + activations with checkpointing the input of each layer and all of one layer, else all of each;
@@ -26,7 +26,7 @@ from typing import Any
 
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import read_json
-from workflow.scripts.models.recipe import Recipe, Runtime, batch_plan
+from workflow.scripts.models.recipe import Lora, Recipe, Runtime, batch_plan
 
 GB = 2**30
 # trl.kernels.chunked_logprob.TOKEN_CHUNK_SIZE, trl.trainer.utils._CHUNKED_LOGPROB_CHUNK_SIZE
@@ -87,6 +87,7 @@ def estimate_memory(
     sequence: int,
     micro_batch: int,
     checkpointing: bool,
+    lora: Lora | None = None,
 ) -> dict[str, float]:
     """Return the estimate in GiB per GPU, by part and as `total`."""
     weight = 2 if precision == "bf16_pure" else 4
@@ -97,9 +98,12 @@ def estimate_memory(
     root = head * (1 if shape.tied else 2)
     one_layer = tokens * (6 * shape.hidden + 2 * shape.kv + 4 * shape.ffn) * compute
     inputs = tokens * shape.hidden * shape.layers * compute
+    states = 4 * weight * shape.parameters
+    if lora:
+        states = weight * (shape.parameters + 4 * count_adapters(shape, lora))
     parts = {
-        "state": 4 * weight * shape.parameters / world,
-        "gathered": 0 if world == 1 else 2 * compute * (root + 2 * layer),
+        "state": states / world,
+        "gathered": 0 if world == 1 else (1 if lora else 2) * compute * (root + 2 * layer),
         "activations": inputs + one_layer if checkpointing else shape.layers * one_layer,
         "loss": min(tokens, LOSS_TILE_TOKENS) * LOSS_TILE_WORDS * compute
         + tokens * shape.hidden * (2 * compute + 4)
@@ -107,6 +111,14 @@ def estimate_memory(
     }
     total = sum(parts.values()) * 1.1 + 2 * GB
     return {name: round(size / GB, 2) for name, size in {**parts, "total": total}.items()}
+
+
+def count_adapters(shape: Shape, lora: Lora) -> int:
+    """Return the parameters of the adapters: r · (inputs + outputs) of each adapted module."""
+    kv, ffn = shape.hidden + shape.kv, shape.hidden + shape.ffn
+    widths = {"k_proj": kv, "v_proj": kv, "gate_proj": ffn, "up_proj": ffn, "down_proj": ffn}
+    per_layer = sum(widths.get(name, 2 * shape.hidden) for name in lora.target_modules)
+    return shape.layers * lora.r * per_layer
 
 
 def check_memory(estimate: dict[str, float], gpu_memory_gb: float, basis: str = "") -> None:
@@ -134,6 +146,7 @@ def check_training(
         recipe.max_length,
         per_device,
         runtime.gradient_checkpointing,
+        recipe.lora,
     )
     check_memory(estimate, runtime.gpu_memory_gb, basis)
 

@@ -329,7 +329,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--probe", type=Path, help="problems of the skill gate")
     parser.add_argument("--out", type=Path, help="the run's folder")
     parser.add_argument(
-        "--state", type=Path, help="folder for unfinished training (default: OUT.state)"
+        "--state",
+        type=Path,
+        help="folder for unfinished training, to delete when the run stands (default: OUT.state)",
     )
     parser.add_argument("--print-config", action="store_true", help="print the settings and exit")
     args = parser.parse_args(argv)
@@ -371,6 +373,7 @@ def main(argv: list[str] | None = None) -> None:
         "seed": args.seed,
         "probe": sha256_file(args.probe) if args.probe and recipe.gate else None,
         "versions": versions(),
+        "sharded": world > 1,  # trainer state is of another form then
     }
     state_root = args.state or args.out.with_name(f"{args.out.name}.state")
     state = state_root / f"sft-{sha256_text(canonical_json(identity))[:16]}"
@@ -400,10 +403,6 @@ def main(argv: list[str] | None = None) -> None:
         train=summarise(figures, encoded, recipe.epochs),
         hardware=describe_hardware(world),
     )
-    for finished in state_root.glob("sft-*"):  # this one and those of abandoned recipes
-        shutil.rmtree(finished)
-    if not any(state_root.iterdir()):
-        state_root.rmdir()
 
 
 if __name__ == "__main__":

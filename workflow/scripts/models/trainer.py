@@ -72,6 +72,11 @@ def build_trainer(
         def create_model_card(self, *_: Any, **__: Any) -> None:
             """Trainer state is no model: it needs no card."""
 
+        def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+            """Sharded trainer state has the weights in a file of its own: not twice."""
+            if not (self.is_fsdp_enabled and _internal_call):
+                super().save_model(output_dir, _internal_call)
+
         def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
             if "loss" in logs and not logs["loss"] < float("inf"):
                 raise InputError(
