@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,11 @@ FILES = {
 
 
 def fetch(
-    folder: Path, files: dict[str, bytes] = FILES, **section: Any
+    folder: Path, files: dict[str, bytes] = FILES, corrupt: Collection[str] = (), **section: Any
 ) -> tuple[subprocess.CompletedProcess[str], Path]:
     scorer = {"type": "hf_classifier", "model": "owner/judge", "revision": COMMIT, **section}
     with serve_hub() as hub:
+        hub.corrupt = set(corrupt)
         hub.files = {"models/owner/judge": dict(files)}
         kept = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
         done = subprocess.run(
@@ -77,3 +79,14 @@ def test_a_judge_with_other_labels_is_refused_when_it_is_fetched(tmp_path):
     assert done.returncode == 2 and not out.exists()
     error = done.stderr.splitlines()[-1]  # below the bar of the download
     assert error.startswith("error: owner/judge: its labels are ['safe', 'unsafe'], expected the")
+
+
+@pytest.mark.slow
+def test_changed_bytes_are_noticed_and_fetched_again(tmp_path):
+    done, out = fetch(tmp_path, corrupt=["model.safetensors"])
+    assert done.returncode == 2 and not out.exists()
+    assert "model.safetensors: hash" in done.stderr.splitlines()[-1]
+    done, out = fetch(tmp_path)
+    assert done.returncode == 0, done.stderr
+    (cached,) = (tmp_path / "home").rglob("snapshots/*/model.safetensors")
+    assert cached.read_bytes() == FILES["model.safetensors"]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 from workflow.scripts.common.errors import InputError
+from workflow.scripts.common.io import sha256_file
 
 Kind = Literal["model", "dataset"]
 REVISION = re.compile(r"[0-9a-f]{40}")
@@ -90,6 +93,30 @@ def hub_errors(name: str, kind: Kind, revision: str | None = None) -> Iterator[N
                 "the network and run again, finished downloads are kept"
             ) from None
         raise
+
+
+def verify_file(path: Path, sibling: Any) -> None:
+    """Compare a downloaded file with the hub's hash: sha256, or git's sha1 for small files.
+
+    Args:
+        path: The file, or a link to it in the hub's cache.
+        sibling: What the hub says of it, from `model_info(..., files_metadata=True)`.
+
+    Raises:
+        InputError: They differ; the file is removed, so that the next run fetches it again.
+    """
+    if sibling.lfs is not None:
+        expected, found = sibling.lfs.sha256, sha256_file(path)
+    else:
+        content = path.read_bytes()
+        expected = sibling.blob_id
+        found = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+    if expected != found:
+        path.resolve().unlink()
+        path.unlink(missing_ok=True)
+        raise InputError(
+            f"{path}: hash {found} differs from the hub's {expected}; removed, run again"
+        )
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

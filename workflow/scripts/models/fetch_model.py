@@ -14,7 +14,6 @@ python -m workflow.scripts.models.fetch_model --model '{"hub": "Qwen/Qwen2.5-32B
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import shutil
 import tempfile
@@ -23,9 +22,9 @@ from typing import Any
 
 from workflow.scripts.common.chat import chat_format
 from workflow.scripts.common.errors import InputError, run
-from workflow.scripts.common.io import read_json, sha256_file
+from workflow.scripts.common.io import read_json
 from workflow.scripts.common.manifest import write_manifest
-from workflow.scripts.data.hub import check_revision, hub_errors, hub_token
+from workflow.scripts.data.hub import check_revision, hub_errors, hub_token, verify_file
 from workflow.scripts.data.packages import package_file
 
 # What a plain model folder holds. Patterns match paths, so that folders are left out by IGNORE.
@@ -64,23 +63,8 @@ def fetch_hub(name: str, revision: str | None, folder: Path) -> None:
         if path.is_file() and path.name not in wanted:
             path.unlink()
     for file in sorted(wanted):
-        _verify(folder / file, siblings[file])
+        verify_file(folder / file, siblings[file])
     shutil.rmtree(folder / ".cache", ignore_errors=True)
-
-
-def _verify(path: Path, sibling: Any) -> None:
-    """Compare a downloaded file with the hub's hash: sha256, or git's sha1 for small files."""
-    if sibling.lfs is not None:
-        expected, found = sibling.lfs.sha256, sha256_file(path)
-    else:
-        content = path.read_bytes()
-        expected = sibling.blob_id
-        found = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
-    if expected != found:
-        path.unlink()
-        raise InputError(
-            f"{path}: hash {found} differs from the hub's {expected}; removed, run again"
-        )
 
 
 def copy_folder(source: Path, folder: Path) -> None:

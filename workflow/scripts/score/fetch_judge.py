@@ -1,7 +1,7 @@
 """Bring the files of a classifier judge into the hub's cache, where scoring finds them offline.
 
-Reads a scorer section, downloads the pinned files and writes a JSON that lists them. Runs on a
-login node with network; a lost connection resumes.
+Reads a scorer section, downloads the pinned files, compares them with the hub's hashes and writes a
+JSON that lists them. Runs on a login node with network; a lost connection resumes.
 
 python -m workflow.scripts.score.fetch_judge --out fetched.json --scorer '{"type": "hf_classifier",
     "model": "PKU-Alignment/beaver-dam-7b", "revision": "…", "weights": "torch"}'
@@ -16,7 +16,7 @@ from pathlib import Path
 from workflow.scripts.common.categories import check_labels
 from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.io import read_json, write_json
-from workflow.scripts.data.hub import check_revision, hub_errors, hub_token
+from workflow.scripts.data.hub import check_revision, hub_errors, hub_token, verify_file
 
 FORMAT = 1
 FILES = ["*.json", "*.model", "*.txt"]
@@ -30,10 +30,12 @@ def fetch_judge(name: str, revision: str | None, weights: str) -> dict[str, int]
         InputError: There is no such repository, revision, access, network, or kind of weights, or
             its labels are not the categories: better now than after the models are trained.
     """
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import HfApi, snapshot_download
 
     revision = check_revision(name, revision)
     with hub_errors(name, "model", revision):
+        api = HfApi(token=hub_token())
+        info = api.model_info(name, revision=revision, files_metadata=True, timeout=30)
         folder = snapshot_download(
             name,
             revision=revision,
@@ -46,6 +48,9 @@ def fetch_judge(name: str, revision: str | None, weights: str) -> dict[str, int]
             f"{name}: no {WEIGHTS[weights]}, expected weights as {weights} "
             "(the scorer's key weights: safetensors or torch)"
         )
+    siblings = {sibling.rfilename: sibling for sibling in info.siblings or []}
+    for path in sorted(Path(folder).iterdir()):
+        verify_file(path, siblings[path.name])
     labels = read_json(Path(folder) / "config.json").get("id2label", {})
     check_labels({int(index): label for index, label in labels.items()}, name)
     return {path.name: path.stat().st_size for path in sorted(Path(folder).iterdir())}
