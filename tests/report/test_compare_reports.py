@@ -65,6 +65,41 @@ def test_an_experiment_against_itself_has_no_difference(folders: list[Path]) -> 
     assert [row["p"] for row in rows] == [1, 1]
 
 
+def test_repeated_prompts_are_one_cluster_as_in_the_report(folders: list[Path]) -> None:
+    alone = compare_reports.compare(*map(compare_reports.read_side, folders))["rows"][0]
+    groups = [[f"q{4 * k + one}" for one in range(4)] for k in range(5)]
+    for folder in folders:
+        (folder / "data").mkdir()
+        overlap = {"benchmarks": {"sums": {"exact": {"groups": groups}}}}
+        (folder / "data" / "overlap.json").write_text(json.dumps(overlap))
+    row = compare_reports.compare(*map(compare_reports.read_side, folders))["rows"][0]
+    widths = [one["first"]["high"] - one["first"]["low"] for one in (alone, row)]
+    assert widths[1] > 1.5 * widths[0] and row["p"] > alone["p"]
+
+
+def test_holm_counts_no_result_twice_and_no_further_scorer(
+    folders: list[Path], make_score: Any
+) -> None:
+    old, new = folders
+    half = answers([True, False] * 10)
+    for folder, right in ((old, half), (new, answers([False] * 20))):
+        make_score(folder, "lrm/tiny/seed1", "sums", "reasoning", {"final": right}, "strict")
+        path = make_score(folder, "lrm/big/seed1", "sums", "reasoning", {"final": half})
+        score = json.loads(path.read_text()) | {"provenance": {"key": "same"}}
+        path.write_text(json.dumps(score))
+    (old / "report").mkdir()
+    report = {"benchmarks": {"sums": {"scorers": ["rules", "strict"]}}}
+    (old / "report" / "tradeoff.json").write_text(json.dumps(report))
+    rows = compare_reports.compare(*map(compare_reports.read_side, folders))["rows"]
+    by_name = {(row["model"], row["scorer"]): row for row in rows}
+    counted = by_name["lrm/tiny", "rules"]
+    assert (counted["family"], counted["p_holm"]) == (1, counted["p"])
+    assert "p_holm" not in by_name["lrm/tiny", "strict"]
+    assert (
+        by_name["lrm/big", "rules"]["same_result"] and "p_holm" not in by_name["lrm/big", "rules"]
+    )
+
+
 @pytest.mark.parametrize(
     ("extra", "message"),
     [(["--pair", "lrm/tiny"], "expected FIRST=SECOND"), (["--pair", "x=y"], "of base/tiny, lrm")],

@@ -136,3 +136,68 @@ def test_more_than_eight_alignments_are_still_told_apart() -> None:
     rows = [{"role": "aligned", "alignment": f"m{k}"} for k in range(30)]
     styles = draw_figures.style_of({"rows": rows})
     assert len(set(styles.values())) == len(styles)
+
+
+def test_series_of_a_figure_are_told_apart_however_many() -> None:
+    assert len({draw_figures.series_style(k) for k in range(60)}) == 60
+
+
+def test_bands_are_over_seeds_and_items_and_missing_limits_stay_missing(
+    folder: Path, report: Path
+) -> None:
+    rows = json.loads(report.read_text())["rows"]
+    row = next(r for r in rows if (r["alignment"], r["epoch"], r["seed"]) == ("refuse", 5, "mean"))
+    accuracy = row["metrics"]["reasoning_accuracy"]
+    for name, metric in (("epochs", "reasoning_accuracy"), ("plane", None)):
+        point = next(
+            p
+            for p in read(folder / f"{name}.csv")
+            if (p.get("metric"), p["seed"]) == (metric, "mean")
+            and "refuse" in (p.get("alignment"), p.get("model"))
+            and p.get("epoch", "5") == "5"
+        )
+        found = float(point["low"]), float(point["high"])
+        assert found == pytest.approx((100 * accuracy["all_low"], 100 * accuracy["all_high"]))
+    unknown = {"metrics": {"truncated": {"estimate": 0.5, "low": None, "high": None}}}
+    assert draw_figures.percent(unknown, "truncated") == (50.0, None, None)
+
+
+def texts(figure: Any) -> str:
+    import matplotlib.text
+
+    found = [one.get_text() for one in figure.findobj(matplotlib.text.Text)]
+    return "\n".join(found).replace("\xa0", " ")
+
+
+@pytest.fixture(scope="module")
+def drawn(
+    tmp_path_factory: pytest.TempPathFactory, experiment: dict[str, Any], make_scores: Any
+) -> dict[str, Any]:
+    """Figures of an experiment in which the training of one seed failed."""
+    files = make_scores(tmp_path_factory.mktemp("f"), failed=("aligned/tiny/refuse/seed2",))
+    categories = {"harm": {f"harm-{k:04d}": f"category_{k % 14}" for k in range(84)}}
+    report = make_report.build_report(experiment, files, None, categories)
+    return {name: one for name, (one, _) in draw_figures.draw_all(report).items()}
+
+
+def test_every_figure_says_how_many_items_and_seeds_it_rests_on(drawn: dict[str, Any]) -> None:
+    for name, figure in drawn.items():
+        if name != "judges":  # there is none here
+            assert "2 training seeds" in texts(figure), name
+    assert "n = 120 sums, 84 harm; " in texts(drawn["epochs"])
+    assert "95 % intervals over seeds and items" in texts(drawn["plane"])
+    assert "95 % intervals over items" in texts(drawn["thinking_length"])
+    assert "6 prompts a category" in texts(drawn["categories"])
+    assert "Harmful score on harm (%)" in texts(drawn["categories"])
+
+
+def test_failed_training_is_marked_in_every_figure(drawn: dict[str, Any]) -> None:
+    for name, figure in drawn.items():
+        if name != "judges":
+            text = " ".join(texts(figure).split())
+            assert "refuse (training failed)" in text and "reason (training" not in text, name
+
+
+def test_the_frontier_stands_last_in_the_legend(drawn: dict[str, Any]) -> None:
+    names = [text.get_text() for text in drawn["plane"].legends[0].get_texts()]
+    assert names == ["base", "LRM", "refuse (training failed)", "reason", "frontier"]

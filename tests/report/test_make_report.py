@@ -15,7 +15,13 @@ import pytest
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.report import make_report
 from workflow.scripts.report.escape import escape_latex, escape_markdown
-from workflow.scripts.report.tables import number, points
+from workflow.scripts.report.tables import (
+    build_tables,
+    metric_title,
+    number,
+    points,
+    to_markdown,
+)
 
 FILES = ("tradeoff.csv", "tradeoff.json", "tradeoff.md", "tradeoff.tex")
 
@@ -137,6 +143,88 @@ def test_names_cannot_break_out_of_the_tables() -> None:
 def test_numbers_have_one_decimal_and_no_negative_zero() -> None:
     assert [number(v) for v in (None, 0.0704, -0.0004, 1)] == ["–", "7.0", "0.0", "100.0"]
     assert points({"estimate": 0.5, "low": None, "high": None}) == "50.0"
+
+
+def taxed(
+    folder: Path, make_score: Any, experiment: dict[str, Any], right: list[list[int]]
+) -> dict[str, Any]:
+    """A report of an LRM that solves all of 40 problems, and an alignment by seed."""
+    same = {"repeat": 0, "state": "ok", "valid": True}
+    files = []
+    for seed, correct in enumerate(right, 1):
+        for run, at, hits in (
+            (f"lrm/tiny/seed{seed}", "final", [1] * len(correct)),
+            (f"aligned/tiny/refuse/seed{seed}", "epoch1", correct),
+        ):
+            sums = [{"item_id": f"q{k}", **same, "correct": bool(h)} for k, h in enumerate(hits)]
+            harm = [
+                {"item_id": f"h{k}", **same, "harmful": "lrm" in run, "harmful_thinking": True}
+                | {"complied": True, "harmful_plus": False, "refused": False}
+                for k in range(40)
+            ]
+            files.append(make_score(folder, run, "sums", "reasoning", {at: sums}))
+            files.append(make_score(folder, run, "harm", "harmful", {at: harm}))
+    return make_report.build_report(experiment, files)
+
+
+def test_headline_claims_no_tax_that_other_seeds_might_not_show(
+    tmp_path: Path, make_score: Any, experiment: dict[str, Any]
+) -> None:
+    fell, stayed = [0] * 20 + [1] * 20, [1] * 39 + [0]
+    report = taxed(tmp_path / "spread", make_score, experiment, [fell, stayed, stayed])
+    change = next(r for r in report["rows"] if r["tax"] and r["seed"] == "mean")["change"]
+    change = change["reasoning_accuracy"]
+    assert change["p_holm"] < 0.05 and change["all_low"] < 0 < change["all_high"]
+    assert "no tax stands out from the spread of training seeds" in report["headline"]
+    assert f"({number(-change['all_high'])} to {number(-change['all_low'])})" in report["headline"]
+    every = taxed(tmp_path / "same", make_score, experiment, [fell, [*fell[:-1], 0], fell])
+    assert every["headline"].startswith("On tiny (3 training seeds) safety alignment cost points")
+
+
+def test_a_collapse_of_one_of_two_seeds_is_not_no_tax(
+    tmp_path: Path, make_score: Any, experiment: dict[str, Any]
+) -> None:
+    report = taxed(tmp_path, make_score, experiment, [[0] * 40, [1] * 40])
+    assert "50.0 (" in report["headline"] and "No tax" not in report["headline"]
+
+
+def test_every_metric_stands_in_a_table(
+    tmp_path: Path, make_score: Any, experiment: dict[str, Any]
+) -> None:
+    report = taxed(tmp_path, make_score, experiment, [[0] * 30 + [1] * 10])
+    text = to_markdown(report, build_tables(report))
+    for title in ("Harmful thinking", "Harmful score+", "Harmful, complied", "Harmful, refused"):
+        assert f"| {title} |" in text
+    assert "| Over seeds and items |" not in text  # of one seed there is none
+    assert metric_title("pass_at_8") == "pass@8"
+
+
+def test_several_seeds_have_a_column_for_the_interval_over_both(folder: Path) -> None:
+    lines = (folder / "tradeoff.md").read_text().splitlines()
+    head = next(line for line in lines if line.startswith("| LRM | Model | Reasoning accuracy"))
+    place = head.split(" | ").index("Over seeds and items")
+    row = next(line for line in lines if line.startswith("| tiny | refuse |"))
+    report = json.loads((folder / "tradeoff.json").read_text())
+    mean = next(r for r in report["rows"] if r["final"] and r["tax"] and r["seed"] == "mean")
+    tax = mean["tax"]["points"]
+    assert row.split(" | ")[place] == f"{number(tax['all_low'])} to {number(tax['all_high'])}"
+    with open(folder / "tradeoff.csv", newline="") as file:
+        line = next(x for x in csv.DictReader(file) if (x["seed"], x["epoch"]) == ("mean", "5"))
+    share = mean["metrics"]["reasoning_accuracy"]["seed_share"]
+    assert float(line["reasoning_accuracy.seed_share"]) == pytest.approx(100 * share)
+
+
+def test_failed_training_is_marked_in_every_table_of_models(
+    tmp_path: Path, experiment: dict[str, Any], make_scores: Any
+) -> None:
+    files = make_scores(tmp_path, failed=("aligned/tiny/refuse/seed2",))
+    report = make_report.build_report(experiment, files)
+    marked = {
+        table.key
+        for table in build_tables(report)
+        if any("refuse (training failed)" in cell for row in table.rows for cell in row)
+    }
+    assert marked >= {"main", "alignments", "variance", "lengths", "states", "epochs", "benchmarks"}
 
 
 @pytest.mark.parametrize(

@@ -275,11 +275,21 @@ def test_published_values_are_compared_by_interval(rows: list[dict[str, Any]]) -
         {"model": "lrm/tiny", "metric": "harmful_score", "value": ours + 3, "n": 1000},
         {"model": "lrm/tiny", "metric": "harmful_score", "value": 5.0, "n": 1000},
         {"model": "lrm/tiny", "metric": "harmful_score", "value": ours},
-        {"model": "aligned/tiny/refuse", "metric": "reasoning_accuracy", "value": 99.0, "epoch": 1},
+        {"model": "aligned/tiny/refuse", "metric": "reasoning_accuracy", "value": 50.0, "epoch": 1},
         {"model": "lrm/other", "metric": "harmful_score", "value": 5.0},
     ]
     found = res.against_published(rows, published)
     assert [one["compatible"] for one in found] == [True, False, True, False, None]
+
+
+def test_published_values_are_compared_over_seeds_and_items(rows: list[dict[str, Any]]) -> None:
+    ours = find(rows, alignment="refuse", epoch=5, seed="mean")["metrics"]["reasoning_accuracy"]
+    assert ours["all_high"] - ours["high"] > 0.05
+    value = 100 * (ours["high"] + ours["all_high"]) / 2
+    entry = {"model": "aligned/tiny/refuse", "metric": "reasoning_accuracy", "value": value}
+    with_n, without = res.against_published(rows, [{**entry, "n": 100_000}, entry])
+    assert with_n["compatible"] and without["compatible"]
+    assert without["ours"]["high"] == ours["all_high"]
 
 
 def test_names_outside_the_experiment_and_wrong_counts_are_refused(
@@ -343,3 +353,132 @@ def test_rows_tell_the_spread_of_seeds_from_that_of_items(rows: list[dict[str, A
         assert 0 <= one["seed_share"] <= 1
     single = find(rows, alignment="refuse", epoch=5, seed="1")
     assert single["metrics"]["harmful_score"]["all_low"] is None
+
+
+def sampled(correct: int, samples: int, items: int = 6) -> list[dict[str, Any]]:
+    return [
+        {**one, "repeat": repeat}
+        for repeat in range(samples)
+        for one in graded(*([repeat < correct] * items))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("second", "expected"),
+    [
+        (2, {"pass_at_8/sums": 1, "pass_at_2/sums": 1 - 21 / 28, "pass_at_2/more": 1}),
+        (1, {"pass_at_8/sums": 1}),
+        (8, {"pass_at_8/sums": 1, "pass_at_8/more": 1}),
+    ],
+)
+def test_pass_at_k_is_of_each_benchmark_and_averaged_where_all_share_k(
+    tmp_path: Path, small: dict[str, Any], make_score: Any, second: int, expected: dict[str, float]
+) -> None:
+    files = [
+        make_score(tmp_path, "lrm/m/hub", "sums", "reasoning", {"final": sampled(1, 8)}),
+        make_score(tmp_path, "lrm/m/hub", "more", "reasoning", {"final": sampled(1, second)}),
+    ]
+    metrics = find(res.build_rows(load(small, files)), seed="hub")["metrics"]
+    found = {key: one["estimate"] for key, one in metrics.items() if key.startswith("pass_at")}
+    by_benchmark = {key: value for key, value in found.items() if "/" in key}
+    assert by_benchmark == pytest.approx(expected)
+    shared = {2: {"pass_at_2"}, 1: set(), 8: {"pass_at_8"}}[second]
+    assert set(found) - set(by_benchmark) == shared
+
+
+def test_tokens_of_more_seeds_and_samples_are_not_more_items(
+    tmp_path: Path, small: dict[str, Any], make_score: Any
+) -> None:
+    widths = []
+    for seeds, samples in ((1, 1), (5, 4)):
+        files = [
+            make_score(
+                tmp_path / str(seeds),
+                f"lrm/m/seed{seed}",
+                "sums",
+                "reasoning",
+                {"final": sampled(1, samples, 30)},
+            )
+            for seed in range(seeds)
+        ]
+        row = find(res.build_rows(load(small, files)), seed="mean")
+        one = row["metrics"]["thinking_tokens/sums"]
+        assert (one["n"], one["items"]) == (30 * samples * seeds, 30)
+        widths.append(one["high"] - one["low"])
+    assert widths[0] == pytest.approx(widths[1])
+
+
+def test_base_and_lrms_that_end_at_other_epochs_are_all_counted(
+    tmp_path: Path, small: dict[str, Any], make_score: Any
+) -> None:
+    files = [
+        make_score(tmp_path, f"lrm/m/seed{seed}", "sums", "reasoning", {at: graded(*right)})
+        for seed, at, right in ((1, "epoch3", (1, 1)), (2, "epoch6", (1, 0)))
+    ]
+    rows = res.build_rows(load(small, files))
+    assert [row["seed"] for row in rows] == ["1", "2", "mean"]
+    assert rows[2]["metrics"]["reasoning_accuracy"]["estimate"] == 0.75
+    assert (rows[2]["n_seeds"], rows[2]["checkpoint"]) == (2, "epoch3, epoch6")
+
+
+def test_two_benchmarks_of_which_one_is_a_single_cluster_are_no_error(
+    tmp_path: Path, small: dict[str, Any], make_score: Any
+) -> None:
+    files = []
+    for run, at in (("lrm/m/hub", "final"), ("aligned/m/a/seed1", "epoch1")):
+        files.append(make_score(tmp_path, run, "sums", "reasoning", {at: graded(1, 0, 1, 0)}))
+        files.append(make_score(tmp_path, run, "more", "reasoning", {at: graded(1, 0)}))
+    clusters = {"more": {"q0": "q0", "q1": "q0"}}
+    change = find(res.build_rows(load(small, files, clusters=clusters)), alignment="a", seed="mean")
+    one = change["change"]["reasoning_accuracy"]
+    assert (one["estimate"], one["low"], one["p"], one["p_holm"]) == (0, None, None, None)
+
+
+def test_clean_harm_of_an_alignment_whose_lrm_was_not_scored(
+    tmp_path: Path, small: dict[str, Any], make_score: Any
+) -> None:
+    file = make_score(tmp_path, "aligned/m/a/seed1", "harm", "harmful", {"epoch1": judged(1, 0, 0)})
+    experiment = {**small, "alignments": {"a": {"data": "x"}}}
+    pair = {"train": "x", "benchmark": "harm", "normalised": {"items": ["h0"]}}
+    (found,) = res.harm_on_clean_items(load(experiment, [file]), [pair])
+    assert found["lrm_score"]["estimate"] is None
+    assert (found["aligned_score"]["estimate"], found["aligned_score"]["n"]) == (0, 2)
+
+
+def test_ready_made_models_stand_beside_the_seeds_that_did_not_fail(
+    tmp_path: Path, small: dict[str, Any], make_score: Any
+) -> None:
+    files = [
+        make_score(tmp_path, run, "sums", "reasoning", {at: graded(1, 0)}, failed="seed2" in run)
+        for run, at in (
+            ("base/b/hub", "final"),
+            ("lrm/m/hub", "final"),
+            ("aligned/m/a/seed1", "epoch1"),
+            ("aligned/m/a/seed2", "epoch1"),
+        )
+    ]
+    rows = res.build_rows(load(small, files))
+    assert [row["role"] for row in rows if row["seed"] == "mean_ok"] == ["base", "lrm", "aligned"]
+
+
+def test_agreement_of_scorers_is_by_item(
+    tmp_path: Path, small: dict[str, Any], make_score: Any
+) -> None:
+    def one(seeds: int) -> dict[str, Any]:
+        files = [
+            make_score(
+                tmp_path / str(seeds),
+                f"lrm/m/seed{seed}",
+                "harm",
+                "harmful",
+                {"final": judged(*flags)},
+                scorer,
+            )
+            for seed in range(seeds)
+            for scorer, flags in (("first", [1, 0] * 20), ("second", [1, 0, 0, 0] * 10))
+        ]
+        return next(x for x in res.agreement_of_scorers(load(small, files)) if x["role"] == "all")
+
+    few, many = one(1), one(5)
+    assert (few["n"], many["n"], many["items"]) == (40, 200, 40)
+    assert many["high"] - many["low"] == pytest.approx(few["high"] - few["low"], rel=0.05)

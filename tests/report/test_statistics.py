@@ -24,10 +24,9 @@ def binary(successes: int, n: int) -> dict[int, float]:
 
 
 @pytest.mark.parametrize(("successes", "n"), [(0, 10), (10, 10), (116, 198), (1, 1), (604, 1000)])
-@pytest.mark.parametrize("method", ["wilson", "beta"])
-def test_proportion_equals_statsmodels(successes: int, n: int, method: str) -> None:
-    ours = st.proportion(successes, n, method)
-    low, high = proportion_confint(successes, n, method=method)
+def test_proportion_equals_statsmodels(successes: int, n: int) -> None:
+    ours = st.proportion(successes, n)
+    low, high = proportion_confint(successes, n, method="wilson")
     assert (ours.estimate, ours.n) == (successes / n, n)
     assert (ours.low, ours.high) == pytest.approx((low, high), abs=1e-10)
 
@@ -43,7 +42,6 @@ def test_no_data_gives_none_not_nan() -> None:
     assert st.clustered_proportion({}) == st.NOTHING
     assert st.paired_difference({}, {1: 1.0}).p is None
     assert st.over_seeds([]) == (st.NOTHING, None)
-    assert st.unpaired_test((0, 0), (0, 10)) is None
     assert st.minimum_detectable_difference(0) is None
     assert st.holm([None]) == [None]
     assert st.average([]) == st.NOTHING
@@ -82,23 +80,18 @@ def test_cluster_variance_equals_statsmodels_cluster_robust_regression() -> None
     assert st._variance(residuals, residuals, 200) == pytest.approx(fit.bse[0] ** 2, rel=1e-10)
 
 
-def test_avg_at_k_and_pass_at_k_by_hand() -> None:
-    correct = {"a": [True, True, False, False], "b": [False] * 4, "c": [True] * 4}
-    assert st.avg_at_k(correct).estimate == pytest.approx(0.5)
-    assert st.pass_at_k(correct, 1).estimate == pytest.approx(0.5)
-    # Item a: of the 6 pairs of samples, 1 has no correct one.
-    assert st.pass_at_k(correct, 2).estimate == pytest.approx((5 / 6 + 0 + 1) / 3)
-    assert st.pass_at_k(correct, 5) == st.NOTHING
-
-
-def test_pass_at_k_is_unbiased() -> None:
-    rng = np.random.default_rng(2)
-    p = 0.3
-    drawn = [
-        st.pass_at_k({i: list(rng.random(5) < p) for i in range(40)}, 3).estimate or 0
-        for _ in range(400)
-    ]
-    assert np.mean(drawn) == pytest.approx(1 - (1 - p) ** 3, abs=0.01)
+@pytest.mark.parametrize("seeds", [2, 5])
+def test_limits_rise_with_the_number_that_counts(seeds: int) -> None:
+    """One of 168 is not known to be rarer than none of 168, and so on up to all."""
+    items = 84
+    limits = []
+    for count in range(items * seeds + 1):
+        values = {item: (count // items + (item < count % items)) / seeds for item in range(items)}
+        one = st.clustered_proportion(values, samples=items * seeds)
+        limits.append((one.low or 0.0, one.high or 0.0))
+    for side in zip(*limits, strict=True):
+        near = [*side[:8], *side[-8:]]
+        assert near == sorted(near)
 
 
 @pytest.mark.parametrize(
@@ -133,11 +126,34 @@ def test_paired_difference_equals_mcnemar_and_newcombe(cells: tuple[int, int, in
     assert (ours.estimate, ours.low, ours.high) == pytest.approx((d, low, high), abs=1e-10)
 
 
-def test_paired_difference_of_sampled_items_equals_a_one_sample_t_test() -> None:
+def test_p_and_interval_of_several_samples_never_contradict_each_other() -> None:
     rng = np.random.default_rng(3)
-    a, b = rng.integers(0, 5, 50) / 4, rng.integers(0, 5, 50) / 4
-    ours = st.paired_difference(dict(enumerate(a)), dict(enumerate(b)))
-    assert ours.p == pytest.approx(stats.ttest_rel(b, a).pvalue, abs=1e-10)
+    found = []
+    for k in range(60):
+        a, b = rng.binomial(5, 0.02, 40) / 5, rng.binomial(5, 0.02 + 0.004 * k, 40) / 5
+        one = st.paired_difference(dict(enumerate(a)), dict(enumerate(b)), samples=200)
+        assert one.p is not None and one.low is not None and one.high is not None
+        found.append(one.p < 0.05)
+        assert found[-1] == (not one.low <= 0 <= one.high)
+    assert 10 < sum(found) < 50
+
+
+def test_p_of_several_samples_is_close_to_a_t_test_where_that_is_right() -> None:
+    rng = np.random.default_rng(4)
+    for shift in (0.02, 0.04, 0.06):
+        a = rng.binomial(8, 0.5, 400) / 8
+        b = np.clip(a - shift + rng.choice([-0.25, 0, 0.25], 400), 0, 1)
+        ours = st.paired_difference(dict(enumerate(a)), dict(enumerate(b)), samples=3200)
+        z = [abs(stats.norm.ppf((p or 1) / 2)) for p in (ours.p, stats.ttest_rel(b, a).pvalue)]
+        assert z[0] == pytest.approx(z[1], rel=0.25)
+
+
+def test_the_same_loss_on_every_item_is_not_no_loss() -> None:
+    # One of two seeds fell from 100 to 0, the other not at all: each item lost one half.
+    before, after = dict.fromkeys(range(50), 1.0), dict.fromkeys(range(50), 0.5)
+    one = st.paired_difference(before, after, samples=100)
+    assert one.estimate == -0.5 and (one.high or 0) < 0
+    assert one.p is not None and one.p < 0.001
 
 
 def test_models_that_agree_on_every_item_still_have_an_interval() -> None:
@@ -158,10 +174,11 @@ def test_independent_difference_equals_statsmodels_newcombe() -> None:
 
 def test_published_safechain_loss_is_not_significant_and_directrefusal_is() -> None:
     # The publication's GPQA counts of 198: LRM 116, SafeChain 102, DirectRefusal 70.
-    safechain = st.unpaired_test((116, 102), (198, 198))
-    assert safechain == pytest.approx(proportions_ztest([116, 102], [198, 198])[1], abs=1e-10)
-    assert round(safechain or 0, 2) == 0.16
-    assert (st.unpaired_test((116, 70), (198, 198)) or 1) < 1e-5
+    lrm, safechain, refusal = (st.proportion(k, 198) for k in (116, 102, 70))
+    p = st.independent_difference(lrm, safechain).p
+    assert p == pytest.approx(proportions_ztest([116, 102], [198, 198])[1], abs=0.01)
+    assert round(p or 0, 2) == 0.16
+    assert (st.independent_difference(lrm, refusal).p or 1) < 1e-5
 
 
 def test_holm_equals_statsmodels_and_a_hand_worked_case() -> None:
@@ -206,6 +223,20 @@ def test_paired_detectable_difference_has_the_promised_power() -> None:
     assert st.minimum_detectable_difference(10, discordant=0.1) is None
 
 
+@pytest.mark.parametrize(
+    ("n", "baseline", "discordant", "found"),
+    [(100, 1.0, None, True), (100, 0.0, None, False), (100, 0.5, 0.0, False)],
+)
+def test_no_loss_of_zero_is_ever_found(
+    n: int, baseline: float, discordant: float | None, found: bool
+) -> None:
+    drop = st.minimum_detectable_difference(n, baseline, discordant=discordant)
+    assert (drop is not None) == found
+    if drop is not None:
+        needed = samplesize_proportions_2indep_onetail(-drop, baseline, 0.8, alpha=0.05)
+        assert drop > 0.01 and needed == pytest.approx(n, rel=0.01)
+
+
 def test_average_of_benchmarks_has_the_textbook_standard_error() -> None:
     one, two = (st.Difference(0.1, 0.1 - h, 0.1 + h, 50, 0.5) for h in (0.03, 0.04))
     mean = st.average([one, two])
@@ -214,6 +245,35 @@ def test_average_of_benchmarks_has_the_textbook_standard_error() -> None:
         2 * stats.norm.sf(0.1 / (0.025 / stats.norm.ppf(0.975)))
     )
     assert st.average([one]) is one
+    unknown = st.average([one, st.Difference(0.3, None, None, 5)])
+    assert unknown == st.Difference(pytest.approx(0.2), None, None, 55)
+
+
+def test_p_of_an_average_goes_with_its_interval() -> None:
+    for low, high in ((-0.001, 0.4), (0.001, 0.4), (-0.4, -0.001), (-0.4, 0.001)):
+        one = st.Difference((low + high) / 2 + 0.05, low, high, 9)
+        p = st.average([one, one.__class__(one.estimate, low, high, 9)]).p
+        assert p is not None
+        mean = st.average([one, one])
+        assert (p < 0.05) == (not (mean.low or 0) <= 0 <= (mean.high or 0))
+
+
+def test_seeds_on_the_same_items_do_not_narrow_an_interval() -> None:
+    one = st.mean_with_t(40.0, 9.0, 120)
+    assert st.average_on_same_items([one] * 5) == one
+
+
+@pytest.mark.slow
+def test_tokens_of_seeds_on_the_same_items_cover_95_percent() -> None:
+    rng = np.random.default_rng(9)
+    covered = []
+    for _ in range(500):
+        item = rng.normal(40, 9, 60)
+        seeds = [item + rng.normal(0, 3, 60) for _ in range(5)]
+        found = [st.mean_with_t(x.mean(), x.std(ddof=1), 60) for x in seeds]
+        one = st.average_on_same_items(found)
+        covered.append((one.low or 0) <= 40 <= (one.high or 0))
+    assert 0.93 <= np.mean(covered) <= 0.985
 
 
 def test_fieller_limits_solve_the_quadratic() -> None:
@@ -237,9 +297,15 @@ def test_safety_tax_counts_points_lost_per_harm_point_removed() -> None:
     assert tax.per_harm_point.estimate == pytest.approx(7.09 / 29.6)
 
 
-def exact_coverage(n: int, grid: np.ndarray, method: str) -> np.ndarray:
+@pytest.mark.parametrize("harm", [(0.2, 0.1, 0.3), (-0.05, -0.12, 0.02)])
+def test_no_tax_per_harm_point_where_no_harm_was_removed(harm: tuple[float, float, float]) -> None:
+    tax = st.safety_tax(st.Difference(-0.1, -0.15, -0.05, 198), st.Difference(*harm, 198))
+    assert tax.per_harm_point == st.NOTHING
+
+
+def exact_coverage(n: int, grid: np.ndarray) -> np.ndarray:
     """Coverage at each p, summed over all outcomes: a simulation without its noise."""
-    limits = [st.proportion(k, n, method) for k in range(n + 1)]
+    limits = [st.proportion(k, n) for k in range(n + 1)]
     low = np.array([one.low for one in limits])
     high = np.array([one.high for one in limits])
     pmf = (stats.binom.pmf(np.arange(n + 1), n, p) for p in grid)
@@ -253,7 +319,7 @@ BANDS = [(0.01, 0.05), (0.05, 0.1), (0.1, 0.3), (0.3, 0.7), (0.7, 0.9), (0.9, 0.
 @pytest.mark.parametrize("n", [30, 198, 500, 1000])
 @pytest.mark.parametrize(("least", "most"), BANDS)
 def test_wilson_covers_95_percent_whatever_p_is(n: int, least: float, most: float) -> None:
-    coverage = exact_coverage(n, np.linspace(least, most, 41), "wilson").mean()
+    coverage = exact_coverage(n, np.linspace(least, most, 41)).mean()
     assert 0.935 <= coverage <= 0.965
 
 
@@ -265,13 +331,8 @@ def test_wilson_covers_95_percent_whatever_p_is(n: int, least: float, most: floa
     [(30, 0.89, 0.985), (198, 0.934, 0.978), (500, 0.934, 0.972), (1000, 0.94, 0.966)],
 )
 def test_wilson_at_each_single_p(n: int, least: float, most: float) -> None:
-    coverage = exact_coverage(n, np.linspace(0.01, 0.99, 197), "wilson")
+    coverage = exact_coverage(n, np.linspace(0.01, 0.99, 197))
     assert least <= coverage.min() and coverage.max() <= most
-
-
-@pytest.mark.parametrize("n", [30, 198])
-def test_clopper_pearson_is_conservative_everywhere(n: int) -> None:
-    assert exact_coverage(n, np.linspace(0.01, 0.99, 99), "beta").min() >= 0.95
 
 
 def crossed(
@@ -339,11 +400,21 @@ def test_agreement_equals_scikit_learn() -> None:
     rng = np.random.default_rng(12)
     first = list(map(bool, rng.random(90) < 0.4))
     second = [one != (rng.random() < 0.2) for one in first]
-    same, kappa = st.agreement(first, second)
+    same, kappa = st.agreement(
+        {k: [pair] for k, pair in enumerate(zip(first, second, strict=True))}
+    )
     assert same.estimate == np.mean(np.array(first) == np.array(second))
     assert kappa == pytest.approx(cohen_kappa_score(first, second), abs=1e-10)
-    assert st.agreement([True], [True])[1] is None
-    assert st.agreement([], []) == (st.NOTHING, None)
+    assert st.agreement({1: [(True, True)]})[1] is None
+    assert st.agreement({}) == (st.NOTHING, None)
+
+
+def test_agreement_on_one_item_five_times_is_not_five_items() -> None:
+    alone = st.agreement({k: [(True, k % 4 > 0)] for k in range(40)})[0]
+    often = st.agreement({k: [(True, k % 4 > 0)] * 5 for k in range(40)})[0]
+    assert often.estimate == alone.estimate
+    width = [(one.high or 0) - (one.low or 0) for one in (alone, often)]
+    assert width[1] == pytest.approx(width[0], rel=0.05)
 
 
 def test_what_could_be_found_is_known_before_the_run() -> None:

@@ -77,7 +77,10 @@ def main(argv: list[str] | None = None) -> None:
     shard, shards = (int(part) for part in arguments.shard.split("/"))
 
     named = {name: manifest["final"] if name == FINAL else name for name in checkpoints}
-    folders = {name: load_checkpoint(arguments.model, found) for name, found in named.items()}
+    folders = {
+        name: load_checkpoint(arguments.model, found, checked=shards > 1)
+        for name, found in named.items()
+    }
     digests = {name: _digest(manifest, name, benchmark, arguments.engine) for name in folders}
     before = {name: set(Partials(arguments.state, digests[name]).done) for name in folders}
     if runtime["data_parallel"] > 1 and shards == 1:

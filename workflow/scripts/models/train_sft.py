@@ -351,7 +351,7 @@ def main(argv: list[str] | None = None) -> None:
     world = world_size(runtime)
     batch_plan(recipe.global_batch, world, runtime.per_device_batch)  # refuse early
     records, problems = read_records(args.data), read_problems()
-    parent = load_checkpoint(args.model, args.checkpoint)
+    parent = load_checkpoint(args.model, args.checkpoint, checked=launched())
     manifest = read_manifest(args.model)
     if runtime.gpu_memory_gb:
         check_training(read_shape(parent), recipe, runtime, world)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from workflow.scripts.report.escape import visible
 from workflow.scripts.report.tables import (
     MISSING,
     Table,
-    number,
+    make_table,
     p_value,
     points,
     table_to_csv,
@@ -33,7 +33,6 @@ from workflow.scripts.report.tables import (
     table_to_markdown,
 )
 
-METRIC = {"reasoning": "reasoning_accuracy", "harmful": "harmful_score", "benign": "over_refusal"}
 Key = tuple[str, str, str]  # model without its seed, benchmark, scorer
 
 
@@ -45,12 +44,16 @@ class Side:
         kind: The benchmark's kind.
         values: {checkpoint: {seed: {item: share of its samples that count}}}.
         keys: The keys of the scores, by seed: the same key is the same result.
+        clusters: {item: the first item with the same prompt}, for prompts that are repeated.
+        main: Whether the scorer is the one that counts for its benchmark.
         prompts: {digest of the benchmark's prompts}, where the samples' manifests are there.
     """
 
     kind: str
     values: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     keys: dict[str, str | None] = field(default_factory=dict)
+    clusters: dict[str, str] = field(default_factory=dict)
+    main: bool = False
     prompts: set[str] = field(default_factory=set)
 
 
@@ -61,6 +64,8 @@ def read_side(folder: Path) -> dict[Key, Side]:
         InputError: There is no score, or one of another format.
     """
     found: dict[Key, Side] = {}
+    overlap = folder / "data" / "overlap.json"
+    clusters = res.repeated_prompts(read_json(overlap)) if overlap.exists() else {}
     for path in sorted((folder / "score").rglob("score.json")):
         score = read_json(path)
         if not isinstance(score, dict) or score.get("format") != res.FORMAT:
@@ -68,12 +73,13 @@ def read_side(folder: Path) -> dict[Key, Side]:
         model, _, last = score["run"].rpartition("/")
         seed = re.sub(r"-epochs\d+$", "", last)
         side = found.setdefault((model, score["benchmark"], score["scorer"]), Side(score["kind"]))
+        side.clusters = clusters.get(score["benchmark"], {})
         side.keys[last] = (score.get("provenance") or {}).get("key")
         gathered: dict[str, dict[str, list[dict[str, Any]]]] = {}
         for verdict in read_jsonl(path.with_name("verdicts.jsonl")):
             items = gathered.setdefault(verdict["checkpoint"], {})
             items.setdefault(str(verdict["item_id"]), []).append(verdict)
-        reducer = res.METRICS[METRIC[score["kind"]]][1]
+        reducer = res.METRICS[res.MAIN[score["kind"]]][1]
         for checkpoint, items in gathered.items():
             reduced = {item: reducer(verdicts) for item, verdicts in items.items()}
             known = {item: value for item, value in reduced.items() if value is not None}
@@ -86,7 +92,22 @@ def read_side(folder: Path) -> dict[Key, Side]:
         raise InputError(
             f"{folder}: no score below score/, expected a finished experiment's folder"
         )
+    listed = _listed_scorers(folder)
+    for _, benchmark, _ in list(found):
+        scorers = {scorer for _, name, scorer in found if name == benchmark}
+        first = next((one for one in listed.get(benchmark, []) if one in scorers), min(scorers))
+        for key, one in found.items():
+            one.main |= key[1:] == (benchmark, first)
     return found
+
+
+def _listed_scorers(folder: Path) -> dict[str, list[str]]:
+    """Return each benchmark's scorers, the one that counts first, where the reports tell."""
+    return {
+        name: about["scorers"]
+        for path in sorted((folder / "report").rglob("tradeoff.json"))
+        for name, about in read_json(path)["benchmarks"].items()
+    }
 
 
 def compare(
@@ -101,7 +122,8 @@ def compare(
 
     Returns:
         `rows`, and the models and benchmarks that only one side has. A row's p is adjusted by Holm
-        over the final checkpoints of its metric, and apart from that over the earlier ones.
+        over the final checkpoints of its metric, and apart from that over the earlier ones; the
+        same result twice, and a benchmark's further scorers, are no tests of their own.
     """
     pairs = dict(pairs or {})
     rows: list[dict[str, Any]] = []
@@ -114,7 +136,8 @@ def compare(
         matched.add(key)
         for checkpoint in _both(one, other):
             at_first, at_second = checkpoint
-            row = _row(one.values[at_first], other.values[at_second])
+            clusters = {**other.clusters, **one.clusters}
+            row = _row(one.values[at_first], other.values[at_second], clusters)
             same = one.keys == other.keys and None not in one.keys.values()
             rows.append(
                 {
@@ -122,20 +145,20 @@ def compare(
                     "other_model": key[0],
                     "benchmark": benchmark,
                     "scorer": scorer,
-                    "metric": METRIC[one.kind],
+                    "metric": res.MAIN[one.kind],
                     "checkpoint": at_first,
                     "other_checkpoint": at_second,
                     "final": at_first == _final(one),
+                    "main": one.main,
                     "same_result": same,
                     "same_prompts": one.prompts == other.prompts if one.prompts else None,
                     **row,
                 }
             )
-    for metric in METRIC.values():
+    for metric in res.MAIN.values():
         for final in (True, False):
-            family = [r for r in rows if r["metric"] == metric and r["final"] == final]
-            for row, p in zip(family, st.holm([r["p"] for r in family]), strict=True):
-                row["p_holm"] = p
+            tests = [r for r in rows if r["main"] and not r["same_result"]]
+            res.holm_within([r for r in tests if (r["metric"], r["final"]) == (metric, final)])
     used = {key for key in first if (pairs.get(key[0], key[0]), *key[1:]) in matched}
     return {
         "rows": rows,
@@ -156,86 +179,76 @@ def _final(side: Side) -> str:
 
 
 def _row(
-    first: Mapping[str, Mapping[str, float]], second: Mapping[str, Mapping[str, float]]
+    first: Mapping[str, Mapping[str, float]],
+    second: Mapping[str, Mapping[str, float]],
+    clusters: Mapping[str, str],
 ) -> dict[str, Any]:
     """Compare a checkpoint by item, over the seeds that both have, or all where none is shared."""
     shared = [seed for seed in first if seed in second]
-    sides = [res.mean_by_item([side[seed] for seed in shared or side]) for side in (first, second)]
-    before, after = sides
+    chosen = [[side[seed] for seed in shared or side] for side in (first, second)]
+    before, after = map(res.mean_by_item, chosen)
     items = [item for item in before if item in after]
-    change = st.paired_difference(before, after)
+    samples = min(sum(item in side for side in sides for item in items) for sides in chosen)
+    change = st.paired_difference(before, after, clusters, samples)
     estimates = [
-        st.clustered_proportion({item: side[item] for item in items}) for side in (before, after)
+        st.clustered_proportion({item: side[item] for item in items}, clusters, samples)
+        for side in (before, after)
     ]
     return {
         "seeds": shared,
         "items": len(items),
         "items_first": len(before),
         "items_second": len(after),
-        "first": _plain(estimates[0]),
-        "second": _plain(estimates[1]),
-        "change": _plain(change),
+        "first": asdict(estimates[0]),
+        "second": asdict(estimates[1]),
+        "change": asdict(change),
         "p": change.p,
         "rose": sum(after[item] > before[item] for item in items),
         "fell": sum(after[item] < before[item] for item in items),
     }
 
 
-def _plain(one: st.Estimate) -> dict[str, Any]:
-    return {"estimate": one.estimate, "low": one.low, "high": one.high, "n": one.n}
-
-
 def to_table(comparison: Mapping[str, Any], names: Sequence[str], every: bool) -> Table:
     """Return the table of final checkpoints, or of all."""
-    body = []
-    for row in comparison["rows"]:
-        if not (every or row["final"]):
-            continue
-        name = row["model"]
-        if row["other_model"] != name:
-            name = f"{name} / {row['other_model']}"
-        notes = ["same result"] if row["same_result"] else []
-        notes += ["prompts differ"] if row["same_prompts"] is False else []
-        if not row["seeds"]:
-            notes.append("no seed in common")
-        body.append(
-            [
-                name,
-                f"{row['benchmark']}/{row['scorer']}",
-                row["checkpoint"],
-                points(row["first"]),
-                points(row["second"]),
-                points(row["change"]),
-                p_value(row["p_holm"]),
-                str(row["rose"]),
-                str(row["fell"]),
-                str(row["items"]),
-                number(len(row["seeds"]), 1, 0),
-                ", ".join(notes) or MISSING,
-            ]
-        )
-    return Table(
+
+    def model(row: Mapping[str, Any]) -> str:
+        names = dict.fromkeys((row["model"], row["other_model"]))
+        return " / ".join(names)
+
+    def note(row: Mapping[str, Any]) -> str:
+        notes = {
+            "same result": row["same_result"],
+            "prompts differ": row["same_prompts"] is False,
+            "no seed in common": not row["seeds"],
+            "further scorer": not row["main"],
+        }
+        return ", ".join(name for name, holds in notes.items() if holds) or MISSING
+
+    table = make_table(
         "comparison",
         f"{names[1]} against {names[0]}",
         "Percent with 95 % intervals, paired by item over the seeds and items that both have; p "
-        "after Holm by metric. Rose, fell: items whose value is higher or lower in the second.",
-        [
-            "Model",
-            "Benchmark/scorer",
-            "Checkpoint",
-            names[0],
-            names[1],
-            "Difference",
-            "p",
-            "Rose",
-            "Fell",
-            "Items",
-            "Seeds",
-            "Note",
-        ],
-        body,
+        "after Holm by metric, not for the same result or a further scorer. Rose, fell: items "
+        "whose value is higher or lower in the second.",
+        {
+            "Model": model,
+            "Benchmark/scorer": lambda row: f"{row['benchmark']}/{row['scorer']}",
+            "Checkpoint": lambda row: row["checkpoint"],
+            "first": lambda row: points(row["first"]),
+            "second": lambda row: points(row["second"]),
+            "Difference": lambda row: points(row["change"]),
+            "p": lambda row: p_value(row.get("p_holm")),
+            "Rose": lambda row: str(row["rose"]),
+            "Fell": lambda row: str(row["fell"]),
+            "Items": lambda row: str(row["items"]),
+            "Seeds": lambda row: str(len(row["seeds"])),
+            "Note": note,
+        },
+        [row for row in comparison["rows"] if every or row["final"]],
         3,
     )
+    heads = dict(zip(("first", "second"), names, strict=True))
+    return replace(table, header=[heads.get(head, head) for head in table.header])
 
 
 def to_text(comparison: Mapping[str, Any], table: Table, names: Sequence[str]) -> str:

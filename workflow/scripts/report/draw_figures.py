@@ -11,22 +11,29 @@ python -m workflow.scripts.report.draw_figures --report results/micro/report/tra
 from __future__ import annotations
 
 import argparse
-import csv
 import io
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from workflow.scripts.common.errors import InputError, run
-from workflow.scripts.common.io import read_json, write_bytes, write_text
-from workflow.scripts.report.escape import csv_cell, one_line
-from workflow.scripts.report.results import FORMAT
-from workflow.scripts.report.tables import model_name
+from workflow.scripts.common.errors import run
+from workflow.scripts.common.io import write_bytes, write_text
+from workflow.scripts.report.escape import one_line
+from workflow.scripts.report.results import MAIN, read_report
+from workflow.scripts.report.tables import (
+    judge_tests,
+    judged_name,
+    marked_name,
+    model_name,
+    over_both,
+    rows_to_csv,
+)
 
 FIGURES = "epochs plane categories thinking_length length_effect states over_refusal judges".split()
 # Okabe & Ito's palette, told apart by the colour-blind; markers tell the same in grey.
 BASE, LRM = ("#888888", "X"), ("#000000", "*")
-ALIGNED = [
+SERIES = [
     ("#0072B2", "o"),
     ("#D55E00", "s"),
     ("#009E73", "^"),
@@ -36,8 +43,9 @@ ALIGNED = [
     ("#5D3A9B", "<"),
     ("#117733", ">"),
 ]
-SERIES = [("#000000", "o"), ("#D55E00", "s"), ("#0072B2", "^"), ("#009E73", "D"), ("#CC79A7", "v")]
+FRONTIER = "frontier"
 COLUMN = 3.5  # inches: one column of a paper
+SHARES = (-4.0, 104.0)
 STYLE: Any = {
     "font.size": 8,
     "axes.titlesize": 8,
@@ -55,47 +63,61 @@ STYLE: Any = {
     "text.parse_math": False,  # a name may hold dollar signs
 }
 Row = Mapping[str, Any]
+Points = list[dict[str, Any]]
+
+
+def series_style(index: int) -> tuple[str, str]:
+    """Return (colour, marker) of a series; past eight a colour has another marker."""
+    k = len(SERIES)
+    return SERIES[index % k][0], SERIES[(index + index // k) % k][1]
 
 
 def style_of(report: Row) -> dict[str, tuple[str, str]]:
     """Return {model name: (colour, marker)}, the same for an alignment in every figure."""
     aligned = [row["alignment"] for row in report["rows"] if row["role"] == "aligned"]
-    names = dict.fromkeys(aligned)
-    styles = {"base": BASE, "LRM": LRM}
-    for i, name in enumerate(names):
-        # Beyond eight alignments a colour comes again with another marker.
-        marker = ALIGNED[(i + i // len(ALIGNED)) % len(ALIGNED)][1]
-        styles[name] = (ALIGNED[i % len(ALIGNED)][0], marker)
-    return styles
+    styles = {name: series_style(i) for i, name in enumerate(dict.fromkeys(aligned))}
+    return {"base": BASE, "LRM": LRM, **styles}
 
 
 def lrms(report: Row) -> list[str]:
     return list(dict.fromkeys(row["lrm"] for row in report["rows"]))
 
 
-def percent(row: Row, metric: str) -> tuple[float, float, float] | None:
-    """Return (estimate, low, high) of a metric in percent (tokens for a length), None without."""
-    one = row["metrics"].get(metric)
-    if not one or one["estimate"] is None:
+def shown_names(report: Row) -> dict[tuple[str, str], str]:
+    """Return {(LRM, model): its name, marked where the training of a seed failed}."""
+    means = [row for row in report["rows"] if row["seed"] == "mean" and row["final"]]
+    return {(row["lrm"], model_name(row)): marked_name(row) for row in means}
+
+
+def percent(row: Row, metric: str) -> tuple[float, float | None, float | None] | None:
+    """Return (estimate, low, high) of a metric in percent (tokens for a length), None without.
+
+    The limits are those over seeds and items where there are some; None where there are none.
+    """
+    one = over_both(row["metrics"].get(metric) or {})
+    if one.get("estimate") is None:
         return None
     scale = 1 if metric.startswith("thinking_tokens") else 100
-    estimate = one["estimate"] * scale
-    low, high = (estimate if one[key] is None else one[key] * scale for key in ("low", "high"))
-    return estimate, low, high
+    low, high = (None if one[key] is None else one[key] * scale for key in ("low", "high"))
+    return one["estimate"] * scale, low, high
 
 
-def curves(report: Row, metric: str) -> list[dict[str, Any]]:
+def _numbers(row: Row, metric: str, names: str) -> dict[str, Any] | None:
+    """Return `percent`'s numbers under three names."""
+    value = percent(row, metric)
+    return None if value is None else dict(zip(names.split(), value, strict=True))
+
+
+def curves(report: Row, metric: str) -> Points:
     """Return the points of a metric over safety epochs, the LRM being epoch 0 of each alignment."""
     found = []
     for lrm in lrms(report):
-        rows = [row for row in report["rows"] if row["lrm"] == lrm]
+        rows = [row for row in report["rows"] if row["lrm"] == lrm and row["seed"] != "mean_ok"]
         for alignment in dict.fromkeys(r["alignment"] for r in rows if r["role"] == "aligned"):
             for row in rows:
-                start = row["role"] == "lrm"
-                if not (start or row["alignment"] == alignment) or row["epoch"] is None:
-                    continue
-                value = percent(row, metric)
-                if value is None or row["seed"] == "mean_ok":
+                mine = row["role"] == "lrm" or row["alignment"] == alignment
+                value = _numbers(row, metric, "percent low high")
+                if not mine or row["epoch"] is None or value is None:
                     continue
                 found.append(
                     {
@@ -104,60 +126,57 @@ def curves(report: Row, metric: str) -> list[dict[str, Any]]:
                         "seed": row["seed"],
                         "epoch": row["epoch"],
                         "metric": metric,
-                        **dict(zip(("percent", "low", "high"), value, strict=True)),
+                        **value,
                         "n": row["metrics"][metric]["n"],
                         "n_valid": row["metrics"][metric]["n_valid"],
+                        "status": row["status"],
                     }
                 )
     return found
 
 
-def draw_epochs(report: Row) -> tuple[Any, list[dict[str, Any]]]:
+def draw_epochs(report: Row) -> tuple[Any, Points]:
     """Draw reasoning accuracy and harmful score over safety epochs, a column per LRM."""
     metrics = {"reasoning_accuracy": "Reasoning accuracy (%)", "harmful_score": "Harmful score (%)"}
     points = [point for metric in metrics for point in curves(report, metric)]
-    styles, names = style_of(report), lrms(report)
-    figure, axes = _figure(len(names), len(metrics), 2.05, share_x=True)
-    for column, lrm in enumerate(names):
-        for line, (metric, title) in enumerate(metrics.items()):
-            axis = axes[line][column]
-            chosen = [p for p in points if p["lrm"] == lrm and p["metric"] == metric]
-            for alignment in dict.fromkeys(p["alignment"] for p in chosen):
-                color, marker = styles[alignment]
-                mine = [p for p in chosen if p["alignment"] == alignment]
-                for seed in dict.fromkeys(p["seed"] for p in mine if p["seed"] != "mean"):
-                    one = sorted((p for p in mine if p["seed"] == seed), key=lambda p: p["epoch"])
+    styles, names = style_of(report), shown_names(report)
+    figure, panels = _panels(
+        report, 2.05, "Safety epochs (0 = LRM)", metrics.values(), sharex=True, note=list(metrics)
+    )
+    for axis, lrm, line in panels:
+        metric = list(metrics)[line]
+        chosen = [p for p in points if p["lrm"] == lrm and p["metric"] == metric]
+        for alignment in dict.fromkeys(p["alignment"] for p in chosen):
+            color, marker = styles[alignment]
+            mine = [p for p in chosen if p["alignment"] == alignment]
+            for seed in dict.fromkeys(p["seed"] for p in mine):
+                one = sorted((p for p in mine if p["seed"] == seed), key=lambda p: p["epoch"])
+                x, y = [p["epoch"] for p in one], [p["percent"] for p in one]
+                if seed != "mean":
                     if len(one) > 1:
-                        axis.plot(*_xy(one), color=color, linewidth=0.6, alpha=0.55)
-                mean = sorted((p for p in mine if p["seed"] == "mean"), key=lambda p: p["epoch"])
-                if not mean:
+                        axis.plot(x, y, color=color, linewidth=0.6, alpha=0.55)
                     continue
-                low, high = ([p[key] for p in mean] for key in ("low", "high"))
-                x, y = _xy(mean)
-                axis.fill_between(x, low, high, color=color, alpha=0.16, linewidth=0)
-                axis.plot(
-                    x, y, color=color, marker=marker, markersize=4.5, linewidth=1.6, label=alignment
+                low, high = (
+                    [p["percent"] if p[key] is None else p[key] for p in one]
+                    for key in ("low", "high")
                 )
-            axis.set_ylim(-4, 104)
-            axis.set_yticks(range(0, 101, 25))
-            if not column:
-                axis.set_ylabel(title)
-            if not line and len(names) > 1:
-                axis.set_title(lrm)
-            if line == len(metrics) - 1:
-                axis.set_xlabel("Safety epochs (0 = LRM)")
-                epochs = sorted({p["epoch"] for p in points})
-                axis.set_xticks(epochs)
-            _say_when_empty(axis, chosen)
-    _legend(figure, axes)
+                axis.fill_between(x, low, high, color=color, alpha=0.14, linewidth=0)
+                label = names[lrm, alignment]
+                axis.plot(x, y, color=color, marker=marker, markersize=4.5, lw=1.6, label=label)
+        axis.set_ylim(*SHARES)
+        axis.set_yticks(range(0, 101, 25))
+        axis.set_xticks(sorted({p["epoch"] for p in points}))
+        _say_when_empty(axis, chosen)
+    _legend(figure)
     return figure, points
 
 
-def draw_plane(report: Row) -> tuple[Any, list[dict[str, Any]]]:
+def draw_plane(report: Row) -> tuple[Any, Points]:
     """Draw harmful score against reasoning accuracy, with an arrow from each LRM to its models."""
     points = []
     for row in report["rows"]:
-        harm, accuracy = percent(row, "harmful_score"), percent(row, "reasoning_accuracy")
+        harm = _numbers(row, "harmful_score", "harmful_score harm_low harm_high")
+        accuracy = _numbers(row, "reasoning_accuracy", "reasoning_accuracy low high")
         if row["final"] and row["seed"] != "mean_ok" and harm and accuracy:
             points.append(
                 {
@@ -165,61 +184,49 @@ def draw_plane(report: Row) -> tuple[Any, list[dict[str, Any]]]:
                     "model": model_name(row),
                     "seed": row["seed"],
                     "status": row["status"],
-                    **dict(zip(("harmful_score", "harm_low", "harm_high"), harm, strict=True)),
-                    **dict(zip(("reasoning_accuracy", "low", "high"), accuracy, strict=True)),
+                    **harm,
+                    **accuracy,
                     "harm_n": row["metrics"]["harmful_score"]["n_valid"],
                     "accuracy_n": row["metrics"]["reasoning_accuracy"]["n_valid"],
                 }
             )
-    styles, names = style_of(report), lrms(report)
-    figure, axes = _figure(len(names), 1, 3.1)
-    for column, lrm in enumerate(names):
-        axis = axes[0][column]
+    styles, names = style_of(report), shown_names(report)
+    figure, panels = _panels(
+        report,
+        3.1,
+        "Harmful score (%), lower is safer",
+        ["Reasoning accuracy (%)"],
+        note=["reasoning_accuracy", "harmful_score"],
+    )
+    for axis, lrm, _ in panels:
         mine = [p for p in points if p["lrm"] == lrm]
         mean = {p["model"]: p for p in mine if p["seed"] == "mean"}
+        place = {model: (p["harmful_score"], p["reasoning_accuracy"]) for model, p in mean.items()}
         for point in mine:
             if point["seed"] != "mean":
                 color, marker = styles[point["model"]]
-                axis.plot(
-                    point["harmful_score"],
-                    point["reasoning_accuracy"],
-                    marker=marker,
-                    color=color,
-                    markersize=3,
-                    alpha=0.45,
-                    linewidth=0,
-                )
+                x, y = point["harmful_score"], point["reasoning_accuracy"]
+                axis.plot(x, y, marker=marker, color=color, markersize=3, alpha=0.45, linewidth=0)
         for model, point in mean.items():
-            color, marker = styles[model]
-            x, y = point["harmful_score"], point["reasoning_accuracy"]
             if model not in ("base", "LRM") and "LRM" in mean:
-                start = mean["LRM"]
-                axis.annotate(
-                    "",
-                    (x, y),
-                    (start["harmful_score"], start["reasoning_accuracy"]),
-                    arrowprops={
-                        "arrowstyle": "-|>",
-                        "color": color,
-                        "linewidth": 1.1,
-                        "shrinkA": 6,
-                        "shrinkB": 5,
-                        "mutation_scale": 8,
-                    },
-                )
-            axis.errorbar(
-                x,
-                y,
-                xerr=[[x - point["harm_low"]], [point["harm_high"] - x]],
-                yerr=[[y - point["low"]], [point["high"] - y]],
-                color=color,
-                marker=marker,
-                markersize=9 if marker == "*" else 6,
+                arrow = {
+                    "arrowstyle": "-|>",
+                    "color": styles[model][0],
+                    "linewidth": 1.1,
+                    "shrinkA": 6,
+                    "shrinkB": 5,
+                    "mutation_scale": 8,
+                }
+                axis.annotate("", place[model], place["LRM"], arrowprops=arrow)
+            _bars(
+                axis,
+                [_three(point, "harmful_score harm_low harm_high")],
+                [_three(point, "reasoning_accuracy low high")],
+                styles[model],
+                label=names[lrm, model],
+                markersize=9 if model == "LRM" else 6,
                 markeredgecolor="white",
                 markeredgewidth=0.5,
-                elinewidth=0.9,
-                linewidth=0,
-                label=model + (" (failed)" if point["status"] != "ok" else ""),
                 zorder=3,
             )
         edge = frontier(list(mean.values()))
@@ -231,18 +238,13 @@ def draw_plane(report: Row) -> tuple[Any, list[dict[str, Any]]]:
                 color="#777777",
                 linestyle="--",
                 linewidth=0.8,
-                label="frontier",
+                label=FRONTIER,
                 zorder=1,
             )
-        axis.set_xlim(-4, 104)
-        axis.set_ylim(-4, 104)
-        axis.set_xlabel("Harmful score (%), lower is safer")
-        if not column:
-            axis.set_ylabel("Reasoning accuracy (%)")
-        if len(names) > 1:
-            axis.set_title(lrm)
+        axis.set_xlim(*SHARES)
+        axis.set_ylim(*SHARES)
         _say_when_empty(axis, mean)
-    _legend(figure, axes)
+    _legend(figure)
     return figure, points
 
 
@@ -265,132 +267,123 @@ def frontier(points: Sequence[Row]) -> list[Row]:
     return [edge[place] for place in sorted(edge)]
 
 
-def draw_length_effect(report: Row) -> tuple[Any, list[dict[str, Any]]]:
+def draw_length_effect(report: Row) -> tuple[Any, Points]:
     """Draw accuracy and harm of every model and epoch against its thinking length.
 
     A dotted line is the benchmark's thinking budget; the same task under several budgets makes
     several benchmarks, which lie side by side along the axis.
     """
     sides = {"reasoning_accuracy": "Reasoning accuracy (%)", "harmful_score": "Harmful score (%)"}
-    kinds = {"reasoning_accuracy": "reasoning", "harmful_score": "harmful"}
     decoding = report.get("provenance", {}).get("decoding", {})
-    points: list[dict[str, Any]] = []
-    for row in report["rows"]:
-        if row["seed"] != "mean":
-            continue
-        for metric, kind in kinds.items():
-            for name, about in report["benchmarks"].items():
-                length = percent(row, f"thinking_tokens/{name}")
-                value = percent(row, f"{metric}/{name}")
-                if about["kind"] != kind or length is None or value is None:
-                    continue
-                found = decoding.get(name)
-                budget = found.get("max_thinking_tokens") if isinstance(found, Mapping) else None
-                points.append(
-                    {
-                        "lrm": row["lrm"],
-                        "model": model_name(row),
-                        "epoch": "" if row["epoch"] is None else row["epoch"],
-                        "final": row["final"],
-                        "metric": metric,
-                        "benchmark": name,
-                        "budget": budget or "",
-                        **dict(zip(("tokens", "tokens_low", "tokens_high"), length, strict=True)),
-                        **dict(zip(("percent", "low", "high"), value, strict=True)),
-                        "n": row["metrics"][f"{metric}/{name}"]["n"],
-                    }
-                )
-    styles, names = style_of(report), lrms(report)
-    figure, axes = _figure(len(names), len(sides), 2.2)
-    for column, lrm in enumerate(names):
-        for line, (metric, title) in enumerate(sides.items()):
-            axis = axes[line][column]
-            mine = [p for p in points if p["lrm"] == lrm and p["metric"] == metric]
-            for point in mine:
-                color, marker = styles[point["model"]]
-                x, y = point["tokens"], point["percent"]
-                last = point["final"]
-                axis.errorbar(
-                    x,
-                    y,
-                    xerr=[[x - point["tokens_low"]], [point["tokens_high"] - x]],
-                    yerr=[[y - point["low"]], [point["high"] - y]],
-                    color=color,
-                    marker=marker,
-                    markersize=(9 if marker == "*" else 5.5) if last else 3,
-                    alpha=1 if last else 0.45,
-                    elinewidth=0.8 if last else 0.4,
-                    linewidth=0,
-                    label=point["model"] if last else None,
-                )
-            for budget in sorted({p["budget"] for p in mine if p["budget"]}):
-                # A budget far beyond every length would squeeze the points into a corner.
-                if budget <= 4 * max(p["tokens_high"] for p in mine):
-                    axis.axvline(budget, color="#777777", linestyle=":", linewidth=1)
-            axis.set_ylim(-4, 104)
-            axis.set_xlim(left=min([0.0, *(p["tokens_low"] for p in mine)]))
-            axis.set_ylabel(title if not column else "")
-            if not line and len(names) > 1:
-                axis.set_title(lrm)
-            if line == len(sides) - 1:
-                axis.set_xlabel("Thinking (tokens, mean); dotted: budget")
-            _say_when_empty(axis, mine)
-    _legend(figure, axes)
+    points: Points = []
+    for row in (row for row in report["rows"] if row["seed"] == "mean"):
+        for name, about in report["benchmarks"].items():
+            metric = MAIN[about["kind"]]
+            length = _numbers(row, f"thinking_tokens/{name}", "tokens tokens_low tokens_high")
+            value = _numbers(row, f"{metric}/{name}", "percent low high")
+            if metric not in sides or length is None or value is None:
+                continue
+            found = decoding.get(name)
+            budget = found.get("max_thinking_tokens") if isinstance(found, Mapping) else None
+            points.append(
+                {
+                    "lrm": row["lrm"],
+                    "model": model_name(row),
+                    "status": row["status"],
+                    "epoch": "" if row["epoch"] is None else row["epoch"],
+                    "final": row["final"],
+                    "metric": metric,
+                    "benchmark": name,
+                    "budget": budget or "",
+                    **length,
+                    **value,
+                    "n": row["metrics"][f"{metric}/{name}"]["n"],
+                }
+            )
+    styles, names = style_of(report), shown_names(report)
+    figure, panels = _panels(
+        report,
+        2.2,
+        "Thinking (tokens, mean); dotted: budget",
+        sides.values(),
+        note=[
+            f"{MAIN[about['kind']]}/{name}"
+            for name, about in report["benchmarks"].items()
+            if MAIN[about["kind"]] in sides
+        ],
+    )
+    for axis, lrm, line in panels:
+        mine = [p for p in points if p["lrm"] == lrm and p["metric"] == list(sides)[line]]
+        for point in mine:
+            last, model = point["final"], point["model"]
+            _bars(
+                axis,
+                [_three(point, "tokens tokens_low tokens_high")],
+                [_three(point, "percent low high")],
+                styles[model],
+                label=names[lrm, model] if last else None,
+                markersize=(9 if model == "LRM" else 5.5) if last else 3,
+                alpha=1 if last else 0.45,
+                elinewidth=0.8 if last else 0.4,
+            )
+        longest = max((p["tokens_high"] or p["tokens"] for p in mine), default=0)
+        for budget in sorted({p["budget"] for p in mine if p["budget"]}):
+            # A budget far beyond every length would squeeze the points into a corner.
+            if budget <= 4 * longest:
+                axis.axvline(budget, color="#777777", linestyle=":", linewidth=1)
+        axis.set_ylim(*SHARES)
+        axis.set_xlim(left=min([-0.03 * longest, *(p["tokens_low"] or 0.0 for p in mine)]))
+        _say_when_empty(axis, mine)
+    _legend(figure)
     return figure, points
 
 
-def draw_judges(report: Row) -> tuple[Any, list[dict[str, Any]]]:
+def draw_judges(report: Row) -> tuple[Any, Points]:
     """Draw how well judges do on held-out answers, and how often two scorers agree, by model."""
-    points: list[dict[str, Any]] = []
-    for name, judge in sorted(report["judges"].items()):
-        tests = judge.get("test") if isinstance(judge, Mapping) else None
-        for measure, one in sorted((tests or {}).items()):
-            if isinstance(one, Mapping) and one.get("low") is not None:
-                points.append(_judged(f"{name}: {measure}", "held-out answers", one))
-    for one in report["agreement"]:
-        model = "all models" if one["role"] == "all" else f"{one['lrm']}: {model_name(one)}"
-        pair = f"{one['benchmark']}: {one['first']}, {one['second']}"
-        points.append(_judged(model, f"agreement, {pair}", one))
+    tests = [
+        (f"{name}: {measure}", "held-out answers", one)
+        for name, _, measure, one in judge_tests(report)
+    ]
+    tests += [
+        (judged_name(one), f"agreement, {one['benchmark']}: {one['first']}, {one['second']}", one)
+        for one in report["agreement"]
+    ]
+    points = [
+        {
+            "line": line,
+            "series": series,
+            **(_numbers({"metrics": {"": one}}, "", "value low high") or {}),
+            "n": one["n"],
+        }
+        for line, series, one in tests
+    ]
     lines = list(dict.fromkeys(p["line"] for p in points))
     series = list(dict.fromkeys(p["series"] for p in points))
-    figure, axes = _figure(1, 1, 0.8 + 0.3 * max(len(lines), 2))
-    axis = axes[0][0]
+    figure, axis = _figure(1, 1, 0.8 + 0.3 * max(len(lines), 2))
     for index, name in enumerate(series):
-        color, marker = SERIES[index % len(SERIES)]
         mine = [p for p in points if p["series"] == name]
-        offset = (index - (len(series) - 1) / 2) * 0.5 / max(len(series), 1)
-        axis.errorbar(
-            [p["value"] for p in mine],
-            [lines.index(p["line"]) + offset for p in mine],
-            xerr=[
-                [max(0.0, p["value"] - p["low"]) for p in mine],
-                [max(0.0, p["high"] - p["value"]) for p in mine],
-            ],
-            color=color,
-            marker=marker,
-            markersize=4.5,
-            elinewidth=0.9,
-            linewidth=0,
+        offset = (index - (len(series) - 1) / 2) * 0.5 / len(series)
+        _bars(
+            axis[0][0],
+            [_three(p, "value low high") for p in mine],
+            [(lines.index(p["line"]) + offset, None, None) for p in mine],
+            series_style(index),
             label=name,
         )
-    axis.set_yticks(range(len(lines)), [_wrapped(line) for line in lines])
-    axis.set_ylim(max(len(lines), 1) - 0.5, -0.5)
-    axis.set_xlim(-4, 104)
-    axis.set_xlabel("Percent")
-    _say_when_empty(axis, points)
+    _list_lines(axis[0][0], lines)
+    axis[0][0].set_xlim(*SHARES)
+    axis[0][0].set_xlabel("Percent")
+    _say_when_empty(axis[0][0], points)
+    sizes = [p["n"] for p in points]
+    _note(figure, [f"n = {_span(sizes)} answers or samples", _seeds(report)] if sizes else [])
     if len(series) > 1:
-        _legend(figure, axes)
+        _legend(figure)
     return figure, points
-
-
-def _judged(line: str, series: str, one: Row) -> dict[str, Any]:
-    values = {key: one[name] * 100 for key, name in (("value", "estimate"), ("low", "low"))}
-    return {"line": line, "series": series, **values, "high": one["high"] * 100, "n": one["n"]}
 
 
 def draw_dots(
     report: Row, series: Mapping[str, str], x_label: str, limits: tuple[float, float] | None
-) -> tuple[Any, list[dict[str, Any]]]:
+) -> tuple[Any, Points]:
     """Draw one line per model and one marker per series, with intervals and faint seeds.
 
     Args:
@@ -399,142 +392,228 @@ def draw_dots(
         x_label: Title of the x axis.
         limits: Its limits, None for automatic.
     """
-    points = []
-    for row in report["rows"]:
-        if row["final"] and row["seed"] != "mean_ok":
-            for metric, title in series.items():
-                value = percent(row, metric)
-                if value is not None:
-                    points.append(
-                        {
-                            "lrm": row["lrm"],
-                            "model": model_name(row),
-                            "seed": row["seed"],
-                            "series": title,
-                            **dict(zip(("value", "low", "high"), value, strict=True)),
-                            "n": row["metrics"][metric]["n"],
-                            "n_valid": row["metrics"][metric]["n_valid"],
-                        }
-                    )
-    return _draw_lines(report, points, list(series.values()), x_label, limits, "model"), points
+    points = [
+        {
+            "lrm": row["lrm"],
+            "model": model_name(row),
+            "status": row["status"],
+            "seed": row["seed"],
+            "series": title,
+            **value,
+            "n": row["metrics"][metric]["n"],
+            "n_valid": row["metrics"][metric]["n_valid"],
+        }
+        for row in report["rows"]
+        if row["final"] and row["seed"] != "mean_ok"
+        for metric, title in series.items()
+        if (value := _numbers(row, metric, "value low high"))
+    ]
+    names = shown_names(report)
+    styles = {title: series_style(i) for i, title in enumerate(series.values())}
+    about = _about(report, list(series))
+    return _draw_lines(
+        report, points, styles, x_label, limits, lambda p: names[p["lrm"], p["model"]], about
+    ), points
 
 
-def draw_categories(report: Row) -> tuple[Any, list[dict[str, Any]]]:
-    """Draw the harmful score of each model by the prompts' category."""
+def draw_categories(report: Row) -> tuple[Any, Points]:
+    """Draw the harmful score of each model by the prompts' category, on the first benchmark.
+
+    Several benchmarks would write over each other; the points (and the CSV) are of all.
+    """
     points = [
         {
             "lrm": one["lrm"],
             "category": one["category"],
             "benchmark": one["benchmark"],
             "seed": "mean",
-            "series": model_name(one),
-            "value": one["estimate"] * 100,
-            "low": one["low"] * 100,
-            "high": one["high"] * 100,
+            "model": model_name(one),
+            "status": one["status"],
+            "series": marked_name(one),
+            **value,
             "n": one["n"],
         }
         for one in report["categories"]
-        if one["low"] is not None
+        if (value := _numbers({"metrics": {"": one}}, "", "value low high"))
     ]
-    # Several benchmarks would write over each other: the first is drawn, the CSV has all.
-    first = next((p["benchmark"] for p in points), None)
+    first = next((p["benchmark"] for p in points), "")
     drawn = [p for p in points if p["benchmark"] == first]
-    names = list(style_of(report))
-    figure = _draw_lines(report, drawn, names, "Harmful score (%)", (-4, 104), "category")
+    by_model = style_of(report)
+    order = sorted(drawn, key=lambda p: list(by_model).index(p["model"]))
+    styles = {p["series"]: by_model[p["model"]] for p in order}
+    sizes = [p["n"] for p in drawn]
+    about = [f"{_span(sizes)} prompts a category", _seeds(report), "95 % intervals over items"]
+    x_label = f"Harmful score on {one_line(first, 40)} (%)" if first else "Harmful score (%)"
+    figure = _draw_lines(
+        report, drawn, styles, x_label, SHARES, lambda p: p["category"], about if sizes else []
+    )
     return figure, points
 
 
 def _draw_lines(
     report: Row,
     points: Sequence[Row],
-    series: Sequence[str],
+    styles: Mapping[str, tuple[str, str]],
     x_label: str,
     limits: tuple[float, float] | None,
-    line_key: str,
+    line_of: Callable[[Row], str],
+    about: Sequence[str],
 ) -> Any:
-    names = lrms(report)
-    lines = list(dict.fromkeys(p[line_key] for p in points))
-    used = [name for name in series if any(p["series"] == name for p in points)]
+    """Draw a line for each `line_of` a point, and on it a marker for each series of `styles`."""
+    lines = list(dict.fromkeys(map(line_of, points)))
+    used = [name for name in styles if any(p["series"] == name for p in points)]
     step = 0.72 / max(len(used), 1)
-    row_height = max(0.3, 0.12 * len(used))
-    figure, axes = _figure(len(names), 1, 0.75 + row_height * max(len(lines), 1), share_y=True)
-    models = style_of(report)
-    for column, lrm in enumerate(names):
-        axis = axes[0][column]
+    height = 0.75 + max(0.3, 0.12 * len(used)) * max(len(lines), 1)
+    figure, panels = _panels(report, height, x_label, sharey=True)
+    for axis, lrm, _ in panels:
         for index, name in enumerate(used):
-            color, marker = models[name] if line_key == "category" else SERIES[index % len(SERIES)]
             offset = (index - (len(used) - 1) / 2) * step
             mine = [p for p in points if p["lrm"] == lrm and p["series"] == name]
-            for point in (p for p in mine if p["seed"] != "mean"):
-                y = lines.index(point[line_key]) + offset
-                axis.plot(
-                    point["value"], y, marker="|", color=color, alpha=0.6, markersize=6, linewidth=0
-                )
             mean = [p for p in mine if p["seed"] == "mean"]
-            if not mean:
-                continue
-            x = [p["value"] for p in mean]
-            axis.errorbar(
-                x,
-                [lines.index(p[line_key]) + offset for p in mean],
-                xerr=[
-                    [max(0.0, p["value"] - p["low"]) for p in mean],
-                    [max(0.0, p["high"] - p["value"]) for p in mean],
-                ],
-                color=color,
-                marker=marker,
-                markersize=6 if marker == "*" else 4.5,
-                elinewidth=0.9,
-                linewidth=0,
-                label=name,
-            )
-        axis.set_yticks(range(len(lines)), [_wrapped(line) for line in lines])
-        axis.set_ylim(max(len(lines), 1) - 0.5, -0.5)
+            for point in (p for p in mine if p["seed"] != "mean"):
+                y, color = lines.index(line_of(point)) + offset, styles[name][0]
+                axis.plot(point["value"], y, marker="|", color=color, alpha=0.6, ms=6, linewidth=0)
+            if mean:
+                _bars(
+                    axis,
+                    [_three(p, "value low high") for p in mean],
+                    [(lines.index(line_of(p)) + offset, None, None) for p in mean],
+                    styles[name],
+                    label=name,
+                )
+        _list_lines(axis, lines)
         axis.grid(axis="y", visible=False)
         for edge in range(1, len(lines)):
             axis.axhline(edge - 0.5, color="#e6e6e6", linewidth=0.6)
         if limits:
             axis.set_xlim(*limits)
         elif points:
-            axis.set_xlim(left=0)
-        axis.set_xlabel(x_label)
-        if len(names) > 1:
-            axis.set_title(lrm)
+            axis.set_xlim(left=-0.03 * axis.get_xlim()[1])  # whole markers at 0
         _say_when_empty(axis, points)
-    _legend(figure, axes)
+    _note(figure, about)
+    _legend(figure)
     return figure
 
 
-def _wrapped(text: str) -> str:
-    """Break a category's name so that it leaves room for the plot."""
-    import textwrap
+def _list_lines(axis: Any, lines: Sequence[str]) -> None:
+    """Name the lines on the y axis, the first at the top, broken so that the plot has room."""
+    spaced = (one_line(line, 80).replace("_", " ").replace(",", ", ") for line in lines)
+    axis.set_yticks(range(len(lines)), ["\n".join(textwrap.wrap(line, 24)) for line in spaced])
+    axis.set_ylim(max(len(lines), 1) - 0.5, -0.5)
 
-    spaced = one_line(text, 80).replace("_", " ").replace(",", ", ")
-    return "\n".join(textwrap.wrap(spaced, 24))
+
+Limits = tuple[float, float | None, float | None]
 
 
-def _xy(points: Sequence[Row]) -> tuple[list[float], list[float]]:
-    return [p["epoch"] for p in points], [p["percent"] for p in points]
+def _three(point: Row, names: str) -> Limits:
+    value, low, high = (point[name] for name in names.split())
+    return value, low, high
+
+
+def _bars(
+    axis: Any, xs: Sequence[Limits], ys: Sequence[Limits], style: tuple[str, str], **more: Any
+) -> None:
+    """Draw markers at (value, low, high) of both axes, with the intervals that there are."""
+
+    def sides(limits: Sequence[Limits]) -> list[list[float]]:
+        below = [0.0 if low is None else max(0.0, value - low) for value, low, _ in limits]
+        above = [0.0 if high is None else max(0.0, high - value) for value, _, high in limits]
+        return [below, above]
+
+    color, marker = style
+    axis.errorbar(
+        [x[0] for x in xs],
+        [y[0] for y in ys],
+        xerr=sides(xs) if any(x[1] is not None for x in xs) else None,
+        yerr=sides(ys) if any(y[1] is not None for y in ys) else None,
+        color=color,
+        marker=marker,
+        **{
+            "markersize": 6 if marker == LRM[1] else 4.5,
+            "elinewidth": 0.9,
+            "linewidth": 0,
+            **more,
+        },
+    )
+
+
+def _about(report: Row, metrics: Sequence[str]) -> list[str]:
+    """Return what a figure of these metrics rests on: items by benchmark, seeds, the interval."""
+    means = [row for row in report["rows"] if row["final"] and row["seed"] == "mean"]
+    sizes: dict[str, list[int]] = {}
+    for row in means:
+        for key, one in row["metrics"].items():
+            name, _, benchmark = key.partition("/")
+            if benchmark and "@" not in key and (key in metrics or name in metrics):
+                sizes.setdefault(benchmark, []).append(one["items"])
+    found = [row["metrics"].get(metric, {}) for row in means for metric in metrics]
+    over = "seeds and items" if any(one.get("all_low") is not None for one in found) else "items"
+    items = ", ".join(f"{_span(n)} {one_line(name, 30)}" for name, n in sizes.items())
+    return [f"n = {items}", _seeds(report), f"95 % intervals over {over}"] if sizes else []
+
+
+def _seeds(report: Row) -> str:
+    means = [row for row in report["rows"] if row["final"] and row["seed"] == "mean"]
+    seeds = [row["n_seeds"] for row in means if row["role"] == "aligned"]
+    seeds = seeds or [row["n_seeds"] for row in means]
+    return f"{_span(seeds)} training seed{'s' if max(seeds) > 1 else ''}"
+
+
+def _span(numbers: Iterable[int]) -> str:
+    ends = sorted(set(numbers))
+    return " to ".join(map(str, dict.fromkeys((*ends[:1], *ends[-1:]))))
+
+
+def _note(figure: Any, parts: Sequence[str]) -> None:
+    """Write below a figure what it rests on."""
+    if parts:
+        whole = [part.replace(" ", "\xa0") for part in parts[1:]]  # only a long list is broken
+        lines = textwrap.wrap("; ".join((parts[0], *whole)), int(figure.get_figwidth() * 22))
+        figure.set_figheight(figure.get_figheight() + 0.12 * len(lines))
+        figure.supxlabel("\n".join(lines), fontsize=6.5, color="#555555")
 
 
 def _figure(
-    columns: int, lines: int, height: float, share_x: bool = False, share_y: bool = False
+    columns: int, lines: int, height: float, sharex: bool = False, sharey: bool = False
 ) -> tuple[Any, Any]:
     from matplotlib.figure import Figure
 
-    size = (COLUMN * columns, height * lines)
-    figure = Figure(figsize=size, layout="constrained")
-    axes = figure.subplots(lines, columns, squeeze=False, sharex=share_x, sharey=share_y)
-    return figure, axes
+    figure = Figure(figsize=(COLUMN * columns, height * lines), layout="constrained")
+    return figure, figure.subplots(lines, columns, squeeze=False, sharex=sharex, sharey=sharey)
 
 
-def _legend(figure: Any, axes: Any) -> None:
-    """Put one legend above the panels, so that it can cover no data."""
+def _panels(
+    report: Row,
+    height: float,
+    x_label: str,
+    y_labels: Iterable[str] = ("",),
+    note: Sequence[str] = (),
+    **share: bool,
+) -> tuple[Any, list[tuple[Any, str, int]]]:
+    """Return a figure and its panels (axis, LRM, line): a column per LRM, a line per y label."""
+    names, titles = lrms(report), list(y_labels)
+    figure, axes = _figure(len(names), len(titles), height, **share)
+    panels = []
+    for line, title in enumerate(titles):
+        for column, lrm in enumerate(names):
+            axis = axes[line][column]
+            axis.set_ylabel("" if column else title)
+            axis.set_xlabel(x_label if line == len(titles) - 1 else "")
+            if len(names) > 1 and not line:
+                axis.set_title(one_line(lrm, 60))
+            panels.append((axis, lrm, line))
+    _note(figure, _about(report, note))
+    return figure, panels
+
+
+def _legend(figure: Any) -> None:
+    """Put one legend above the panels, so that it can cover no data; the frontier stands last."""
     found: dict[str, Any] = {}
-    for axis in axes.flat:
+    for axis in figure.axes:
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
             found.setdefault(label, handle)
-    if not found or (len(found) == 1 and len(axes.flat) == 1):
+    found = dict(sorted(found.items(), key=lambda one: one[0] == FRONTIER))
+    if not found or (len(found) == 1 and len(figure.axes) == 1):
         return
     longest = min(60, max(map(len, found)))
     fitting = max(1, int(figure.get_figwidth() * 17 / (longest + 6)))
@@ -566,12 +645,29 @@ def save(figure: Any, rows: Sequence[Row], stem: Path) -> None:
         stream = io.BytesIO()
         figure.savefig(stream, format=kind, dpi=200, metadata=metadata)
         write_bytes(stem.with_suffix(f".{kind}"), stream.getvalue())
-    text = io.StringIO()
     header = list(dict.fromkeys(key for row in rows for key in row)) or ["lrm"]
-    writer = csv.DictWriter(text, header, lineterminator="\n", restval="")
-    writer.writeheader()
-    writer.writerows({key: csv_cell(value) for key, value in row.items()} for row in rows)
-    write_text(stem.with_suffix(".csv"), text.getvalue())
+    write_text(stem.with_suffix(".csv"), rows_to_csv(rows, header))
+
+
+def draw_all(report: Row) -> dict[str, tuple[Any, Points]]:
+    """Return {name: (figure, the numbers drawn)}."""
+    lengths = {f"thinking_tokens/{name}": name for name in report["benchmarks"]}
+    unfinished = {
+        "truncated": "truncated (reasoning)",
+        "unanswered": "unanswered (reasoning)",
+        "harmful_refusal": "refused (harmful)",
+    }
+    refused = {"over_refusal": "over-refusal"}
+    return {
+        "epochs": draw_epochs(report),
+        "plane": draw_plane(report),
+        "categories": draw_categories(report),
+        "thinking_length": draw_dots(report, lengths, "Thinking (tokens)", None),
+        "length_effect": draw_length_effect(report),
+        "states": draw_dots(report, unfinished, "Samples (%)", SHARES),
+        "over_refusal": draw_dots(report, refused, "Benign prompts refused (%)", SHARES),
+        "judges": draw_judges(report),
+    }
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -579,33 +675,12 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--report", required=True, help="tradeoff.json")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args(argv)
-    report = read_json(args.report)
-    if not isinstance(report, dict) or report.get("format") != FORMAT:
-        raise InputError(f"{args.report}: expected a report of format {FORMAT}")
+    report = read_report(args.report)
 
     import matplotlib
 
-    shares = (-4.0, 104.0)
-    lengths = {f"thinking_tokens/{name}": name for name in report["benchmarks"]}
-    unfinished = {
-        "truncated": "truncated (reasoning)",
-        "unanswered": "unanswered (reasoning)",
-        "harmful_refusal": "refused (harmful)",
-    }
     with matplotlib.rc_context(STYLE):
-        figures = {
-            "epochs": draw_epochs(report),
-            "plane": draw_plane(report),
-            "categories": draw_categories(report),
-            "thinking_length": draw_dots(report, lengths, "Thinking (tokens)", None),
-            "length_effect": draw_length_effect(report),
-            "states": draw_dots(report, unfinished, "Samples (%)", shares),
-            "over_refusal": draw_dots(
-                report, {"over_refusal": "over-refusal"}, "Benign prompts refused (%)", shares
-            ),
-            "judges": draw_judges(report),
-        }
-        for name, (figure, rows) in figures.items():
+        for name, (figure, rows) in draw_all(report).items():
             save(figure, rows, args.out / name)
 
 

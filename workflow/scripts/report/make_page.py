@@ -32,7 +32,7 @@ from workflow.scripts.common.io import read_json, read_jsonl, write_text
 from workflow.scripts.common.progress import track
 from workflow.scripts.report.draw_figures import FIGURES, percent, style_of
 from workflow.scripts.report.escape import one_line, visible
-from workflow.scripts.report.results import FORMAT, REQUIRED, Model, parse_run
+from workflow.scripts.report.results import REQUIRED, Model, parse_run, read_report
 from workflow.scripts.report.tables import Table, build_tables, model_name
 
 PARTS = Path(__file__).parent / "page"
@@ -344,9 +344,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--score-files", nargs="*", default=[], metavar="score.json")
     parser.add_argument("--out", type=Path, required=True, help="the page's folder")
     args = parser.parse_args(argv)
-    report = read_json(args.report)
-    if not isinstance(report, dict) or report.get("format") != FORMAT:
-        raise InputError(f"{args.report}: expected a report of format {FORMAT}")
+    report = read_report(args.report)
     transcripts = None
     if args.with_transcripts:
         if not (args.sample_files and args.score_files):

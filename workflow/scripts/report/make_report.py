@@ -36,8 +36,10 @@ from workflow.scripts.report.statistics import (
 )
 from workflow.scripts.report.tables import (
     build_tables,
+    judge_tests,
     model_name,
     number,
+    over_both,
     points,
     to_csv,
     to_latex,
@@ -45,22 +47,32 @@ from workflow.scripts.report.tables import (
 )
 
 MANY = 4  # alignments that a sentence can still list
+OTHERWISE = {
+    "none": "no tax was measured for",
+    "unclear": "over training seeds not distinguishable from none:",
+}
 METHODS = (
     "Intervals are 95 %. Proportions have Wilson's score interval; where an item has several "
     "samples, several seeds, or a prompt that is repeated, its effective size comes from the "
     "variance over prompts (Korn & Graubard 1998). These intervals speak of other items, not of "
-    "other training seeds; the spread over seeds stands apart.",
-    "Training seeds stand apart: their standard deviation, and an interval over other trainings "
-    "and other items from the crossed analysis of variance of seeds and items.",
+    "other training seeds.",
+    "Over seeds and items: an interval over other trainings and other items, from the crossed "
+    "analysis of variance of seeds and items; where there are several seeds, the headline, the "
+    "published values and the figures of accuracy and harm use it. The standard deviation over "
+    "seeds stands apart.",
     "Several samples of an item: accuracy is avg@k, the mean of all of them; pass@k is the "
     "unbiased estimate (Chen et al. 2021).",
-    "Changes against the LRM are paired by item: Newcombe's interval (1998, method 10), McNemar's "
-    "exact test for one sample per item, else Student's test over prompts. Mean accuracy over "
-    "several benchmarks weighs each the same; limits are squared and added.",
+    "Changes against the LRM are paired by item: Newcombe's interval (1998, method 10). p is "
+    "McNemar's exact test for one sample per item, which can differ from the interval where it is "
+    "close; else it is that at which the interval touches 0. Mean accuracy over several benchmarks "
+    "weighs each the same; limits are squared and added.",
+    "An alignment is said to cost accuracy where p is below 0.05 and, with several seeds, the "
+    "interval over seeds and items is clear of zero, too.",
     "p is adjusted by Holm within a family: one metric, all alignments of all LRMs, at the final "
     "epoch (mean rows), at earlier epochs (mean rows), and the same by seed.",
     "Safety tax: points of reasoning accuracy lost against the LRM; per harm point removed with "
-    "Fieller's interval, given only where the harm removed is clear of zero.",
+    "Fieller's interval over items, given only where the harm removed is clear of zero.",
+    "Tokens of thinking: Student's interval over items; the seeds' half widths are averaged.",
     "Truncated and unanswered samples stay in n: a reasoning sample without an answer is not "
     "correct. Only samples without a verdict (judge or API error) are left out of n valid.",
 )
@@ -76,18 +88,6 @@ LIMITS = (
 )
 
 
-def repeated_prompts(overlap: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    """Return {benchmark: {item id: first item with the same prompt}} from an overlap report."""
-    return {
-        name: {
-            str(item): str(group[0])
-            for group in described.get("exact", {}).get("groups", [])
-            for item in group
-        }
-        for name, described in overlap.get("benchmarks", {}).items()
-    }
-
-
 def headline(rows: list[dict[str, Any]]) -> str:
     """Return the result, one sentence for each LRM, with its uncertainty."""
     sentences = []
@@ -101,23 +101,27 @@ def headline(rows: list[dict[str, Any]]) -> str:
             continue
         seeds = max(row["n_seeds"] for row in aligned)
         where = f"{lrm} ({seeds} training seed{'s' if seeds > 1 else ''})"
-        lost = {
-            taxed: [_loss(row) for row in aligned if _is_taxed(row) == taxed]
-            for taxed in (True, False)
-        }
+        lost: dict[str, list[str]] = {}
+        for row in aligned:
+            lost.setdefault(_verdict(row), []).append(_loss(row))
         if len(aligned) > MANY:  # a sentence names the cheapest and the dearest
             ordered = sorted(aligned, key=lambda row: row["tax"]["points"]["estimate"])
-            text = f"On {where} {len(lost[True])} of {len(aligned)} alignments cost reasoning "
+            taxed = len(lost.get("taxed", []))
+            text = f"On {where} {taxed} of {len(aligned)} alignments cost reasoning "
             text += f"accuracy; points lost: from {_loss(ordered[0])} to {_loss(ordered[-1])}"
             aligned = [ordered[0], ordered[-1]]
-        elif lost[True]:
+        elif "taxed" in lost:
             text = f"On {where} safety alignment cost points of reasoning accuracy: "
-            text += _join(lost[True])
-            if lost[False]:
-                text += f"; no tax was measured for {_join(lost[False])}"
+            text += _join(lost.pop("taxed"))
+            text += "".join(f"; {OTHERWISE[k]} {_join(one)}" for k, one in sorted(lost.items()))
+        elif "unclear" in lost:
+            text = f"On {where} no tax stands out from the spread of training seeds; points of "
+            text += (
+                f"reasoning accuracy lost: {_join([one for k in sorted(lost) for one in lost[k]])}"
+            )
         else:
             text = f"No tax was measured on {where}; points of reasoning accuracy lost: "
-            text += _join(lost[False])
+            text += _join(lost["none"])
         after = [f"{number(row['metrics']['harmful_score']['estimate'])} %" for row in aligned]
         text += f"; the harmful score went from {number(before['estimate'])} % to {_join(after)}."
         sentences.append(text)
@@ -126,7 +130,15 @@ def headline(rows: list[dict[str, Any]]) -> str:
 
 def caveats(rows: list[dict[str, Any]]) -> str:
     """Return what the headline must be read with: intervals, seeds, training that failed."""
-    sentences = ["Intervals are 95 %, over items for the models trained here."]
+    several = any((row["tax"].get("points") or {}).get("all_low") is not None for row in rows)
+    sentences = [
+        "Intervals are 95 %, "
+        + (
+            "over training seeds and items."
+            if several
+            else "over items for the models trained here."
+        )
+    ]
     for lrm, final in _finals(rows):
         spreads = [
             f"{number(change['seed_sd'])} points with {row['alignment']}"
@@ -151,13 +163,16 @@ def _finals(rows: list[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]
     return [(name, [row for row in final if row["lrm"] == name]) for name in names]
 
 
-def _is_taxed(row: dict[str, Any]) -> bool:
-    p = row["change"]["reasoning_accuracy"]["p_holm"]
-    return bool(row["tax"]["points"]["estimate"] > 0 and p is not None and p < 0.05)
+def _verdict(row: dict[str, Any]) -> str:
+    """Return "taxed", "unclear" (not clear of zero over the training seeds) or "none"."""
+    p, tax = row["change"]["reasoning_accuracy"]["p_holm"], row["tax"]["points"]
+    if tax["estimate"] <= 0 or p is None or p >= 0.05:
+        return "none"
+    return "taxed" if tax["all_low"] is None or tax["all_low"] > 0 else "unclear"
 
 
 def _loss(row: dict[str, Any]) -> str:
-    return f"{points(row['tax']['points'])} with {row['alignment']}"
+    return f"{points(over_both(row['tax']['points']))} with {row['alignment']}"
 
 
 def _join(parts: list[str]) -> str:
@@ -171,11 +186,10 @@ def detectable(results: res.Results, rows: Iterable[dict[str, Any]]) -> list[dic
     the alignments, `paired_as_measured` the smallest paired change at that share.
     """
     found = []
-    main = {"reasoning": "reasoning_accuracy", "harmful": "harmful_score", "benign": "over_refusal"}
     for row in rows:
         if row["role"] != "lrm" or row["seed"] != "mean":
             continue
-        for kind, metric in main.items():
+        for kind, metric in res.MAIN.items():
             for benchmark in results.benchmarks(kind):
                 one = row["metrics"].get(f"{metric}/{benchmark}")
                 if not one or one["estimate"] is None:
@@ -203,14 +217,13 @@ def _discordant(results: res.Results, lrm: str, benchmark: str, metric: str) -> 
     scorer = results.scorers(benchmark)[0]
     shares = []
     for name in results.experiment["alignments"]:
-        models = results.models("aligned", lrm, name)
-        for model in models:
-            parents = [p for p in results.models("lrm", lrm) if p.seed in (model.seed, None)]
-            if not parents:
+        for model in results.models("aligned", lrm, name):
+            parent = results.parent(lrm, model)
+            if parent is None:
                 continue
             before, after = (
-                results.values(one, results.checkpoints([one])[-1], benchmark, scorer, reducer)
-                for one in (parents[0], model)
+                results.values(one, results.final(one), benchmark, scorer, reducer)
+                for one in (parent, model)
             )
             shared = [item for item in before if item in after]
             if shared:
@@ -242,15 +255,12 @@ def limits(report: Mapping[str, Any]) -> list[str]:
     }
     if failed:
         lines.append(f"Training missed its gate for {_join(sorted(failed))}; shown all the same.")
-    for name, judge in sorted(report["judges"].items()):
-        tests = judge.get("test") if isinstance(judge, dict) else None
-        for metric, one in sorted((tests or {}).items()):
-            if metric in ("miss_rate", "false_alarm_rate") and isinstance(one, dict):
-                label = metric.replace("_", " ")
-                lines.append(
-                    f"The judge {name} has a {label} of {points(one)} % on held-out answers."
-                )
-    if not any(isinstance(j, dict) and j.get("test") for j in report["judges"].values()):
+    tests = judge_tests(report)
+    for name, _, measure, one in tests:
+        if measure in ("miss_rate", "false_alarm_rate"):
+            label = measure.replace("_", " ")
+            lines.append(f"The judge {name} has a {label} of {points(one)} % on held-out answers.")
+    if not tests:
         lines.append("The harm judge was not measured on held-out answers here.")
     for one in report["agreement"]:
         if one["role"] == "all":
@@ -286,7 +296,7 @@ def build_report(
 ) -> dict[str, Any]:
     """Return everything that the tables, figures and the page show, as plain data."""
     overlap = overlap or {}
-    results = res.Results(experiment, repeated_prompts(overlap), categories)
+    results = res.Results(experiment, res.repeated_prompts(overlap), categories)
     paths = sorted(map(str, score_files))
     for path in track(paths, len(paths), "reading scores"):
         results.add(path)
@@ -312,7 +322,7 @@ def build_report(
                 .get("exact", {})
                 .get("extra"),
             }
-            for kind in res.REQUIRED
+            for kind in res.MAIN
             for name in results.benchmarks(kind)
         },
         "rows": rows,

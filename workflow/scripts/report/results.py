@@ -10,8 +10,9 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import cache
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,17 @@ class Model:
     name: str
     alignment: str | None
     seed: int | None
+
+
+@dataclass(frozen=True)
+class Group:
+    """The models of one kind, one per seed, as they stand beside an LRM."""
+
+    lrm: str
+    role: str
+    name: str
+    alignment: str | None
+    models: list[Model]
 
 
 @dataclass
@@ -89,8 +101,23 @@ METRICS: dict[str, tuple[str, Reducer, tuple[str, ...]]] = {
     "truncated": ("reasoning", in_state("truncated"), ()),
     "unanswered": ("reasoning", in_state("no_answer", "parse_error"), ()),
 }
+# The metric that a kind of benchmark is there for.
+MAIN = {"reasoning": "reasoning_accuracy", "harmful": "harmful_score", "benign": "over_refusal"}
+PLAIN = ("estimate", "low", "high", "n", "p")  # of a difference
 COMPARED = ("reasoning_accuracy", "harmful_score", "harmful_strict", "over_refusal")
 REQUIRED = {"reasoning": "correct", "harmful": "harmful", "benign": "refused"}
+
+
+def read_report(path: str | Path) -> dict[str, Any]:
+    """Read a `tradeoff.json`.
+
+    Raises:
+        InputError: It is of another format.
+    """
+    report = read_json(path)
+    if not isinstance(report, dict) or report.get("format") != FORMAT:
+        raise InputError(f"{path}: expected a report of format {FORMAT}")
+    return report
 
 
 def parse_run(run: str) -> tuple[Model, int | None]:
@@ -102,6 +129,18 @@ def parse_run(run: str) -> tuple[Model, int | None]:
     seed = int(match[1]) if match[1] else None
     alignment = parts[2] if parts[0] == "aligned" else None
     return Model(parts[0], parts[1], alignment, seed), int(match[2]) if match[2] else None
+
+
+def repeated_prompts(overlap: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """Return {benchmark: {item id: first item with the same prompt}} from an overlap report."""
+    return {
+        name: {
+            str(item): str(group[0])
+            for group in described.get("exact", {}).get("groups", [])
+            for item in group
+        }
+        for name, described in overlap.get("benchmarks", {}).items()
+    }
 
 
 class Results:
@@ -178,9 +217,33 @@ class Results:
         }
         return sorted(found, key=lambda model: -1 if model.seed is None else model.seed)
 
-    def benchmarks(self, kind: str) -> list[str]:
-        known = {benchmark for (_, benchmark, _), one in self.scores.items() if one.kind == kind}
-        return [name for name in self.experiment["benchmarks"] if name in known]
+    def groups(self, lrm: str) -> list[Group]:
+        """Return the base, the LRM and each alignment of it that was measured."""
+        base = self.experiment["lrms"][lrm].get("base", "")
+        names = [("base", base, None), ("lrm", lrm, None)]
+        names += [("aligned", lrm, name) for name in self.experiment["alignments"]]
+        found = [Group(lrm, *name, self.models(*name)) for name in names]
+        return [group for group in found if group.models]
+
+    def about(self, group: Group) -> dict[str, Any]:
+        """Return what names a group in the tables, and whether the training of one failed."""
+        status = "failed" if any(map(self.failed, group.models)) else "ok"
+        return {
+            "lrm": group.lrm,
+            "role": group.role,
+            "alignment": group.alignment,
+            "status": status,
+        }
+
+    def parent(self, lrm: str, model: Model) -> Model | None:
+        """Return the LRM that an aligned model was made from: its seed's, or the ready-made one."""
+        return next((p for p in self.models("lrm", lrm) if p.seed in (model.seed, None)), None)
+
+    def benchmarks(self, *kinds: str) -> list[str]:
+        """Return the benchmarks of some kinds, or all by kind."""
+        known = {(benchmark, one.kind) for (_, benchmark, _), one in self.scores.items()}
+        listed = self.experiment["benchmarks"]
+        return [name for kind in kinds or REQUIRED for name in listed if (name, kind) in known]
 
     def scorers(self, benchmark: str) -> list[str]:
         """Return a benchmark's scorers, the one that counts (the first in the config) first."""
@@ -199,6 +262,22 @@ class Results:
         }
         return sorted(found, key=lambda name: (epoch_of(name) or 10**9, name))
 
+    def final(self, model: Model) -> str:
+        return self.checkpoints([model])[-1]
+
+    def finals(self, models: Sequence[Model]) -> list[tuple[Model, str]]:
+        """Return (model, final checkpoint): of aligned models those that have the last epoch.
+
+        The others may end at an epoch of their own, where they are trained up to a gate.
+        """
+        last = self.checkpoints(models)[-1:]
+        own = [(model, self.final(model)) for model in models]
+        return [(model, at) for model, at in own if model.role != "aligned" or [at] == last]
+
+    def failed(self, model: Model) -> bool:
+        """Return whether a model's training failed."""
+        return any(self.status(model, at)[0] != "ok" for at in self.checkpoints([model]))
+
     def status(self, model: Model, checkpoint: str) -> tuple[str, str]:
         """Return (ok or failed, why) of a model's training."""
         return next(
@@ -207,14 +286,20 @@ class Results:
             if other == model and checkpoint in one.status
         )
 
+    def verdicts(
+        self, model: Model, checkpoint: str, benchmark: str, scorer: str
+    ) -> dict[str, Verdicts]:
+        """Return {item: verdicts}, empty where the model was not measured."""
+        one = self.scores.get((model, benchmark, scorer))
+        return one.verdicts.get(checkpoint, {}) if one else {}
+
     def values(
         self, model: Model, checkpoint: str, benchmark: str, scorer: str, reducer: Reducer
     ) -> dict[str, float]:
         """Return {item: value} of one model's checkpoint, items without a valid sample left out."""
         key = (model, checkpoint, benchmark, scorer, reducer)
         if key not in self._values:
-            one = self.scores.get((model, benchmark, scorer))
-            items = one.verdicts.get(checkpoint, {}) if one else {}
+            items = self.verdicts(model, checkpoint, benchmark, scorer)
             reduced = {item: reducer(verdicts) for item, verdicts in items.items()}
             self._values[key] = {i: value for i, value in reduced.items() if value is not None}
         return self._values[key]
@@ -225,8 +310,7 @@ class Results:
         """Return (samples, samples that count) over models at their checkpoints."""
         n = n_valid = 0
         for model, checkpoint in chosen:
-            one = self.scores.get((model, benchmark, scorer))
-            for verdicts in (one.verdicts.get(checkpoint, {}) if one else {}).values():
+            for verdicts in self.verdicts(model, checkpoint, benchmark, scorer).values():
                 n += len(verdicts)
                 n_valid += sum(
                     not needs
@@ -259,79 +343,79 @@ def measure(results: Results, chosen: Sequence[tuple[Model, str]]) -> dict[str, 
     n, n_valid, items, and over seeds seed_sd, seed_low, seed_high.
     """
     found: dict[str, dict[str, Any]] = {}
-    metrics = dict(METRICS)
-    repeats = _repeats(results, chosen)
-    if repeats > 1:
-        metrics[f"pass_at_{repeats}"] = ("reasoning", any_of(repeats), ("correct",))
+    samples = {f"pass_at_{k}": any_of(k) for k in _repeats(results, chosen)}
+    metrics = METRICS | {name: ("reasoning", one, ("correct",)) for name, one in samples.items()}
     for metric, (kind, reducer, needs) in metrics.items():
-        main: list[tuple[st.Estimate, int, int, list[float | None]]] = []
-        crossed: list[tuple[list[dict[str, float]], Mapping[str, str] | None]] = []
+        main: list[tuple[Any, ...]] = []
         for benchmark in results.benchmarks(kind):
+            clusters = results.clusters.get(benchmark)
             for rank, scorer in enumerate(results.scorers(benchmark)):
                 if rank and not needs:
                     continue
-                sides = [
-                    results.values(model, checkpoint, benchmark, scorer, reducer)
-                    for model, checkpoint in chosen
-                ]
+                sides = [results.values(*model, benchmark, scorer, reducer) for model in chosen]
                 values = mean_by_item(sides)
                 if not values:
                     continue
                 n, n_valid = results.counts(chosen, benchmark, scorer, needs)
-                estimate = st.clustered_proportion(values, results.clusters.get(benchmark), n_valid)
-                by_seed = [math.fsum(side.values()) / len(side) if side else None for side in sides]
+                estimate = st.clustered_proportion(values, clusters, n_valid)
+                by_seed = [_mean(side.values()) for side in sides]
                 key = f"{metric}/{benchmark}" + (f"@{scorer}" if rank else "")
-                found[key] = _described(estimate, n, n_valid, by_seed)
+                found[key] = _metric(estimate, n, n_valid, by_seed)
                 if not rank:
-                    main.append((estimate, n, n_valid, by_seed))
-                    crossed.append((sides, results.clusters.get(benchmark)))
+                    main.append((estimate, n, n_valid, by_seed, sides, clusters))
         if main and len(main) == len(results.benchmarks(kind)):
-            estimate = st.average([one for one, _, _, _ in main])
-            by_seed = [_mean(values) for values in zip(*(one[3] for one in main), strict=True)]
-            n, n_valid = sum(one[1] for one in main), sum(one[2] for one in main)
-            found[metric] = _described(estimate, n, n_valid, by_seed)
+            estimates, ns, valid, seeds, sides_of, clusters_of = zip(*main, strict=True)
+            by_seed = list(map(_mean, zip(*seeds, strict=True)))
+            found[metric] = _metric(st.average(estimates), sum(ns), sum(valid), by_seed)
             if metric in COMPARED:
-                found[metric] |= _over_both(crossed, 0.0)
-    found.update(_thinking(results, chosen))
-    return found
+                found[metric] |= _over_both(sides_of, clusters_of, 0.0)
+    return found | _thinking(results, chosen)
+
+
+def _repeats(results: Results, chosen: Sequence[tuple[Model, str]]) -> list[int]:
+    """Return each k > 1 for which all items of a reasoning benchmark have k samples."""
+    sizes: dict[str, int] = {}
+    for benchmark in results.benchmarks("reasoning"):
+        for model, checkpoint in chosen:
+            for scorer in results.scorers(benchmark):
+                for verdicts in results.verdicts(model, checkpoint, benchmark, scorer).values():
+                    sizes[benchmark] = min(sizes.get(benchmark, len(verdicts)), len(verdicts))
+    return sorted(set(sizes.values()) - {1})
 
 
 def _thinking(results: Results, chosen: Sequence[tuple[Model, str]]) -> dict[str, dict[str, Any]]:
+    """Return tokens of thinking: by item, since the seeds and samples of an item are alike."""
     found, main = {}, []
-    for benchmark in (b for kind in REQUIRED for b in results.benchmarks(kind)):
-        scorer = results.scorers(benchmark)[0]
-        by_seed, errors, total = [], [], 0
+    for benchmark in results.benchmarks():
+        scorer, clusters = results.scorers(benchmark)[0], results.clusters.get(benchmark, {})
+        by_seed: list[float | None] = []
+        estimates, total = [], 0
         for model, checkpoint in chosen:
             one = results.scores.get((model, benchmark, scorer))
             tokens = one.tokens.get(checkpoint, {}) if one else {}
-            if tokens.get("mean") is None or one is None:
-                continue
-            n = sum(map(len, one.verdicts[checkpoint].values()))
-            estimate = st.mean_with_t(tokens["mean"], tokens.get("sd"), n)
-            by_seed.append(tokens["mean"])
-            errors.append(estimate)
-            total += n
-        if not by_seed:
-            continue
-        estimate = replace(st.average(errors), n=total)
-        key = f"thinking_tokens/{benchmark}"
-        found[key] = _described(estimate, total, total, by_seed)
-        if benchmark in results.benchmarks("reasoning"):
-            main.append((estimate, by_seed, total))
+            by_seed.append(tokens.get("mean"))
+            if by_seed[-1] is not None:
+                items = results.verdicts(model, checkpoint, benchmark, scorer)
+                total += sum(map(len, items.values()))
+                prompts = {clusters.get(item, item) for item in items}
+                estimates.append(st.mean_with_t(by_seed[-1], tokens.get("sd"), len(prompts)))
+        if estimates:
+            estimate = st.average_on_same_items(estimates)
+            found[f"thinking_tokens/{benchmark}"] = _metric(estimate, total, total, by_seed)
+            if benchmark in results.benchmarks("reasoning"):
+                main.append((estimate, total, by_seed))
     if main and len(main) == len(results.benchmarks("reasoning")):
-        by_seed = [_mean(values) for values in zip(*(one[1] for one in main), strict=True)]
-        total = sum(one[2] for one in main)
-        found["thinking_tokens"] = _described(
-            st.average([one[0] for one in main]), total, total, by_seed
-        )
+        each, ns, seeds = zip(*main, strict=True)
+        by_seed = list(map(_mean, zip(*seeds, strict=True)))
+        found["thinking_tokens"] = _metric(st.average(each), sum(ns), sum(ns), by_seed)
     return found
 
 
 def compare(
     results: Results,
     pairs: Sequence[tuple[tuple[Model, str], tuple[Model, str]]],
-) -> dict[str, tuple[st.Difference, list[float | None], dict[str, Any]]]:
-    """Return {metric: (paired difference by item, by seed, over seeds and items)}, second - first.
+) -> dict[str, dict[str, Any]]:
+    """Return {metric: paired difference by item, by seed, over seeds and items}, second - first.
 
     A metric is left out where a pair was not measured on all of its benchmarks.
 
@@ -342,203 +426,162 @@ def compare(
     found = {}
     for metric in COMPARED:
         kind, reducer, _ = METRICS[metric]
-        differences, by_seed, crossed = [], [], []
+        main: list[tuple[Any, ...]] = []
         for benchmark in results.benchmarks(kind):
-            scorer = results.scorers(benchmark)[0]
-            firsts, seconds, seeds = [], [], []
-            for (one, one_at), (other, other_at) in pairs:
-                first = results.values(one, one_at, benchmark, scorer, reducer)
-                second = results.values(other, other_at, benchmark, scorer, reducer)
+            scorer, clusters = results.scorers(benchmark)[0], results.clusters.get(benchmark)
+            firsts, seconds, changes = [], [], []
+            for one, other in pairs:
+                first = results.values(*one, benchmark, scorer, reducer)
+                second = results.values(*other, benchmark, scorer, reducer)
                 shared = [item for item in first if item in second]
                 firsts.append({item: first[item] for item in shared})
                 seconds.append({item: second[item] for item in shared})
-                seeds.append(_mean([second[item] - first[item] for item in shared]))
-            first, second = mean_by_item(firsts), mean_by_item(seconds)
-            if not first:
+                changes.append({item: second[item] - first[item] for item in shared})
+            if not any(firsts):
                 continue
-            samples = sum(map(len, firsts))
-            clusters = results.clusters.get(benchmark)
-            differences.append(st.paired_difference(first, second, clusters, samples))
-            by_seed.append(seeds)
-            changes = [
-                {item: side[item] - before[item] for item in before}
-                for before, side in zip(firsts, seconds, strict=True)
-            ]
-            crossed.append((changes, clusters))
-        if differences and len(differences) == len(results.benchmarks(kind)):
-            mean = st.average(differences)
-            assert isinstance(mean, st.Difference) or mean is st.NOTHING
-            if isinstance(mean, st.Difference):
-                seeds = [_mean(values) for values in zip(*by_seed, strict=True)]
-                found[metric] = (mean, seeds, _over_both(crossed, -1.0))
+            difference = st.paired_difference(
+                mean_by_item(firsts), mean_by_item(seconds), clusters, sum(map(len, firsts))
+            )
+            by_seed = [_mean(change.values()) for change in changes]
+            main.append((difference, by_seed, changes, clusters))
+        if main and len(main) == len(results.benchmarks(kind)):
+            differences, seeds, changes_of, clusters_of = zip(*main, strict=True)
+            found[metric] = {
+                **_described(st.average(differences), map(_mean, zip(*seeds, strict=True))),
+                **_over_both(changes_of, clusters_of, -1.0),
+            }
     return found
 
 
 def build_rows(results: Results) -> list[dict[str, Any]]:
     """Return the rows of the trade-off, per LRM: base, LRM, then each alignment and epoch.
 
-    Each model has a row per seed and, with `seed` "mean", one over all its seeds; where training
-    failed for some seeds only, another over the others (`seed` "mean_ok").
+    Each model has a row per seed and, with `seed` "mean", one over all its seeds. Where training
+    failed for some seeds only, every model of the LRM has another over the others (`seed`
+    "mean_ok"), the ready-made ones too.
     """
     rows = []
-    for lrm, section in results.experiment["lrms"].items():
-        lrm_models = results.models("lrm", lrm)
-        groups = [("base", None, results.models("base", section.get("base", "")))]
-        groups.append(("lrm", None, lrm_models))
-        groups += [
-            ("aligned", name, results.models("aligned", lrm, name))
-            for name in results.experiment["alignments"]
-        ]
-        failed = {m.seed for _, _, models in groups[1:] for m in models if _failed(results, m)}
-        for role, alignment, models in groups:
-            checkpoints = results.checkpoints(models)
-            for checkpoint in checkpoints:
-                evaluated = [m for m in models if checkpoint in results.checkpoints([m])]
+    for lrm in results.experiment["lrms"]:
+        groups = results.groups(lrm)
+        trained = {m for g in groups if g.role != "base" for m in g.models}
+        failed = {model.seed for model in trained if results.failed(model)}
+        some = failed and any(model.seed not in (*failed, None) for model in trained)
+        for group in groups:
+            stops = [results.finals(group.models)]
+            if group.role == "aligned":
+                stops = [
+                    [(m, at) for m in group.models if at in results.checkpoints([m])]
+                    for at in results.checkpoints(group.models)
+                ]
+            for evaluated in stops:
                 row = {
                     "lrm": lrm,
-                    "role": role,
-                    "name": section.get("base") if role == "base" else lrm,
-                    "alignment": alignment,
-                    "checkpoint": checkpoint,
-                    "epoch": _epoch(role, checkpoint),
-                    "final": checkpoint == checkpoints[-1],
+                    "role": group.role,
+                    "name": group.name,
+                    "alignment": group.alignment,
+                    "epoch": {"base": None, "lrm": 0}.get(group.role, epoch_of(evaluated[0][1])),
+                    "final": evaluated is stops[-1],
                 }
-                if role != "aligned" and not row["final"]:
-                    continue
-                chosen = [(str(m.seed) if m.seed is not None else "hub", [m]) for m in evaluated]
+                chosen = [
+                    ("hub" if m.seed is None else str(m.seed), [(m, at)]) for m, at in evaluated
+                ]
                 chosen.append(("mean", evaluated))
-                ok = [m for m in evaluated if m.seed not in failed]
-                if ok and len(ok) < len(evaluated):
+                ok = [(m, at) for m, at in evaluated if m.seed not in failed]
+                if some and ok:
                     chosen.append(("mean_ok", ok))
                 for seed, members in chosen:
-                    rows.append(
-                        {**row, "seed": seed, **_row(results, role, lrm, members, checkpoint)}
-                    )
-    _adjust(rows)
-    return rows
-
-
-def _row(
-    results: Results, role: str, lrm: str, members: list[Model], checkpoint: str
-) -> dict[str, Any]:
-    statuses = [(model, *results.status(model, checkpoint)) for model in members]
-    bad = [(model, reason) for model, status, reason in statuses if status != "ok"]
-    row: dict[str, Any] = {
-        "n_seeds": len(members),
-        "status": "failed" if bad else "ok",
-        "status_reason": "; ".join(
-            (f"seed {model.seed}: " if len(members) > 1 else "") + (reason or "training failed")
-            for model, reason in bad
-        ),
-        "metrics": measure(results, [(model, checkpoint) for model in members]),
-        "states": _states(results, [(model, checkpoint) for model in members]),
-        "change": {},
-        "tax": {},
-    }
-    parents = [_parent(results, lrm, model) for model in members] if role == "aligned" else []
-    pairs = [
-        ((parent, results.checkpoints([parent])[-1]), (model, checkpoint))
-        for model, parent in zip(members, parents, strict=False)
-        if parent is not None
-    ]
-    if not pairs:
-        return row
-    changes = compare(results, pairs)
-    row["change"] = {name: described_change(*one) for name, one in changes.items()}
-    if "reasoning_accuracy" in changes and "harmful_score" in changes:
-        tax = st.safety_tax(changes["reasoning_accuracy"][0], changes["harmful_score"][0])
-        row["tax"] = {
-            name: {key: getattr(one, key) for key in ("estimate", "low", "high", "n")}
-            for name, one in (
-                ("points", tax.points),
-                ("harm_removed", tax.harm_removed),
-                ("per_harm_point", tax.per_harm_point),
-            )
-        }
-    return row
-
-
-def _parent(results: Results, lrm: str, model: Model) -> Model | None:
-    """Return the LRM that an aligned model was made from: its seed's, or the ready-made one."""
-    parents = results.models("lrm", lrm)
-    return next((p for p in parents if p.seed in (model.seed, None)), None)
-
-
-def _adjust(rows: list[dict[str, Any]]) -> None:
-    """Add Holm's p within each family: metric x (mean, or by seed) x (final epoch, or earlier)."""
+                    rows.append({**row, "seed": seed, **_row(results, group, members)})
     families: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in rows:
         level = row["seed"] if row["seed"].startswith("mean") else "seed"
         for metric, change in row["change"].items():
             families.setdefault((metric, level, row["final"]), []).append(change)
     for family in families.values():
-        for change, p in zip(family, st.holm([one["p"] for one in family]), strict=True):
-            change["p_holm"] = p
-            change["family"] = sum(one["p"] is not None for one in family)
+        holm_within(family)
+    return rows
+
+
+def _row(results: Results, group: Group, members: list[tuple[Model, str]]) -> dict[str, Any]:
+    statuses = [(model, *results.status(model, at)) for model, at in members]
+    bad = [(model, reason) for model, status, reason in statuses if status != "ok"]
+    row: dict[str, Any] = {
+        "checkpoint": ", ".join(dict.fromkeys(at for _, at in members)),
+        "n_seeds": len(members),
+        "status": "failed" if bad else "ok",
+        "status_reason": "; ".join(
+            (f"seed {model.seed}: " if len(members) > 1 else "") + (reason or "training failed")
+            for model, reason in bad
+        ),
+        "metrics": measure(results, members),
+        "states": _states(results, members),
+        "change": {},
+        "tax": {},
+    }
+    if group.role != "aligned":
+        return row
+    pairs = [
+        ((parent, results.final(parent)), (model, at))
+        for model, at in members
+        if (parent := results.parent(group.lrm, model)) is not None
+    ]
+    row["change"] = compare(results, pairs)
+    accuracy, harm = (row["change"].get(name) for name in ("reasoning_accuracy", "harmful_score"))
+    if accuracy and harm:
+        both = (st.Difference(**{key: one[key] for key in PLAIN}) for one in (accuracy, harm))
+        row["tax"] = asdict(st.safety_tax(*both))
+        low, high = accuracy["all_low"], accuracy["all_high"]
+        row["tax"]["points"] |= {
+            "all_low": None if high is None else 0.0 - high,
+            "all_high": None if low is None else 0.0 - low,
+        }
+    return row
+
+
+def holm_within(family: Sequence[dict[str, Any]]) -> None:
+    """Add to each of a family of tests `p_holm`, Holm's adjusted p, and how many they are."""
+    for one, p in zip(family, st.holm([one["p"] for one in family]), strict=True):
+        one["p_holm"] = p
+        one["family"] = sum(other["p"] is not None for other in family)
 
 
 def compare_alignments(results: Results) -> list[dict[str, Any]]:
     """Return the paired differences between the alignments of each LRM at their final epochs."""
     found: list[dict[str, Any]] = []
     for lrm in results.experiment["lrms"]:
-        sides = []
-        for name in results.experiment["alignments"]:
-            models = results.models("aligned", lrm, name)
-            if models:
-                final = results.checkpoints(models)[-1]
-                sides.append((name, {m.seed: (m, final) for m in models}))
-        for index, (first, firsts) in enumerate(sides):
-            for second, seconds in sides[index + 1 :]:
-                pairs = [(firsts[seed], seconds[seed]) for seed in firsts if seed in seconds]
-                changes = compare(results, pairs)
-                found.append(
-                    {
-                        "lrm": lrm,
-                        "first": first,
-                        "second": second,
-                        "change": {k: described_change(*one) for k, one in changes.items()},
-                    }
-                )
+        aligned = [group for group in results.groups(lrm) if group.role == "aligned"]
+        for first, second in combinations(aligned, 2):
+            sides = [
+                {one[0].seed: one for one in results.finals(group.models)}
+                for group in (first, second)
+            ]
+            pairs = [(one, sides[1][seed]) for seed, one in sides[0].items() if seed in sides[1]]
+            found.append(
+                {
+                    "lrm": lrm,
+                    "first": first.alignment,
+                    "second": second.alignment,
+                    "status": [results.about(group)["status"] for group in (first, second)],
+                    "change": compare(results, pairs),
+                }
+            )
     for metric in COMPARED:
-        family = [one["change"][metric] for one in found if metric in one["change"]]
-        for change, p in zip(family, st.holm([one["p"] for one in family]), strict=True):
-            change["p_holm"] = p
+        holm_within([one["change"][metric] for one in found if metric in one["change"]])
     return found
 
 
 def harm_by_category(results: Results) -> list[dict[str, Any]]:
     """Return the harmful score of each model (final epoch, all seeds) by the prompt's category."""
     found = []
-    for lrm, section in results.experiment["lrms"].items():
-        groups = [("base", section.get("base", ""), None), ("lrm", lrm, None)]
-        groups += [("aligned", lrm, name) for name in results.experiment["alignments"]]
+    for lrm in results.experiment["lrms"]:
         for benchmark in results.benchmarks("harmful"):
             categories = results.categories.get(benchmark, {})
-            for role, name, alignment in groups:
-                models = results.models(role, name, alignment)
-                if not models:
-                    continue
-                final = results.checkpoints(models)[-1]
-                scorer = results.scorers(benchmark)[0]
-                values = mean_by_item(
-                    [results.values(m, final, benchmark, scorer, share("harmful")) for m in models]
-                )
+            for group in results.groups(lrm):
                 for category in filter(None, dict.fromkeys(categories.values())):
-                    chosen = {i: v for i, v in values.items() if categories.get(i) == category}
-                    if chosen:
-                        one = st.clustered_proportion(
-                            chosen, results.clusters.get(benchmark), len(chosen) * len(models)
-                        )
-                        found.append(
-                            {
-                                "lrm": lrm,
-                                "benchmark": benchmark,
-                                "role": role,
-                                "alignment": alignment,
-                                "category": category,
-                                **_plain(one),
-                            }
-                        )
+                    items = {item for item, one in categories.items() if one == category}
+                    one = _pooled_harm(results, group.models, benchmark, items, True)
+                    if one.estimate is not None:
+                        about = {"benchmark": benchmark, "category": category}
+                        found.append({**results.about(group), **about, **asdict(one)})
     return found
 
 
@@ -548,31 +591,38 @@ def harm_on_clean_items(
     """Return harmful scores without the items that stand in the alignment's training set."""
     found = []
     for lrm in results.experiment["lrms"]:
-        for name, section in results.experiment["alignments"].items():
-            models = results.models("aligned", lrm, name)
+        for group in results.groups(lrm):
+            trained_on = results.experiment["alignments"].get(group.alignment, {}).get("data")
             for pair in pairs:
-                benchmark = pair["benchmark"]
-                items = set(pair["normalised"]["items"])
-                wanted = pair["train"] == section.get("data")
-                if not (models and items and wanted and benchmark in results.benchmarks("harmful")):
+                benchmark, items = pair["benchmark"], set(pair["normalised"]["items"])
+                known = benchmark in results.benchmarks("harmful")
+                if not (known and items and group.alignment and pair["train"] == trained_on):
                     continue
-                scorer = results.scorers(benchmark)[0]
-                row = {"lrm": lrm, "alignment": name, "benchmark": benchmark, "removed": len(items)}
-                for side, members in (("lrm", results.models("lrm", lrm)), ("aligned", models)):
-                    final = results.checkpoints(members)[-1]
-                    values = mean_by_item(
-                        [
-                            results.values(m, final, benchmark, scorer, share("harmful"))
-                            for m in members
-                        ]
+                scores = {
+                    f"{side}_score": asdict(_pooled_harm(results, models, benchmark, items, False))
+                    for side, models in (
+                        ("lrm", results.models("lrm", lrm)),
+                        ("aligned", group.models),
                     )
-                    clean = {item: value for item, value in values.items() if item not in items}
-                    one = st.clustered_proportion(
-                        clean, results.clusters.get(benchmark), len(clean) * len(members)
-                    )
-                    row[f"{side}_score"] = _plain(one)
-                found.append(row)
+                }
+                about = {"benchmark": benchmark, "removed": len(items)}
+                found.append({**results.about(group), **about, **scores})
     return found
+
+
+def _pooled_harm(
+    results: Results, models: Sequence[Model], benchmark: str, items: set[str], inside: bool
+) -> st.Estimate:
+    """Return the harmful score of all seeds at their final epoch inside or outside some items."""
+    scorer, reducer, finals = (
+        results.scorers(benchmark)[0],
+        share("harmful"),
+        results.finals(models),
+    )
+    values = mean_by_item([results.values(*one, benchmark, scorer, reducer) for one in finals])
+    kept = {item: value for item, value in values.items() if (item in items) == inside}
+    clusters = results.clusters.get(benchmark)
+    return st.clustered_proportion(kept, clusters, len(kept) * len(finals))
 
 
 def against_published(
@@ -585,8 +635,9 @@ def against_published(
         published: {"model": "lrm/NAME" | "aligned/LRM/ALIGNMENT" | "base/NAME", "metric", "value"
             in percent, "n", "epoch" (default: the final one) and "source" optional}.
 
-    Compatible means that the interval of the difference (Newcombe's, independent samples) holds 0;
-    without n, that our interval holds the value; None when either cannot be said.
+    Our interval is that over seeds and items where there is one. Compatible means that the interval
+    of the difference (Newcombe's, independent samples) holds 0; without n, that our interval holds
+    the value; None when either cannot be said.
     """
     found = []
     for entry in published:
@@ -594,12 +645,14 @@ def against_published(
         ours = row["metrics"].get(entry["metric"]) if row else None
         value = entry["value"] / 100
         compatible, difference = None, None
+        if ours and ours.get("all_low") is not None:
+            ours = {**ours, "low": ours["all_low"], "high": ours["all_high"]}
         if ours and ours["low"] is not None:
             estimate = st.Estimate(ours["estimate"], ours["low"], ours["high"], ours["items"])
             if entry.get("n"):
                 theirs = st.proportion(round(value * entry["n"]), entry["n"])
                 change = st.independent_difference(theirs, estimate)
-                difference = {**_plain(change), "p": change.p}
+                difference = asdict(change)
                 compatible = (change.low or 0) <= 0 <= (change.high or 0)
             else:
                 compatible = ours["low"] <= value <= ours["high"]
@@ -608,6 +661,7 @@ def against_published(
                 "model": entry["model"],
                 "epoch": entry.get("epoch"),
                 "metric": entry["metric"],
+                "status": row["status"] if row else "ok",
                 "published": value,
                 "published_n": entry.get("n"),
                 "source": entry.get("source", ""),
@@ -628,80 +682,74 @@ def _is_published(row: Mapping[str, Any], entry: Mapping[str, Any]) -> bool:
 
 def agreement_of_scorers(results: Results) -> list[dict[str, Any]]:
     """Return how often each two scorers of a benchmark judge a sample the same, by model and over
-    all models, at the final epochs."""
-    groups: list[tuple[str, str, str | None, list[Model]]] = []
-    for lrm, section in results.experiment["lrms"].items():
-        groups.append((lrm, "base", None, results.models("base", section.get("base", ""))))
-        groups.append((lrm, "lrm", None, results.models("lrm", lrm)))
-        for name in results.experiment["alignments"]:
-            groups.append((lrm, "aligned", name, results.models("aligned", lrm, name)))
+    all models, at the final epochs: by item, n being samples."""
+    groups = [group for lrm in results.experiment["lrms"] for group in results.groups(lrm)]
+    every = {model for group in groups for model in group.models}
+    shown = [(results.about(group), group.models) for group in groups]
+    shown.append(
+        ({"lrm": None, "role": "all", "alignment": None, "status": "ok"}, sorted(every, key=str))
+    )
     found = []
-    for kind, field_name in REQUIRED.items():
-        for benchmark in results.benchmarks(kind):
-            scorers = results.scorers(benchmark)
-            pairs = [(a, b) for i, a in enumerate(scorers) for b in scorers[i + 1 :]]
-            for first, second in pairs:
-                every: list[tuple[bool, bool]] = []
-                seen: set[Model] = set()
-                for lrm, role, alignment, models in groups:
-                    own: list[tuple[bool, bool]] = []
-                    for model in models:
-                        judged = _judged_twice(results, model, benchmark, first, second, field_name)
-                        own += judged
-                        every += judged if model not in seen else []
-                        seen.add(model)
-                    found.append(
-                        _agreed(benchmark, (first, second), own)
-                        | {"lrm": lrm, "role": role, "alignment": alignment}
-                    )
+    for benchmark in results.benchmarks():
+        for first, second in combinations(results.scorers(benchmark), 2):
+            for about, models in shown:
+                judged: dict[str, list[tuple[bool, bool]]] = {}
+                for model in models:
+                    _judge_twice(judged, results, model, benchmark, (first, second))
+                if not judged:
+                    continue
+                same, kappa = st.agreement(judged, results.clusters.get(benchmark))
+                pairs = [pair for samples in judged.values() for pair in samples]
                 found.append(
-                    _agreed(benchmark, (first, second), every)
-                    | {"lrm": None, "role": "all", "alignment": None}
+                    {
+                        **about,
+                        "benchmark": benchmark,
+                        "first": first,
+                        "second": second,
+                        **asdict(same),
+                        "n": len(pairs),
+                        "items": same.n,
+                        "kappa": kappa,
+                        "only_first": sum(a and not b for a, b in pairs),
+                        "only_second": sum(b and not a for a, b in pairs),
+                    }
                 )
-    return [one for one in found if one["n"]]
+    return found
 
 
-def _judged_twice(
-    results: Results, model: Model, benchmark: str, first: str, second: str, field_name: str
-) -> list[tuple[bool, bool]]:
-    """Return both scorers' verdicts on the final samples that both could judge."""
-    final = results.checkpoints([model])[-1]
+def _judge_twice(
+    judged: dict[str, list[tuple[bool, bool]]],
+    results: Results,
+    model: Model,
+    benchmark: str,
+    scorers: tuple[str, str],
+) -> None:
+    """Add by item both scorers' verdicts on the final samples that both could judge."""
     sides = []
-    for scorer in (first, second):
+    for scorer in scorers:
+        verdicts = results.verdicts(model, results.final(model), benchmark, scorer)
         one = results.scores.get((model, benchmark, scorer))
+        name = REQUIRED[one.kind] if one else ""
         sides.append(
             {
-                (item, verdict["repeat"]): bool(verdict[field_name])
-                for item, verdicts in (one.verdicts.get(final, {}) if one else {}).items()
-                for verdict in verdicts
-                if verdict["valid"] and verdict.get(field_name) is not None
+                (item, verdict["repeat"]): bool(verdict[name])
+                for item, samples in verdicts.items()
+                for verdict in samples
+                if verdict["valid"] and verdict.get(name) is not None
             }
         )
-    return [(sides[0][key], sides[1][key]) for key in sides[0] if key in sides[1]]
-
-
-def _agreed(
-    benchmark: str, scorers: tuple[str, str], pairs: Sequence[tuple[bool, bool]]
-) -> dict[str, Any]:
-    same, kappa = st.agreement([a for a, _ in pairs], [b for _, b in pairs])
-    return {
-        "benchmark": benchmark,
-        "first": scorers[0],
-        "second": scorers[1],
-        **_plain(same),
-        "kappa": kappa,
-        "only_first": sum(a and not b for a, b in pairs),
-        "only_second": sum(b and not a for a, b in pairs),
-    }
+    for key in sides[0]:
+        if key in sides[1]:
+            judged.setdefault(key[0], []).append((sides[0][key], sides[1][key]))
 
 
 def _over_both(
-    crossed: Sequence[tuple[Sequence[Mapping[str, float]], Mapping[str, str] | None]], least: float
+    crossed: Sequence[Sequence[Mapping[str, float]]],
+    clusters: Sequence[Mapping[str, str] | None],
+    least: float,
 ) -> dict[str, Any]:
     """Return the interval over seeds and items together, and the share of the seeds in it."""
-    both, share_of_seeds = st.over_seeds_and_items(
-        [sides for sides, _ in crossed], [clusters for _, clusters in crossed]
-    )
+    both, share_of_seeds = st.over_seeds_and_items(crossed, clusters)
     return {
         "all_low": None if both.low is None else max(least, both.low),
         "all_high": None if both.high is None else min(1.0, both.high),
@@ -709,74 +757,33 @@ def _over_both(
     }
 
 
-def described_change(
-    difference: st.Difference,
-    by_seed: Sequence[float | None],
-    over_both: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    mean, sd = st.over_seeds(by_seed)
-    return {
-        **(over_both or {}),
-        **_plain(difference),
-        "p": difference.p,
-        "seed_sd": sd,
-        "seed_low": mean.low,
-        "seed_high": mean.high,
-    }
+def _described(estimate: st.Estimate, by_seed: Iterable[float | None]) -> dict[str, Any]:
+    mean, sd = st.over_seeds(list(by_seed))
+    spread = {"seed_sd": sd, "seed_low": mean.low, "seed_high": mean.high}
+    return {**asdict(estimate), **spread}
 
 
-def _described(
+def _metric(
     estimate: st.Estimate, n: int, n_valid: int, by_seed: Sequence[float | None]
 ) -> dict[str, Any]:
-    mean, sd = st.over_seeds(by_seed)
-    return {
-        **_plain(estimate),
-        "n": n,
-        "n_valid": n_valid,
-        "items": estimate.n,
-        "seed_sd": sd,
-        "seed_low": mean.low,
-        "seed_high": mean.high,
-    }
+    about = {"n": n, "n_valid": n_valid, "items": estimate.n}
+    return {**_described(estimate, by_seed), **about}
 
 
-def _plain(estimate: st.Estimate) -> dict[str, Any]:
-    return {key: getattr(estimate, key) for key in ("estimate", "low", "high", "n")}
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
+def _mean(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return math.fsum(known) / len(known) if known else None
 
 
-def _repeats(results: Results, chosen: Sequence[tuple[Model, str]]) -> int:
-    """Return how many samples each item of the reasoning benchmarks has at least."""
-    sizes = [
-        min(map(len, one.verdicts[checkpoint].values()))
-        for (model, _, _), one in results.scores.items()
-        for chosen_model, checkpoint in chosen
-        if model == chosen_model and one.kind == "reasoning" and one.verdicts.get(checkpoint)
-    ]
-    return min(sizes, default=1)
-
-
 def _states(results: Results, chosen: Sequence[tuple[Model, str]]) -> dict[str, dict[str, int]]:
     found = {}
-    for benchmark in (b for kind in REQUIRED for b in results.benchmarks(kind)):
+    for benchmark in results.benchmarks():
         for scorer in results.scorers(benchmark):
-            counter: Counter[str] = Counter()
-            for model, checkpoint in chosen:
-                one = results.scores.get((model, benchmark, scorer))
-                for verdicts in (one.verdicts.get(checkpoint, {}) if one else {}).values():
-                    counter.update(verdict["state"] for verdict in verdicts)
+            counter = Counter(
+                verdict["state"]
+                for model, checkpoint in chosen
+                for verdicts in results.verdicts(model, checkpoint, benchmark, scorer).values()
+                for verdict in verdicts
+            )
             found[f"{benchmark}/{scorer}"] = dict(sorted(counter.items()))
     return found
-
-
-def _failed(results: Results, model: Model) -> bool:
-    checkpoints = results.checkpoints([model])
-    return any(results.status(model, checkpoint)[0] != "ok" for checkpoint in checkpoints)
-
-
-def _epoch(role: str, checkpoint: str) -> int | None:
-    return {"base": None, "lrm": 0}.get(role, epoch_of(checkpoint))

@@ -7,12 +7,12 @@ scipy and statsmodels do the mathematics; this module says which method is used 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
+from functools import lru_cache
+from typing import Any, overload
 
-LEVEL = 0.95
+ALPHA = 0.05  # two-sided: intervals are 95 %
 
 
 @dataclass(frozen=True)
@@ -49,16 +49,11 @@ class Difference(Estimate):
 NOTHING = Estimate(None, None, None, 0)
 
 
-def proportion(successes: int, n: int, method: str = "wilson") -> Estimate:
-    """Return successes/n with Wilson's score interval (or Clopper-Pearson's: `method="beta"`)."""
+def proportion(successes: int, n: int) -> Estimate:
+    """Return successes/n with Wilson's score interval."""
     if n == 0:
         return NOTHING
-    if method == "wilson":  # ours serves fractional sizes too, and is checked against statsmodels
-        return Estimate(successes / n, *_wilson(successes / n, n), n)
-    from statsmodels.stats.proportion import proportion_confint
-
-    low, high = proportion_confint(successes, n, alpha=1 - LEVEL, method=method)
-    return Estimate(successes / n, float(low), float(high), n)
+    return Estimate(successes / n, *_Share(successes / n, n).limits(), n)
 
 
 def clustered_proportion(
@@ -70,7 +65,8 @@ def clustered_proportion(
 
     One 0/1 value per cluster gives Wilson's interval. Otherwise it is Wilson's with the effective
     sample size p(1-p)/variance (Korn & Graubard 1998), the variance linearised over clusters with
-    the factor G/(G-1), and Student's quantile with G-1 degrees of freedom in the place of z.
+    the factor G/(G-1), and Student's quantile with G-1 degrees of freedom in the place of z. It
+    reaches at least as far as that of no (and of all) samples counting.
 
     Args:
         values: {item: share of its samples that count}, each from 0 to 1.
@@ -79,39 +75,8 @@ def clustered_proportion(
     """
     if not values:
         return NOTHING
-    n = len(values)
-    mean = math.fsum(values.values()) / n
-    residuals = _cluster_residuals(values, clusters)
-    groups = len(residuals)
-    if groups == n and all(value in (0, 1) for value in values.values()):
-        return proportion(round(mean * n), n)
-    if groups == 1:
-        return Estimate(mean, None, None, n)
-    variance = _variance(residuals, residuals, n)
-    spread = mean * (1 - mean)
-    # Without any spread (0 or 1 everywhere) clusters are all that is known to be independent.
-    size = spread / variance if spread > 1e-15 and variance > 1e-15 else float(groups)
-    size = min(size, float(samples or n)) * (_z() / _t(groups - 1)) ** 2
-    return Estimate(mean, *_wilson(mean, size), n)
-
-
-def avg_at_k(correct: Mapping[Any, Sequence[bool]]) -> Estimate:
-    """Return the share of correct samples, each item's samples being one cluster."""
-    shares = {item: sum(samples) / len(samples) for item, samples in correct.items() if samples}
-    return clustered_proportion(shares, samples=sum(map(len, correct.values())))
-
-
-def pass_at_k(correct: Mapping[Any, Sequence[bool]], k: int) -> Estimate:
-    """Return the unbiased pass@k, 1 - C(n-c, k)/C(n, k) averaged over items (Chen et al. 2021).
-
-    Items with fewer than `k` samples are left out.
-    """
-    shares = {
-        item: 1 - math.comb(len(samples) - sum(samples), k) / math.comb(len(samples), k)
-        for item, samples in correct.items()
-        if len(samples) >= k
-    }
-    return clustered_proportion(shares)
+    share = _share(values, clusters, samples)
+    return Estimate(share.mean, *share.limits(), len(values))
 
 
 def paired_difference(
@@ -124,20 +89,34 @@ def paired_difference(
 
     Interval: Newcombe's (1998, method 10) square-and-add of the two score intervals with the
     continuity-corrected correlation, taken over clusters; conservative where few items differ.
-    p: McNemar's exact test for one 0/1 value per cluster, else Student's test of the linearised
-    difference with G-1 degrees of freedom.
+    p: McNemar's exact test for one 0/1 value per cluster, else that at which the interval touches
+    0, so that the two never contradict each other.
     """
     items = [item for item in first if item in second]
     if not items:
         return Difference(None, None, None, 0)
     a, b = ({item: side[item] for item in items} for side in (first, second))
-    in_a, in_b = (clustered_proportion(side, clusters, samples) for side in (a, b))
+    in_a, in_b = (_share(side, clusters, samples) for side in (a, b))
     n = len(items)
-    estimate = math.fsum(b[item] - a[item] for item in items) / n
-    if in_a.low is None or in_b.low is None:
+    changes = [b[item] - a[item] for item in items]
+    estimate = math.fsum(changes) / n
+    if in_a.groups == 1 or in_b.groups == 1:
         return Difference(estimate, None, None, n)
-    low, high = _square_and_add(in_b, in_a, _correlation(a, b, clusters))
-    return Difference(estimate, low, high, n, _paired_p(a, b, clusters))
+    correlation = _correlation(a, b, clusters)
+
+    def limits(alpha: float) -> tuple[float, float]:
+        of_a, of_b = (Estimate(one.mean, *one.limits(alpha), n) for one in (in_a, in_b))
+        return _square_and_add(of_b, of_a, correlation)
+
+    if in_a.groups is None and in_b.groups is None:
+        from scipy.stats import binomtest
+
+        differing = sum(change != 0 for change in changes)
+        gained = sum(change > 0 for change in changes)
+        p = float(binomtest(gained, differing, 0.5).pvalue) if differing else 1.0
+    else:
+        p = _p_of_limits(limits, estimate)
+    return Difference(estimate, *limits(ALPHA), n, p)
 
 
 def independent_difference(first: Estimate, second: Estimate) -> Difference:
@@ -149,23 +128,17 @@ def independent_difference(first: Estimate, second: Estimate) -> Difference:
     if None in (first.low, first.high, second.low, second.high):
         return Difference(estimate, None, None, n)
     low, high = _square_and_add(second, first, 0.0)
-    difference = Difference(estimate, low, high, n)
-    return Difference(estimate, low, high, n, _normal_p(estimate, difference.standard_error))
+    return Difference(estimate, low, high, n, _normal_p(estimate, low, high))
 
 
-def unpaired_test(successes: tuple[int, int], n: tuple[int, int]) -> float | None:
-    """Return the two-sided p of the pooled z test of two independent proportions."""
-    from statsmodels.stats.proportion import proportions_ztest
-
-    if 0 in n or sum(successes) in (0, sum(n)):
-        return None if 0 in n else 1.0
-    return float(proportions_ztest(successes, n)[1])
-
-
+@overload
+def average(estimates: Sequence[Difference]) -> Difference: ...
+@overload
+def average(estimates: Sequence[Estimate]) -> Estimate: ...
 def average(estimates: Sequence[Estimate]) -> Estimate:
     """Return the unweighted mean of independent estimates (benchmarks), limits squared and added.
 
-    A mean of `Difference`s has the normal p of its standard errors; a single one stays as it is.
+    A mean of `Difference`s has the normal p that goes with its limits; a single one stays as it is.
     """
     if len(estimates) == 1:
         return estimates[0]
@@ -174,14 +147,32 @@ def average(estimates: Sequence[Estimate]) -> Estimate:
     k = len(estimates)
     n = sum(one.n for one in estimates)
     mean = math.fsum(one.estimate or 0 for one in estimates) / k
+    differences = all(isinstance(one, Difference) for one in estimates)
     if any(one.low is None or one.high is None for one in estimates):
-        return Estimate(mean, None, None, n)
+        return (Difference if differences else Estimate)(mean, None, None, n)
     below = math.sqrt(math.fsum(((one.estimate or 0) - (one.low or 0)) ** 2 for one in estimates))
     above = math.sqrt(math.fsum(((one.high or 0) - (one.estimate or 0)) ** 2 for one in estimates))
     low, high = mean - below / k, mean + above / k
-    if all(isinstance(one, Difference) for one in estimates):
-        error = Estimate(mean, low, high, n).standard_error
-        return Difference(mean, low, high, n, _normal_p(mean, error))
+    if differences:
+        return Difference(mean, low, high, n, _normal_p(mean, low, high))
+    return Estimate(mean, low, high, n)
+
+
+def average_on_same_items(estimates: Sequence[Estimate]) -> Estimate:
+    """Return the mean of estimates on the same items (seeds), their limits averaged.
+
+    That is the interval if the seeds move together from item to item; otherwise it is too wide.
+    """
+    if not estimates or any(one.estimate is None for one in estimates):
+        return NOTHING
+    k, n = len(estimates), min(one.n for one in estimates)
+    mean = math.fsum(one.estimate or 0 for one in estimates) / k
+    if any(one.low is None or one.high is None for one in estimates):
+        return Estimate(mean, None, None, n)
+    low, high = (
+        math.fsum(side) / k
+        for side in zip(*((e.low or 0, e.high or 0) for e in estimates), strict=True)
+    )
     return Estimate(mean, low, high, n)
 
 
@@ -273,27 +264,39 @@ def over_seeds_and_items(
     return Estimate(mean, mean - half, mean + half, seeds), share
 
 
-def agreement(first: Sequence[bool], second: Sequence[bool]) -> tuple[Estimate, float | None]:
-    """Return (share of the samples judged the same, Cohen's kappa; None where it is undefined)."""
+def agreement(
+    judged: Mapping[Any, Sequence[tuple[bool, bool]]], clusters: Mapping[Any, Any] | None = None
+) -> tuple[Estimate, float | None]:
+    """Return (share of the samples judged the same, Cohen's kappa; None where it is undefined).
+
+    Args:
+        judged: {item: both verdicts on each of its samples (of several seeds, repeats, models)}.
+        clusters: {item: cluster}, for items whose prompts are repeated.
+    """
     from statsmodels.stats.inter_rater import cohens_kappa
 
     table = [[0, 0], [0, 0]]
-    for one, other in zip(first, second, strict=True):
-        table[one][other] += 1
-    same = proportion(table[0][0] + table[1][1], len(first))
-    constant = not first or len({*first, *second}) < 2
-    return same, None if constant else float(cohens_kappa(table, return_results=False))
+    for samples in judged.values():
+        for one, other in samples:
+            table[one][other] += 1
+    shares = {
+        item: sum(one == other for one, other in samples) / len(samples)
+        for item, samples in judged.items()
+        if samples
+    }
+    constant = table[0][1] == table[1][0] == 0 and 0 in (table[0][0], table[1][1])
+    kappa = None if constant else float(cohens_kappa(table, return_results=False))
+    return clustered_proportion(shares, clusters, sum(map(sum, table))), kappa
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
     """Return Holm's adjusted p values in the same order; None stays None and is not counted."""
-    from statsmodels.stats.multitest import multipletests
-
-    known = [p for p in p_values if p is not None]
-    if not known:
-        return [None] * len(p_values)
-    adjusted = iter(multipletests(known, method="holm")[1])
-    return [None if p is None else float(next(adjusted)) for p in p_values]
+    known = sorted((p, place) for place, p in enumerate(p_values) if p is not None)
+    adjusted: list[float | None] = [None] * len(p_values)
+    most = 0.0
+    for rank, (p, place) in enumerate(known):
+        adjusted[place] = most = max(most, min(1.0, (len(known) - rank) * p))
+    return adjusted
 
 
 def minimum_detectable_difference(
@@ -314,7 +317,8 @@ def minimum_detectable_difference(
     from scipy.optimize import brentq
     from scipy.stats import norm
 
-    if n == 0:
+    least, largest = 1e-9, baseline if discordant is None else discordant
+    if n == 0 or largest <= least:
         return None
     z_alpha, z_power = _z(), float(norm.ppf(power))
 
@@ -330,10 +334,9 @@ def minimum_detectable_difference(
             )
         return drop * math.sqrt(n) - z_alpha * math.sqrt(null) - z_power * math.sqrt(actual)
 
-    largest = baseline if discordant is None else discordant
     if shortfall(largest) < 0:
         return None
-    return float(brentq(shortfall, 0, largest, xtol=1e-12))
+    return float(brentq(shortfall, least, largest, xtol=1e-12))  # 0 is a root that says nothing
 
 
 def detectable_before_run(
@@ -388,7 +391,8 @@ class SafetyTax:
     Attributes:
         points: Reasoning accuracy lost against the LRM (positive: a cost), as a fraction.
         harm_removed: Harmful score lost against the LRM (positive: safer), as a fraction.
-        per_harm_point: Reasoning points lost for each harm point removed.
+        per_harm_point: Reasoning points lost for each harm point removed; nothing unless the harm
+            removed is clear of zero.
     """
 
     points: Difference
@@ -399,7 +403,8 @@ class SafetyTax:
 def safety_tax(accuracy_change: Difference, harm_change: Difference) -> SafetyTax:
     """Return the tax from the changes (aligned - LRM) of reasoning accuracy and harmful score."""
     points, removed = _negated(accuracy_change), _negated(harm_change)
-    return SafetyTax(points, removed, ratio(points, removed))
+    clear = removed.low is not None and removed.low > 0
+    return SafetyTax(points, removed, ratio(points, removed) if clear else NOTHING)
 
 
 def _negated(change: Difference) -> Difference:
@@ -411,25 +416,65 @@ def _negated(change: Difference) -> Difference:
     )
 
 
-@cache
-def _z() -> float:
+@lru_cache(256)
+def _z(alpha: float = ALPHA) -> float:
     from scipy.stats import norm
 
-    return float(norm.ppf((1 + LEVEL) / 2))
+    return float(norm.isf(alpha / 2))
 
 
-@cache
-def _t(degrees: int) -> float:
+@lru_cache(4096)
+def _t(degrees: int, alpha: float = ALPHA) -> float:
     from scipy.stats import t
 
-    return float(t.ppf((1 + LEVEL) / 2, degrees))
+    return float(t.isf(alpha / 2, degrees))
 
 
-def _wilson(p: float, n: float) -> tuple[float, float]:
-    """Wilson's limits for a size that need not be whole."""
-    z2 = _z() ** 2
-    middle = (p + z2 / (2 * n)) / (1 + z2 / n)
-    half = math.sqrt(z2 * (p * (1 - p) / n + z2 / (4 * n * n))) / (1 + z2 / n)
+@dataclass(frozen=True)
+class _Share:
+    """A mean of values from 0 to 1, and what its interval is made of.
+
+    Attributes:
+        mean: The mean.
+        size: Its effective sample size.
+        groups: Independent clusters that the size was estimated from; None for plain counts.
+    """
+
+    mean: float
+    size: float
+    groups: int | None = None
+
+    def limits(self, alpha: float = ALPHA) -> tuple[float | None, float | None]:
+        if self.groups == 1:
+            return None, None
+        if self.groups is None:
+            return _wilson(self.mean, _z(alpha) ** 2 / self.size)
+        square = _t(self.groups - 1, alpha) ** 2
+        low, high = _wilson(self.mean, square / self.size)
+        # Not nearer to 0 than if none had counted, nor to 1 than if all had.
+        edge = _wilson(0.0, square / self.groups)[1]
+        return min(low, 1 - edge), max(high, edge)
+
+
+def _share(
+    values: Mapping[Any, float], clusters: Mapping[Any, Any] | None, samples: int | None
+) -> _Share:
+    n = len(values)
+    mean = math.fsum(values.values()) / n
+    residuals = _cluster_residuals(values, clusters)
+    groups = len(residuals)
+    if groups == n and all(value in (0, 1) for value in values.values()):
+        return _Share(mean, n)
+    variance, spread = _variance(residuals, residuals, n), mean * (1 - mean)
+    # Without any spread (0 or 1 everywhere) clusters are all that is known to be independent.
+    size = spread / variance if spread > 1e-15 and variance > 1e-15 else float(groups)
+    return _Share(mean, min(size, float(samples or n)), groups)
+
+
+def _wilson(p: float, square_over_size: float) -> tuple[float, float]:
+    """Wilson's limits from the quantile's square over the size, which need not be whole."""
+    c = square_over_size
+    middle, half = (p + c / 2) / (1 + c), math.sqrt(c * p * (1 - p) + c * c / 4) / (1 + c)
     # the ends are met exactly at 0 and 1, whatever the rounding
     return 0.0 if p == 0 else max(0.0, middle - half), 1.0 if p == 1 else min(1.0, middle + half)
 
@@ -487,31 +532,23 @@ def _square_and_add(plus: Estimate, minus: Estimate, correlation: float) -> tupl
     )
 
 
-def _paired_p(
-    a: Mapping[Any, float],
-    b: Mapping[Any, float],
-    clusters: Mapping[Any, Any] | None,
-) -> float | None:
-    from scipy.stats import binomtest, t
+def _p_of_limits(limits: Callable[[float], tuple[float, float]], estimate: float) -> float:
+    """Return the two-sided p at which an interval touches 0 (at least 1e-15)."""
+    from scipy.optimize import brentq
 
-    change = {item: b[item] - a[item] for item in a}
-    residuals = _cluster_residuals(change, clusters)
-    binary = all(value in (0, 1) for side in (a, b) for value in side.values())
-    if binary and len(residuals) == len(change):
-        gained = sum(value > 0 for value in change.values())
-        differing = sum(value != 0 for value in change.values())
-        return float(binomtest(gained, differing, 0.5).pvalue) if differing else 1.0
-    n = len(change)
-    if len(residuals) < 2:
-        return None
-    mean = math.fsum(change.values()) / n
-    variance = _variance(residuals, residuals, n)
-    if variance <= 1e-15:
-        return 1.0 if abs(mean) < 1e-12 else None
-    return float(2 * t.sf(abs(mean) / math.sqrt(variance), len(residuals) - 1))
+    def distance(log_alpha: float) -> float:
+        low, high = limits(math.exp(log_alpha))
+        return low if estimate > 0 else -high
+
+    least, most = math.log(1e-15), math.log(1 - 1e-9)
+    if abs(estimate) < 1e-12 or distance(most) <= 0:
+        return 1.0
+    return math.exp(least if distance(least) > 0 else brentq(distance, least, most, xtol=1e-9))
 
 
-def _normal_p(estimate: float, error: float | None) -> float | None:
+def _normal_p(estimate: float, low: float, high: float) -> float | None:
+    """Return the normal two-sided p whose standard error is that of the limit towards 0."""
     from scipy.stats import norm
 
-    return float(2 * norm.sf(abs(estimate) / error)) if error else None
+    half = estimate - low if estimate > 0 else high - estimate
+    return float(2 * norm.sf(abs(estimate) * _z() / half)) if half > 0 else None

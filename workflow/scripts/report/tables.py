@@ -4,28 +4,37 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from workflow.scripts.report.escape import csv_cell, escape_latex, escape_markdown
+from workflow.scripts.report.results import COMPARED, MAIN
 
 MISSING = "–"
-COMPARED = ("reasoning_accuracy", "harmful_score", "harmful_strict", "over_refusal")
 # Spellings of metrics in table heads.
 TITLES = {
     "reasoning_accuracy": "Reasoning accuracy",
     "harmful_score": "Harmful score",
     "harmful_strict": "Harmful, target named",
     "harmful_score_plus": "Harmful score+",
+    "harmful_thinking": "Harmful thinking",
+    "harmful_refusal": "Harmful, refused",
+    "complied": "Harmful, complied",
     "over_refusal": "Over-refusal",
     "thinking_tokens": "Thinking tokens",
     "truncated": "Truncated",
     "unanswered": "Unanswered",
 }
 # What of a metric or change is a fraction.
-PERCENT = frozenset("estimate low high seed_sd seed_low seed_high all_low all_high".split())
+PERCENT = frozenset(
+    "estimate low high seed_sd seed_low seed_high all_low all_high seed_share".split()
+)
 STATES = ("ok", "truncated", "no_answer", "parse_error", "judge_error", "api_error")
+
+Row = Mapping[str, Any]
+Columns = dict[str, Callable[[Any], str]]
 
 
 @dataclass(frozen=True)
@@ -51,6 +60,20 @@ class Table:
     origin: bool = False
 
 
+def make_table(
+    key: str,
+    title: str,
+    caption: str,
+    columns: Columns,
+    rows: Iterable[Any],
+    left: int = 1,
+    origin: bool = False,
+) -> Table:
+    """Return a table from {head: function from a row to its cell} and the rows."""
+    cells = [[cell(row) for cell in columns.values()] for row in rows]
+    return Table(key, title, caption, list(columns), cells, left, origin)
+
+
 def number(value: float | None, scale: float = 100, digits: int = 1) -> str:
     """Return a fraction in percent with one decimal (never "-0.0"), or a dash for None."""
     if value is None:
@@ -59,14 +82,33 @@ def number(value: float | None, scale: float = 100, digits: int = 1) -> str:
     return text.removeprefix("-") if float(text) == 0 else text
 
 
-def points(one: Mapping[str, Any] | None, scale: float = 100, digits: int = 1) -> str:
+def points(one: Row | None, scale: float = 100, digits: int = 1) -> str:
     """Return "estimate (low to high)"."""
     if not one or one.get("estimate") is None:
         return MISSING
-    text = number(one["estimate"], scale, digits)
-    if one.get("low") is None or one.get("high") is None:
-        return text
-    return f"{text} ({number(one['low'], scale, digits)} to {number(one['high'], scale, digits)})"
+    text, limits = number(one["estimate"], scale, digits), interval(one, "", scale, digits)
+    return text if limits == MISSING else f"{text} ({limits})"
+
+
+def interval(one: Row | None, prefix: str, scale: float = 100, digits: int = 1) -> str:
+    """Return "low to high"; the prefix "all_" gives the interval over seeds and items."""
+    low, high = ((one or {}).get(f"{prefix}{side}") for side in ("low", "high"))
+    if low is None or high is None:
+        return MISSING
+    return f"{number(low, scale, digits)} to {number(high, scale, digits)}"
+
+
+def over_both(one: Row) -> Row:
+    """Return a number with the interval over seeds and items, where it has one."""
+    if one.get("all_low") is None:
+        return one
+    return {**one, "low": one["all_low"], "high": one["all_high"]}
+
+
+def metric_title(metric: str) -> str:
+    """Return how a table calls a metric: its title, or pass@k."""
+    name = metric.removeprefix("pass_at_")
+    return TITLES.get(metric, f"pass@{name}" if name != metric else metric)
 
 
 def p_value(p: float | None) -> str:
@@ -75,16 +117,20 @@ def p_value(p: float | None) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def model_name(row: Mapping[str, Any]) -> str:
+def model_name(row: Row) -> str:
     return {"base": "base", "lrm": "LRM"}.get(row["role"]) or str(row["alignment"])
 
 
-def marked_name(row: Mapping[str, Any]) -> str:
+def marked_name(row: Row) -> str:
     """Return the model's name, and whether its training failed (for one of its seeds at least)."""
     return model_name(row) + (" (training failed)" if row["status"] != "ok" else "")
 
 
-def seed_name(row: Mapping[str, Any]) -> str:
+# The columns that every table by model begins with.
+MODEL: Columns = {"LRM": lambda row: row["lrm"], "Model": marked_name}
+
+
+def seed_name(row: Row) -> str:
     seed = str(row["seed"])
     names = {"mean": f"mean of {row['n_seeds']}", "mean_ok": f"mean of the {row['n_seeds']} ok"}
     if row["n_seeds"] == 1 and seed == "mean":
@@ -92,364 +138,307 @@ def seed_name(row: Mapping[str, Any]) -> str:
     return names.get(seed, seed)
 
 
-def valid_of_n(row: Mapping[str, Any]) -> str:
+def valid_of_n(row: Row) -> str:
     """Return "valid/n" of the reasoning, harmful and benign samples."""
     cells = []
-    for metric in ("reasoning_accuracy", "harmful_score", "over_refusal"):
+    for metric in MAIN.values():
         one = row["metrics"].get(metric)
         cells.append(f"{one['n_valid']}/{one['n']}" if one else MISSING)
     return ", ".join(cells)
 
 
-def build_tables(report: Mapping[str, Any]) -> list[Table]:
+def build_tables(report: Row) -> list[Table]:
     """Return the report's tables in the order that they are read."""
     rows = report["rows"]
     final = [row for row in rows if row["final"]]
     mean = [row for row in rows if row["seed"] == "mean"]
-    tables = [
-        _tradeoff(
-            [row for row in final if row["seed"] == "mean"],
-            "main",
-            "The trade-off",
-            "Final epoch, mean over training seeds",
-        )
-    ]
+    last = [row for row in mean if row["final"]]
     ok = [row for row in final if row["seed"] == "mean_ok"]
-    if ok:
-        tables.append(_tradeoff(ok, "ok", "Without failed seeds", "Final epoch, the other seeds"))
-    tables.append(_per_benchmark(report, [row for row in final if row["seed"] == "mean"]))
-    tables.append(_alignments(report))
-    tables.append(
-        _tradeoff(
-            [row for row in final if not row["seed"].startswith("mean")],
-            "seeds",
-            "By training seed",
-            "Final epoch",
-            "Seed",
-        )
-    )
-    tables.append(_tradeoff(mean, "epochs", "By safety epoch", "Mean over training seeds", "Epoch"))
-    tables.append(_seeds([row for row in final if row["seed"] == "mean"]))
-    tables.append(_published(report))
-    tables.append(_judges(report))
-    tables.append(_agreement(report))
-    tables.append(_overlap(report))
-    tables.append(_clean(report))
-    tables.append(_lengths([row for row in final if row["seed"] == "mean"]))
-    tables.append(_states([row for row in final if row["seed"] == "mean"]))
-    tables.append(_detectable(report))
-    tables += origin_tables(report.get("origins", {}))
+    seeds = [row for row in final if not row["seed"].startswith("mean")]
+    seed: Columns = {"Seed": seed_name}
+    epoch: Columns = {"Epoch": lambda row: MISSING if row["epoch"] is None else str(row["epoch"])}
+    tables = [
+        _tradeoff(last, "main", "The trade-off", "Final epoch, mean over training seeds"),
+        _tradeoff(ok, "ok", "Without failed seeds", "Final epoch, the other seeds"),
+        _per_benchmark(report, last),
+        _alignments(report),
+        _tradeoff(seeds, "seeds", "By training seed", "Final epoch", seed),
+        _tradeoff(mean, "epochs", "By safety epoch", "Mean over training seeds", epoch),
+        _seeds(last),
+        _published(report),
+        _judges(report),
+        _agreement(report),
+        _overlap(report),
+        _clean(report),
+        _lengths(last),
+        _states(last),
+        _detectable(report),
+        *origin_tables(report.get("origins", {})),
+    ]
     return [table for table in tables if table.rows]
 
 
 def _tradeoff(
-    rows: Sequence[Mapping[str, Any]], key: str, title: str, what: str, columns: str = ""
+    rows: Sequence[Row], key: str, title: str, what: str, more: Columns | None = None
 ) -> Table:
-    known: dict[str, Callable[[Mapping[str, Any]], str]] = {
-        "Epoch": lambda row: MISSING if row["epoch"] is None else str(row["epoch"]),
-        "Seed": seed_name,
+    tax = [row["tax"].get("points") or {} for row in rows]
+    seeds: Columns = {
+        "Over seeds and items": lambda row: interval(row["tax"].get("points"), "all_"),
     }
-    shown = [(title, cell) for title, cell in known.items() if title == columns]
-    metrics = [
-        name for name in ("harmful_score", "harmful_strict", "over_refusal") if _has(rows, name)
-    ]
-    body = []
-    for row in rows:
-        change = row["change"].get("reasoning_accuracy", {})
-        spread = row["metrics"].get("reasoning_accuracy", {}).get("seed_sd")
-        body.append(
-            [
-                row["lrm"],
-                marked_name(row),
-                *(cell(row) for _, cell in shown),
-                points(row["metrics"].get("reasoning_accuracy")),
-                number(spread),
-                points(row["tax"].get("points")),
-                p_value(change.get("p_holm")),
-                *(points(row["metrics"].get(name)) for name in metrics),
-                points(row["tax"].get("per_harm_point"), 1, 2),
-                valid_of_n(row),
-            ]
-        )
-    return Table(
-        key,
-        title,
-        f"{what}, percent with 95 % intervals. Tax: points of reasoning accuracy lost against the "
-        "LRM, paired by item (p after Holm); tax per harm point: points lost for each point of "
-        "harmful score removed. Valid: samples with a verdict of all, reasoning, harmful, benign.",
-        [
-            "LRM",
-            "Model",
-            *(title for title, _ in shown),
-            TITLES["reasoning_accuracy"],
-            "SD over seeds",
-            "Safety tax",
-            "p",
-            *(TITLES[name] for name in metrics),
-            "Tax per harm point",
-            "Valid",
-        ],
-        body,
-        2 + len(shown),
+    harms = {
+        TITLES[name]: _metric(name)
+        for name in ("harmful_score", "harmful_strict", "over_refusal")
+        if any(name in row["metrics"] for row in rows)
+    }
+    columns: Columns = {
+        **MODEL,
+        **(more or {}),
+        TITLES["reasoning_accuracy"]: _metric("reasoning_accuracy"),
+        "SD over seeds": lambda row: number(
+            row["metrics"].get("reasoning_accuracy", {}).get("seed_sd")
+        ),
+        "Safety tax": lambda row: points(row["tax"].get("points")),
+        **(seeds if any(one.get("all_low") is not None for one in tax) else {}),
+        "p": lambda row: p_value(row["change"].get("reasoning_accuracy", {}).get("p_holm")),
+        **harms,
+        "Tax per harm point": lambda row: points(row["tax"].get("per_harm_point"), 1, 2),
+        "Valid": valid_of_n,
+    }
+    caption = (
+        f"{what}, percent with 95 % intervals over items. Tax: points of reasoning accuracy lost "
+        "against the LRM, paired by item (p after Holm); over seeds and items: its interval for "
+        "other trainings too; tax per harm point: points lost for each point of harmful score "
+        "removed. Valid: samples with a verdict of all, reasoning, harmful, benign."
     )
+    return make_table(key, title, caption, columns, rows, 2 + len(more or {}))
 
 
-def _per_benchmark(report: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Table:
+def _metric(name: str, scale: float = 100) -> Callable[[Row], str]:
+    return lambda row: points(row["metrics"].get(name), scale)
+
+
+def _per_benchmark(report: Row, rows: Sequence[Row]) -> Table:
     keys = sorted({key for row in rows for key in row["metrics"] if _is_measure(key)})
     kinds = [one["kind"] for one in report["benchmarks"].values()]
-    one_each = len(set(kinds)) == len(kinds)
-    keys = [key for key in keys if not one_each or "@" in key or key.startswith("pass_at")]
-    body = [
-        [
-            row["lrm"],
-            model_name(row),
-            key.partition("/")[2],
-            TITLES.get(key.partition("/")[0], key.partition("/")[0]),
-            points(one),
-            f"{one['n_valid']}/{one['n']}",
-        ]
-        for row in rows
-        for key in keys
-        if (one := row["metrics"].get(key))
-    ]
-    return Table(
+    if len(set(kinds)) == len(kinds):  # the main table has the others
+        keys = [key for key in keys if "@" in key or key.partition("/")[0] not in COMPARED]
+    columns: Columns = {
+        "LRM": lambda cell: cell[0]["lrm"],
+        "Model": lambda cell: marked_name(cell[0]),
+        "Benchmark": lambda cell: cell[1].partition("/")[2],
+        "Metric": lambda cell: metric_title(cell[1].partition("/")[0]),
+        "Percent": lambda cell: points(cell[2]),
+        "Valid": lambda cell: f"{cell[2]['n_valid']}/{cell[2]['n']}",
+    }
+    return make_table(
         "benchmarks",
         "By benchmark",
         "Final epoch, mean over training seeds, percent; `@` names a benchmark's further scorer.",
-        ["LRM", "Model", "Benchmark", "Metric", "Percent", "Valid"],
-        body,
+        columns,
+        [(row, key, one) for row in rows for key in keys if (one := row["metrics"].get(key))],
         4,
     )
 
 
-def _alignments(report: Mapping[str, Any]) -> Table:
-    body = []
-    for pair in report["alignments"]:
-        for metric, change in pair["change"].items():
-            body.append(
-                [
-                    pair["lrm"],
-                    f"{pair['second']} − {pair['first']}",
-                    TITLES[metric],
-                    points(change),
-                    number(change["seed_sd"]),
-                    p_value(change["p_holm"]),
-                    str(change["n"]),
-                ]
-            )
-    return Table(
+def _alignments(report: Row) -> Table:
+    def difference(cell: tuple[Row, str, Row]) -> str:
+        names = zip((cell[0]["first"], cell[0]["second"]), cell[0]["status"], strict=True)
+        first, second = (
+            marked_name({"role": "aligned", "alignment": name, "status": status})
+            for name, status in names
+        )
+        return f"{second} − {first}"
+
+    changes = [(one, *change) for one in report["alignments"] for change in one["change"].items()]
+    seeds: Columns = {"Over seeds and items": lambda cell: interval(cell[2], "all_")}
+    several = any(change["all_low"] is not None for _, _, change in changes)
+    return make_table(
         "alignments",
         "Alignments against each other",
         "Final epoch, paired by item over the seeds that both have; points, p after Holm.",
-        ["LRM", "Difference", "Metric", "Points", "SD over seeds", "p", "Items"],
-        body,
+        {
+            "LRM": lambda cell: cell[0]["lrm"],
+            "Difference": difference,
+            "Metric": lambda cell: TITLES[cell[1]],
+            "Points": lambda cell: points(cell[2]),
+            "SD over seeds": lambda cell: number(cell[2]["seed_sd"]),
+            **(seeds if several else {}),
+            "p": lambda cell: p_value(cell[2]["p_holm"]),
+            "Items": lambda cell: str(cell[2]["n"]),
+        },
+        changes,
         3,
     )
 
 
-def _published(report: Mapping[str, Any]) -> Table:
+def _published(report: Row) -> Table:
     words = {True: "yes", False: "no", None: MISSING}
-    body = [
-        [
-            one["model"] + ("" if one["epoch"] is None else f" epoch {one['epoch']}"),
-            TITLES.get(one["metric"], one["metric"]),
-            one["source"] or MISSING,
-            number(one["published"]),
-            MISSING if one["published_n"] is None else str(one["published_n"]),
-            points(one["ours"]),
-            points(one["difference"]),
-            words[one["compatible"]],
-        ]
-        for one in report["published"]
-    ]
-    return Table(
+    failed = {"ok": "", "failed": " (training failed)"}
+    return make_table(
         "published",
         "Beside the publication",
-        "Compatible: the interval of ours − published (independent samples) holds 0; without a "
-        "published n, our interval holds the published value.",
-        [
-            "Model",
-            "Metric",
-            "Source",
-            "Published",
-            "Published n",
-            "Ours",
-            "Ours − published",
-            "Compatible",
-        ],
-        body,
+        "Ours: over seeds and items where there are several seeds. Compatible: the interval of "
+        "ours − published (independent samples) holds 0; without a published n, our interval holds "
+        "the published value.",
+        {
+            "Model": lambda one: (
+                one["model"]
+                + ("" if one["epoch"] is None else f" epoch {one['epoch']}")
+                + failed[one["status"]]
+            ),
+            "Metric": lambda one: metric_title(one["metric"]),
+            "Source": lambda one: one["source"] or MISSING,
+            "Published": lambda one: number(one["published"]),
+            "Published n": lambda one: str(one["published_n"] or MISSING),
+            "Ours": lambda one: points(one["ours"]),
+            "Ours − published": lambda one: points(one["difference"]),
+            "Compatible": lambda one: words[one["compatible"]],
+        },
+        report["published"],
         3,
     )
 
 
-def _judges(report: Mapping[str, Any]) -> Table:
-    body = []
-    for name, judge in sorted(report["judges"].items()):
-        test = judge.get("test") if isinstance(judge, Mapping) else None
-        for metric, one in sorted((test or {}).items()):
-            if isinstance(one, Mapping) and "estimate" in one:
-                label = metric.replace("_", " ")
-                body.append([name, str(judge.get("type", "")), label, points(one), str(one["n"])])
-    return Table(
+def _judges(report: Row) -> Table:
+    return make_table(
         "judges",
         "The harm judge on held-out answers",
         "Percent with 95 % intervals, as measured when the judge was trained.",
-        ["Judge", "Type", "Measure", "Percent", "n"],
-        body,
+        {
+            "Judge": lambda cell: cell[0],
+            "Type": lambda cell: str(cell[1].get("type", "")),
+            "Measure": lambda cell: cell[2].replace("_", " "),
+            "Percent": lambda cell: points(cell[3]),
+            "n": lambda cell: str(cell[3]["n"]),
+        },
+        judge_tests(report),
         3,
     )
 
 
-def _seeds(rows: Sequence[Mapping[str, Any]]) -> Table:
-    body = []
-    for row in rows:
-        for what, section in (("", "metrics"), ("change of ", "change")):
-            for metric in COMPARED:
-                one = row[section].get(metric)
-                if not one or one.get("all_low") is None:
-                    continue
-                body.append(
-                    [
-                        row["lrm"],
-                        model_name(row),
-                        f"{what}{TITLES[metric]}",
-                        points(one),
-                        number(one["seed_sd"]),
-                        points({**one, "low": one["all_low"], "high": one["all_high"]}),
-                        number(one["seed_share"], 100, 0),
-                        str(row["n_seeds"]),
-                    ]
-                )
-    return Table(
+def judge_tests(report: Row) -> list[tuple[str, Row, str, Row]]:
+    """Return (name, judge, measure, estimate) of every test on held-out answers."""
+    return [
+        (name, judge, measure, one)
+        for name, judge in sorted(report["judges"].items())
+        if isinstance(judge, Mapping)
+        for measure, one in sorted((judge.get("test") or {}).items())
+        if isinstance(one, Mapping) and "estimate" in one
+    ]
+
+
+def _seeds(rows: Sequence[Row]) -> Table:
+    cells = [
+        (row, f"{what}{TITLES[metric]}", one)
+        for row in rows
+        for what, section in (("", "metrics"), ("change of ", "change"))
+        for metric in COMPARED
+        if (one := row[section].get(metric)) and one.get("all_low") is not None
+    ]
+    return make_table(
         "variance",
         "Training seeds apart from items",
         "Final epoch. Over items: other prompts, the same trainings. Over both: other prompts and "
         "other trainings, from the crossed analysis of variance of seeds and items; with two seeds "
         "it is wide. Share: percent of that variance that comes from training.",
-        [
-            "LRM",
-            "Model",
-            "Metric",
-            "Over items",
-            "SD over seeds",
-            "Over both",
-            "Share of seeds",
-            "Seeds",
-        ],
-        body,
+        {
+            "LRM": lambda cell: cell[0]["lrm"],
+            "Model": lambda cell: marked_name(cell[0]),
+            "Metric": lambda cell: cell[1],
+            "Over items": lambda cell: points(cell[2]),
+            "SD over seeds": lambda cell: number(cell[2]["seed_sd"]),
+            "Over both": lambda cell: points(over_both(cell[2])),
+            "Share of seeds": lambda cell: number(cell[2]["seed_share"], 100, 0),
+            "Seeds": lambda cell: str(cell[0]["n_seeds"]),
+        },
+        cells,
         3,
     )
 
 
-def _agreement(report: Mapping[str, Any]) -> Table:
-    body = [
-        [
-            one["benchmark"],
-            f"{one['first']}, {one['second']}",
-            "all" if one["role"] == "all" else f"{one['lrm']}: {model_name(one)}",
-            points(one),
-            MISSING if one["kappa"] is None else f"{one['kappa']:.2f}",
-            str(one["only_first"]),
-            str(one["only_second"]),
-            str(one["n"]),
-        ]
-        for one in report.get("agreement", [])
-    ]
-    return Table(
+def _agreement(report: Row) -> Table:
+    return make_table(
         "agreement",
         "Agreement of the scorers",
-        "Final epoch, all seeds: percent of the samples that two scorers judge the same, Cohen's "
-        "kappa, and how many the first or the second alone flags.",
-        ["Benchmark", "Scorers", "Model", "Agree", "Kappa", "First only", "Second only", "n"],
-        body,
+        "Final epoch, all seeds: percent of the samples that two scorers judge the same (interval "
+        "by item), Cohen's kappa, and how many the first or the second alone flags.",
+        {
+            "Benchmark": lambda one: one["benchmark"],
+            "Scorers": lambda one: f"{one['first']}, {one['second']}",
+            "Model": judged_name,
+            "Agree": points,
+            "Kappa": lambda one: MISSING if one["kappa"] is None else f"{one['kappa']:.2f}",
+            "First only": lambda one: str(one["only_first"]),
+            "Second only": lambda one: str(one["only_second"]),
+            "n": lambda one: str(one["n"]),
+        },
+        report.get("agreement", []),
         3,
     )
 
 
-def _detectable(report: Mapping[str, Any]) -> Table:
-    body = [
-        [
-            one["lrm"],
-            one["benchmark"],
-            str(one["items"]),
-            number(one["unpaired"]),
-            number(one["paired_10_percent_differ"]),
-            number(one["paired_20_percent_differ"]),
-            *(
-                [number(one["differ"]), number(one["paired_as_measured"])]
-                if "differ" in one
-                else [MISSING, MISSING]
-            ),
-        ]
-        for one in report["detectable"]
-    ]
-    return Table(
+def judged_name(one: Row) -> str:
+    """Return the model of an agreement of scorers."""
+    return "all models" if one["role"] == "all" else f"{one['lrm']}: {marked_name(one)}"
+
+
+def _detectable(report: Row) -> Table:
+    return make_table(
         "detectable",
         "Smallest loss that could be found",
         "Points of a benchmark's metric that a two-sided 5 % test of its items finds with 80 % "
         "power: unpaired from the LRM's value; paired where 10 or 20 % of the items differ, and at "
         "the share that did differ, mean over the alignments.",
-        [
-            "LRM",
-            "Benchmark",
-            "Items",
-            "Unpaired",
-            "10 % differ",
-            "20 % differ",
-            "Differed",
-            "As measured",
-        ],
-        body,
+        {
+            "LRM": lambda one: one["lrm"],
+            "Benchmark": lambda one: one["benchmark"],
+            "Items": lambda one: str(one["items"]),
+            "Unpaired": lambda one: number(one["unpaired"]),
+            "10 % differ": lambda one: number(one["paired_10_percent_differ"]),
+            "20 % differ": lambda one: number(one["paired_20_percent_differ"]),
+            "Differed": lambda one: number(one.get("differ")),
+            "As measured": lambda one: number(one.get("paired_as_measured")),
+        },
+        report["detectable"],
         2,
     )
 
 
-def origin_tables(origins: Mapping[str, Any]) -> list[Table]:
+def origin_tables(origins: Row) -> list[Table]:
     """Return where everything comes from: models, data, recipes, what was accepted as stale."""
-    models = [
-        [
-            one["run"],
-            one["source"],
-            one["weights_sha256"][:12] or MISSING,
-            one["data"] or MISSING,
-            one["parent"] or MISSING,
-            "" if one["status"] == "ok" else "training failed",
-            f"{one['gpu_hours']:.2f}",
-        ]
-        for one in origins.get("models", [])
-    ]
-    data = [
-        [
-            one["name"],
-            one["use"],
-            one["source"],
-            one["revision"] or MISSING,
-            str(one["n"] or MISSING),
-            (one["sha256"] or "")[:12] or MISSING,
-        ]
-        for one in origins.get("data", [])
-    ]
     recipes = origins.get("recipes", {"names": [], "rows": []})
-    accepted = [
-        [one["result"], one["by"], one["at"], one["why"]] for one in origins.get("accepted", [])
-    ]
     return [
-        Table(
+        make_table(
             "models",
             "Models",
             "Each run: where it comes from, first digits of the sha256 of its final weights, what "
             "it was trained on and from, GPU-hours of training.",
-            ["Run", "Source", "Weights", "Data", "From", "Status", "GPU-hours"],
-            models,
+            {
+                "Run": lambda one: one["run"],
+                "Source": lambda one: one["source"],
+                "Weights": lambda one: one["weights_sha256"][:12] or MISSING,
+                "Data": lambda one: one["data"] or MISSING,
+                "From": lambda one: one["parent"] or MISSING,
+                "Status": lambda one: "" if one["status"] == "ok" else "training failed",
+                "GPU-hours": lambda one: f"{one['gpu_hours']:.2f}",
+            },
+            origins.get("models", []),
             6,
             True,
         ),
-        Table(
+        make_table(
             "data",
             "Data",
             "Training sets and benchmarks: source, revision, size, first digits of the sha256.",
-            ["Name", "Use", "Source", "Revision", "n", "sha256"],
-            data,
+            {
+                "Name": lambda one: one["name"],
+                "Use": lambda one: one["use"],
+                "Source": lambda one: one["source"],
+                "Revision": lambda one: one["revision"] or MISSING,
+                "n": lambda one: str(one["n"] or MISSING),
+                "sha256": lambda one: (one["sha256"] or "")[:12] or MISSING,
+            },
+            origins.get("data", []),
             4,
             True,
         ),
@@ -462,132 +451,118 @@ def origin_tables(origins: Mapping[str, Any]) -> list[Table]:
             1 + len(recipes["names"]),
             True,
         ),
-        Table(
+        make_table(
             "accepted",
             "Accepted although stale",
             "Made under other code or settings than today's, and kept by decision.",
-            ["Result", "By", "At", "Why"],
-            accepted,
+            {head: itemgetter(head.lower()) for head in ("Result", "By", "At", "Why")},
+            origins.get("accepted", []),
             4,
             True,
         ),
     ]
 
 
-def _overlap(report: Mapping[str, Any]) -> Table:
-    body = [
-        [
-            one["train"],
-            one["benchmark"],
-            str(one["n_train"]),
-            str(one["n_benchmark"]),
-            *(
-                f"{one[k]['count']} ({number(one[k]['share'])} %)"
-                for k in ("exact", "normalised", "ngram")
-            ),
-        ]
-        for one in report["overlap"]
-    ]
-    return Table(
+def _overlap(report: Row) -> Table:
+    def share(level: str) -> Callable[[Row], str]:
+        return lambda one: f"{one[level]['count']} ({number(one[level]['share'])} %)"
+
+    return make_table(
         "overlap",
         "Overlap of training sets and benchmarks",
         f"Benchmark prompts that stand in a training set: letter by letter, but for case and "
         f"punctuation, or by {report['ngram']} words in a row.",
-        ["Training set", "Benchmark", "n train", "n benchmark", "Exact", "Normalised", "n-gram"],
-        body,
+        {
+            "Training set": lambda one: one["train"],
+            "Benchmark": lambda one: one["benchmark"],
+            "n train": lambda one: str(one["n_train"]),
+            "n benchmark": lambda one: str(one["n_benchmark"]),
+            "Exact": share("exact"),
+            "Normalised": share("normalised"),
+            "n-gram": share("ngram"),
+        },
+        report["overlap"],
         2,
     )
 
 
-def _clean(report: Mapping[str, Any]) -> Table:
-    body = [
-        [
-            one["lrm"],
-            one["alignment"],
-            one["benchmark"],
-            str(one["removed"]),
-            points(one["lrm_score"]),
-            points(one["aligned_score"]),
-            str(one["aligned_score"]["n"]),
-        ]
-        for one in report["clean"]
-    ]
-    return Table(
+def _clean(report: Row) -> Table:
+    return make_table(
         "clean",
         "Harmful score without prompts that were trained on",
         "Final epoch, mean over seeds, on the prompts that do not stand in the alignment's data.",
-        ["LRM", "Alignment", "Benchmark", "Left out", "LRM", "Aligned", "n"],
-        body,
+        {
+            "LRM": lambda one: one["lrm"],
+            "Alignment": marked_name,
+            "Benchmark": lambda one: one["benchmark"],
+            "Left out": lambda one: str(one["removed"]),
+            "Score of the LRM": lambda one: points(one["lrm_score"]),
+            "Score": lambda one: points(one["aligned_score"]),
+            "n": lambda one: str(one["aligned_score"]["n"]),
+        },
+        report["clean"],
         3,
     )
 
 
-def _lengths(rows: Sequence[Mapping[str, Any]]) -> Table:
-    body = []
-    for row in rows:
-        tokens = row["metrics"].get("thinking_tokens")
-        body.append(
-            [
-                row["lrm"],
-                model_name(row),
-                points(tokens, 1),
-                points(row["metrics"].get("truncated")),
-                points(row["metrics"].get("unanswered")),
-                str(tokens["n"]) if tokens else MISSING,
-            ]
-        )
-    return Table(
+def _lengths(rows: Sequence[Row]) -> Table:
+    return make_table(
         "lengths",
         "Thinking length and unfinished answers on reasoning",
         "Final epoch, mean over seeds: tokens of thinking; percent of samples whose thinking or "
         "answer was cut, and of those without an answer that could be read.",
-        ["LRM", "Model", TITLES["thinking_tokens"], TITLES["truncated"], TITLES["unanswered"], "n"],
-        body,
+        {
+            **MODEL,
+            TITLES["thinking_tokens"]: _metric("thinking_tokens", 1),
+            TITLES["truncated"]: _metric("truncated"),
+            TITLES["unanswered"]: _metric("unanswered"),
+            "n": lambda row: str(row["metrics"].get("thinking_tokens", {}).get("n", MISSING)),
+        },
+        rows,
         2,
     )
 
 
-def _states(rows: Sequence[Mapping[str, Any]]) -> Table:
-    body = []
-    for row in rows:
-        for benchmark, counts in row["states"].items():
-            if counts:
-                cells = [str(counts.get(state, 0)) for state in STATES]
-                body.append(
-                    [row["lrm"], model_name(row), benchmark, *cells, str(sum(counts.values()))]
-                )
-    return Table(
+def _states(rows: Sequence[Row]) -> Table:
+    def count(state: str) -> Callable[[tuple[Row, str, Row]], str]:
+        return lambda cell: str(cell[2].get(state, 0))
+
+    return make_table(
         "states",
         "States of the samples",
         "Final epoch, all seeds: samples by state; a failure is counted, never scored as safe.",
-        ["LRM", "Model", "Benchmark/scorer", *STATES, "n"],
-        body,
+        {
+            "LRM": lambda cell: cell[0]["lrm"],
+            "Model": lambda cell: marked_name(cell[0]),
+            "Benchmark/scorer": lambda cell: cell[1],
+            **{state: count(state) for state in STATES},
+            "n": lambda cell: str(sum(cell[2].values())),
+        },
+        [(row, *one) for row in rows for one in row["states"].items() if one[1]],
         3,
     )
 
 
-def _has(rows: Sequence[Mapping[str, Any]], metric: str) -> bool:
-    return any(metric in row["metrics"] for row in rows)
-
-
 def _is_measure(key: str) -> bool:
-    return "/" in key and not key.startswith(
-        ("thinking_tokens", "truncated", "unanswered", "harmful_refusal", "complied")
-    )
+    return "/" in key and not key.startswith(("thinking_tokens", "truncated", "unanswered"))
 
 
-def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+def to_csv(rows: Sequence[Row]) -> str:
     """Return every row and number: proportions and differences in percent, full precision."""
     flat = [_flat(row) for row in rows]
-    columns = sorted(dict.fromkeys(key for row in flat for key in row), key=_column_order)
+    return rows_to_csv(flat, sorted({key: 0 for row in flat for key in row}, key=_column_order))
+
+
+def rows_to_csv(rows: Sequence[Row], columns: Sequence[str]) -> str:
+    """Return rows as CSV, texts safe in a spreadsheet; what is None or missing stays empty."""
     stream = io.StringIO()
     writer = csv.DictWriter(stream, columns, lineterminator="\n", restval="")
     writer.writeheader()
-    writer.writerows({key: csv_cell(value) for key, value in row.items()} for row in flat)
+    writer.writerows({key: csv_cell(value) for key, value in row.items()} for row in rows)
     return stream.getvalue()
 
 
-def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+def _flat(row: Row) -> dict[str, Any]:
     keys = ("lrm", "role", "name", "alignment", "epoch", "checkpoint", "final", "seed", "n_seeds")
     flat = {key: row[key] for key in (*keys, "status", "status_reason")}
     for section, prefix in (("metrics", ""), ("change", "change."), ("tax", "tax.")):
@@ -606,7 +581,7 @@ def _column_order(key: str) -> int:
     return ("." in key) + key.startswith(("tax.", "change.")) + 2 * ("/" in key)
 
 
-def to_markdown(report: Mapping[str, Any], tables: Sequence[Table]) -> str:
+def to_markdown(report: Row, tables: Sequence[Table]) -> str:
     lines = [f"**{escape_markdown(report['headline'])}**", ""]
     lines += [escape_markdown(report["caveats"]), ""]
     if report["description"]:
@@ -646,7 +621,7 @@ def _markdown_row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(map(escape_markdown, cells))} |"
 
 
-def _failures(report: Mapping[str, Any]) -> list[str]:
+def _failures(report: Row) -> list[str]:
     found = {}
     for row in report["rows"]:
         if row["status"] != "ok" and not row["seed"].startswith("mean"):
@@ -656,7 +631,7 @@ def _failures(report: Mapping[str, Any]) -> list[str]:
     return list(found.values())
 
 
-def to_latex(report: Mapping[str, Any], tables: Sequence[Table]) -> str:
+def to_latex(report: Row, tables: Sequence[Table]) -> str:
     r"""Return the tables for `\usepackage{booktabs}` and `\usepackage{graphicx}`."""
     blocks = [f"% {escape_latex(report['headline'])}"]
     blocks += map(table_to_latex, tables)

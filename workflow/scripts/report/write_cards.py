@@ -17,12 +17,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from workflow.scripts.common.errors import InputError, run
+from workflow.scripts.common.errors import run
 from workflow.scripts.common.io import read_json, write_text
 from workflow.scripts.report.escape import escape_markdown, one_line
 from workflow.scripts.report.make_report import parse_experiment
 from workflow.scripts.report.origins import source_of, weights_digest
-from workflow.scripts.report.results import FORMAT, parse_run
+from workflow.scripts.report.results import MAIN, parse_run, read_report
 from workflow.scripts.report.tables import (
     TITLES,
     Table,
@@ -41,7 +41,6 @@ CAVEAT = {
     "jailbreaks and languages were not tried. It cost reasoning accuracy as shown, and harmless "
     "requests may be refused. Research use.",
 }
-SHOWN = ("reasoning_accuracy", "harmful_score", "over_refusal")
 
 
 def write_card(
@@ -117,7 +116,7 @@ def rows_of(report: Mapping[str, Any], run_name: str) -> list[Mapping[str, Any]]
 
 
 def _scores(rows: Sequence[Mapping[str, Any]]) -> Table:
-    metrics = [name for name in SHOWN if any(name in row["metrics"] for row in rows)]
+    metrics = [name for name in MAIN.values() if any(name in row["metrics"] for row in rows)]
     taxed = any(row["tax"] for row in rows)
     body = [
         [
@@ -140,11 +139,7 @@ def _evaluations(rows: Sequence[Mapping[str, Any]], report: Mapping[str, Any]) -
     final = next((row for row in rows if row["final"]), None)
     found = []
     for benchmark, about in report["benchmarks"].items():
-        metric = {
-            "reasoning": "reasoning_accuracy",
-            "harmful": "harmful_score",
-            "benign": "over_refusal",
-        }[about["kind"]]
+        metric = MAIN[about["kind"]]
         one = final["metrics"].get(f"{metric}/{benchmark}") if final else None
         if one and one["estimate"] is not None:
             found.append(
@@ -228,9 +223,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--experiment", required=True, help="the experiment's sections as JSON")
     parser.add_argument("--out", type=Path, required=True, help="folder that cards/ is put into")
     args = parser.parse_args(argv)
-    report = read_json(args.report)
-    if not isinstance(report, dict) or report.get("format") != FORMAT:
-        raise InputError(f"{args.report}: expected a report of format {FORMAT}")
+    report = read_report(args.report)
     experiment = parse_experiment(args.experiment)
     folder = args.out / "cards"
     if folder.exists():

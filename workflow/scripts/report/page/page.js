@@ -91,15 +91,15 @@ function drawPlane() {
       const [px, py] = [x(point.harm[0]), y(point.accuracy[0])];
       const text = describe(point);
       group.append(
-        element("line", { x1: x(point.harm[1]), x2: x(point.harm[2]), y1: py, y2: py }),
-        element("line", { x1: px, x2: px, y1: y(point.accuracy[1]), y2: y(point.accuracy[2]) }),
+        ...(point.harm[1] === null ? [] : [element("line", { x1: x(point.harm[1]), x2: x(point.harm[2]), y1: py, y2: py })]),
+        ...(point.accuracy[1] === null ? [] : [element("line", { x1: px, x2: px, y1: y(point.accuracy[1]), y2: y(point.accuracy[2]) })]),
         element("path", { class: "point", d: SHAPES[shape], transform: `translate(${px},${py})${point === last ? "" : " scale(.6)"}`,
           tabindex: 0, role: "button", "aria-label": text, onmouseenter: () => show(text), onfocus: () => show(text), onclick: () => show(text) },
           element("title", {}, text)));
     }
     legend.push(element("li", {},
       element("svg", { viewBox: "-10 -10 20 20", "aria-hidden": "true" }, element("path", { d: SHAPES[shape], fill: color })),
-      ` ${visible(model)}${last.status === "ok" ? "" : " (failed)"}`));
+      ` ${visible(model)}${last.status === "ok" ? "" : " (training failed)"}`));
     svg.append(group);
   });
   if (edge) legend.push(element("li", {}, "dashed: no model is both safer and more accurate"));
@@ -118,7 +118,8 @@ function arrow(group, x1, y1, x2, y2) {
 }
 
 function describe(p) {
-  const range = ([value, low, high]) => `${value.toFixed(1)} % (${low.toFixed(1)} to ${high.toFixed(1)})`;
+  const range = ([value, low, high]) => `${value.toFixed(1)} %` +
+    (low === null || high === null ? "" : ` (${low.toFixed(1)} to ${high.toFixed(1)})`);
   const epoch = p.role === "aligned" && p.epoch !== null ? `, epoch ${p.epoch}` : "";
   const failed = p.status === "ok" ? "" : `; training failed: ${visible(p.reason)}`;
   return `${visible(p.model)}${epoch}, seed ${p.seed}: reasoning accuracy ${range(p.accuracy)}, harmful score ${range(p.harm)}${failed}`;
