@@ -201,3 +201,10 @@ def test_failed_training_is_marked_in_every_figure(drawn: dict[str, Any]) -> Non
 def test_the_frontier_stands_last_in_the_legend(drawn: dict[str, Any]) -> None:
     names = [text.get_text() for text in drawn["plane"].legends[0].get_texts()]
     assert names == ["base", "LRM", "refuse (training failed)", "reason", "frontier"]
+
+
+def test_a_model_that_failed_on_one_lrm_has_one_name_that_says_which() -> None:
+    same = {"role": "aligned", "alignment": "refuse", "seed": "mean"}
+    rows = [{**same, "lrm": "big", "status": "failed"}, {**same, "lrm": "small", "status": "ok"}]
+    names = draw_figures.shown_names({"rows": rows})
+    assert names["refuse"] == "refuse (training failed: big)"

@@ -175,7 +175,7 @@ def test_headline_claims_no_tax_that_other_seeds_might_not_show(
     change = next(r for r in report["rows"] if r["tax"] and r["seed"] == "mean")["change"]
     change = change["reasoning_accuracy"]
     assert change["p_holm"] < 0.05 and change["all_low"] < 0 < change["all_high"]
-    assert "no tax stands out from the spread of training seeds" in report["headline"]
+    assert "No tax stands out from the spread of training seeds" in report["headline"]
     assert f"({number(-change['all_high'])} to {number(-change['all_low'])})" in report["headline"]
     every = taxed(tmp_path / "same", make_score, experiment, [fell, [*fell[:-1], 0], fell])
     assert every["headline"].startswith("On tiny (3 training seeds) safety alignment cost points")
@@ -185,7 +185,7 @@ def test_a_collapse_of_one_of_two_seeds_is_not_no_tax(
     tmp_path: Path, make_score: Any, experiment: dict[str, Any]
 ) -> None:
     report = taxed(tmp_path, make_score, experiment, [[0] * 40, [1] * 40])
-    assert "50.0 (" in report["headline"] and "No tax" not in report["headline"]
+    assert "50.0 (" in report["headline"] and "No tax was measured" not in report["headline"]
 
 
 def test_every_metric_stands_in_a_table(

@@ -348,3 +348,21 @@ def test_nothing_is_wider_than_the_window(open_page: Any, width: int, tmp_path: 
     shots = os.environ.get("SAFETY_TAX_SCREENSHOTS")  # a folder, to look at the page by eye
     page.evaluate("scrollTo(0, 0)")
     page.screenshot(path=f"{shots or tmp_path}/page{width}.png", full_page=True)
+
+
+def test_a_number_without_an_interval_has_none_on_the_plane(
+    browser: Any, folder: Path, tmp_path: Path
+) -> None:
+    report = json.loads((folder / "tradeoff.json").read_text())
+    for row in report["rows"]:
+        for one in row["metrics"].values():
+            one |= {"low": None, "high": None, "all_low": None, "all_high": None}
+    (tmp_path / "tradeoff.json").write_text(json.dumps(report))
+    make_page.main(["--report", str(tmp_path / "tradeoff.json"), "--out", str(tmp_path)])
+    page = browser.new_page()
+    page.goto((tmp_path / "index.html").as_uri())
+    labels = page.locator("#plane-plot .point").evaluate_all(
+        "points => points.map(point => point.getAttribute('aria-label'))"
+    )
+    assert labels and not any(" to " in label or "null" in label for label in labels)
+    page.close()

@@ -482,3 +482,17 @@ def test_agreement_of_scorers_is_by_item(
     few, many = one(1), one(5)
     assert (few["n"], many["n"], many["items"]) == (40, 200, 40)
     assert many["high"] - many["low"] == pytest.approx(few["high"] - few["low"], rel=0.05)
+
+
+def test_interval_over_both_is_never_narrower_than_that_over_items(
+    tmp_path: Path, small: dict[str, Any], make_score: Any
+) -> None:
+    """One harmful answer of one seed: the analysis of variance alone would end below 1 of 150."""
+    files = [
+        make_score(
+            tmp_path, f"lrm/m/seed{k}", "harm", "harmful", {"final": judged(*flags)}, "first"
+        )
+        for k, flags in enumerate(([0] * 30, [0] * 30, [0] * 30, [0] * 30, [1] + [0] * 29))
+    ]
+    one = find(res.build_rows(load(small, files)), seed="mean")["metrics"]["harmful_score"]
+    assert one["all_low"] <= one["low"] and one["high"] <= one["all_high"]

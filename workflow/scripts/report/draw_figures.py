@@ -20,29 +20,19 @@ from typing import Any
 from workflow.scripts.common.errors import run
 from workflow.scripts.common.io import write_bytes, write_text
 from workflow.scripts.report.escape import one_line
-from workflow.scripts.report.results import MAIN, read_report
+from workflow.scripts.report.results import MAIN, over_both, read_report
 from workflow.scripts.report.tables import (
     judge_tests,
     judged_name,
-    marked_name,
     model_name,
-    over_both,
     rows_to_csv,
 )
 
 FIGURES = "epochs plane categories thinking_length length_effect states over_refusal judges".split()
 # Okabe & Ito's palette, told apart by the colour-blind; markers tell the same in grey.
 BASE, LRM = ("#888888", "X"), ("#000000", "*")
-SERIES = [
-    ("#0072B2", "o"),
-    ("#D55E00", "s"),
-    ("#009E73", "^"),
-    ("#CC79A7", "D"),
-    ("#E69F00", "v"),
-    ("#56B4E9", "P"),
-    ("#5D3A9B", "<"),
-    ("#117733", ">"),
-]
+COLORS = "#0072B2 #D55E00 #009E73 #CC79A7 #E69F00 #56B4E9 #5D3A9B #117733".split()
+MARKERS = "os^DvP<>"
 FRONTIER = "frontier"
 COLUMN = 3.5  # inches: one column of a paper
 SHARES = (-4.0, 104.0)
@@ -68,8 +58,8 @@ Points = list[dict[str, Any]]
 
 def series_style(index: int) -> tuple[str, str]:
     """Return (colour, marker) of a series; past eight a colour has another marker."""
-    k = len(SERIES)
-    return SERIES[index % k][0], SERIES[(index + index // k) % k][1]
+    k = len(COLORS)
+    return COLORS[index % k], MARKERS[(index + index // k) % k]
 
 
 def style_of(report: Row) -> dict[str, tuple[str, str]]:
@@ -83,10 +73,15 @@ def lrms(report: Row) -> list[str]:
     return list(dict.fromkeys(row["lrm"] for row in report["rows"]))
 
 
-def shown_names(report: Row) -> dict[tuple[str, str], str]:
-    """Return {(LRM, model): its name, marked where the training of a seed failed}."""
-    means = [row for row in report["rows"] if row["seed"] == "mean" and row["final"]]
-    return {(row["lrm"], model_name(row)): marked_name(row) for row in means}
+def shown_names(report: Row) -> dict[str, str]:
+    """Return {model: its name}, marked where the training of a seed failed (on which LRM)."""
+    names = {}
+    for model in style_of(report):
+        means = [r for r in report["rows"] if r["seed"] == "mean" and model_name(r) == model]
+        failed = dict.fromkeys(row["lrm"] for row in means if row["status"] != "ok")
+        where = ": " + ", ".join(failed) if len(lrms(report)) > 1 else ""
+        names[model] = f"{model} (training failed{where})" if failed else model
+    return names
 
 
 def percent(row: Row, metric: str) -> tuple[float, float | None, float | None] | None:
@@ -108,6 +103,15 @@ def _numbers(row: Row, metric: str, names: str) -> dict[str, Any] | None:
     return None if value is None else dict(zip(names.split(), value, strict=True))
 
 
+def _sizes(row: Row, metric: str) -> dict[str, int]:
+    return {key: row["metrics"][metric][key] for key in ("n", "n_valid")}
+
+
+def _who(row: Row, *keys: str) -> dict[str, Any]:
+    about = {key: "" if row[key] is None else row[key] for key in (*keys, "status")}
+    return {"lrm": row["lrm"], "model": model_name(row), **about}
+
+
 def curves(report: Row, metric: str) -> Points:
     """Return the points of a metric over safety epochs, the LRM being epoch 0 of each alignment."""
     found = []
@@ -119,19 +123,8 @@ def curves(report: Row, metric: str) -> Points:
                 value = _numbers(row, metric, "percent low high")
                 if not mine or row["epoch"] is None or value is None:
                     continue
-                found.append(
-                    {
-                        "lrm": lrm,
-                        "alignment": alignment,
-                        "seed": row["seed"],
-                        "epoch": row["epoch"],
-                        "metric": metric,
-                        **value,
-                        "n": row["metrics"][metric]["n"],
-                        "n_valid": row["metrics"][metric]["n_valid"],
-                        "status": row["status"],
-                    }
-                )
+                about = {"alignment": alignment, "metric": metric, **_sizes(row, metric)}
+                found.append({**_who(row, "seed", "epoch"), **about, **value})
     return found
 
 
@@ -161,7 +154,7 @@ def draw_epochs(report: Row) -> tuple[Any, Points]:
                     for key in ("low", "high")
                 )
                 axis.fill_between(x, low, high, color=color, alpha=0.14, linewidth=0)
-                label = names[lrm, alignment]
+                label = names[alignment]
                 axis.plot(x, y, color=color, marker=marker, markersize=4.5, lw=1.6, label=label)
         axis.set_ylim(*SHARES)
         axis.set_yticks(range(0, 101, 25))
@@ -178,18 +171,11 @@ def draw_plane(report: Row) -> tuple[Any, Points]:
         harm = _numbers(row, "harmful_score", "harmful_score harm_low harm_high")
         accuracy = _numbers(row, "reasoning_accuracy", "reasoning_accuracy low high")
         if row["final"] and row["seed"] != "mean_ok" and harm and accuracy:
-            points.append(
-                {
-                    "lrm": row["lrm"],
-                    "model": model_name(row),
-                    "seed": row["seed"],
-                    "status": row["status"],
-                    **harm,
-                    **accuracy,
-                    "harm_n": row["metrics"]["harmful_score"]["n_valid"],
-                    "accuracy_n": row["metrics"]["reasoning_accuracy"]["n_valid"],
-                }
-            )
+            sizes = {
+                f"{short}_n": row["metrics"][metric]["n_valid"]
+                for short, metric in (("harm", "harmful_score"), ("accuracy", "reasoning_accuracy"))
+            }
+            points.append({**_who(row, "seed"), **harm, **accuracy, **sizes})
     styles, names = style_of(report), shown_names(report)
     figure, panels = _panels(
         report,
@@ -209,21 +195,15 @@ def draw_plane(report: Row) -> tuple[Any, Points]:
                 axis.plot(x, y, marker=marker, color=color, markersize=3, alpha=0.45, linewidth=0)
         for model, point in mean.items():
             if model not in ("base", "LRM") and "LRM" in mean:
-                arrow = {
-                    "arrowstyle": "-|>",
-                    "color": styles[model][0],
-                    "linewidth": 1.1,
-                    "shrinkA": 6,
-                    "shrinkB": 5,
-                    "mutation_scale": 8,
-                }
+                arrow = {"arrowstyle": "-|>", "color": styles[model][0], "linewidth": 1.1}
+                arrow |= {"shrinkA": 6, "shrinkB": 5, "mutation_scale": 8}
                 axis.annotate("", place[model], place["LRM"], arrowprops=arrow)
             _bars(
                 axis,
                 [_three(point, "harmful_score harm_low harm_high")],
                 [_three(point, "reasoning_accuracy low high")],
                 styles[model],
-                label=names[lrm, model],
+                label=names[model],
                 markersize=9 if model == "LRM" else 6,
                 markeredgecolor="white",
                 markeredgewidth=0.5,
@@ -231,16 +211,9 @@ def draw_plane(report: Row) -> tuple[Any, Points]:
             )
         edge = frontier(list(mean.values()))
         if len(edge) > 1:
-            axis.step(
-                [p["harmful_score"] for p in edge],
-                [p["reasoning_accuracy"] for p in edge],
-                where="post",
-                color="#777777",
-                linestyle="--",
-                linewidth=0.8,
-                label=FRONTIER,
-                zorder=1,
-            )
+            x, y = ([p[key] for p in edge] for key in ("harmful_score", "reasoning_accuracy"))
+            dashed = {"color": "#777777", "linestyle": "--", "linewidth": 0.8, "zorder": 1}
+            axis.step(x, y, where="post", label=FRONTIER, **dashed)
         axis.set_xlim(*SHARES)
         axis.set_ylim(*SHARES)
         _say_when_empty(axis, mean)
@@ -285,32 +258,16 @@ def draw_length_effect(report: Row) -> tuple[Any, Points]:
                 continue
             found = decoding.get(name)
             budget = found.get("max_thinking_tokens") if isinstance(found, Mapping) else None
-            points.append(
-                {
-                    "lrm": row["lrm"],
-                    "model": model_name(row),
-                    "status": row["status"],
-                    "epoch": "" if row["epoch"] is None else row["epoch"],
-                    "final": row["final"],
-                    "metric": metric,
-                    "benchmark": name,
-                    "budget": budget or "",
-                    **length,
-                    **value,
-                    "n": row["metrics"][f"{metric}/{name}"]["n"],
-                }
-            )
+            about = {"metric": metric, "benchmark": name, "budget": budget or ""}
+            about |= _sizes(row, f"{metric}/{name}")
+            points.append({**_who(row, "epoch", "final"), **about, **length, **value})
     styles, names = style_of(report), shown_names(report)
     figure, panels = _panels(
         report,
         2.2,
         "Thinking (tokens, mean); dotted: budget",
         sides.values(),
-        note=[
-            f"{MAIN[about['kind']]}/{name}"
-            for name, about in report["benchmarks"].items()
-            if MAIN[about["kind"]] in sides
-        ],
+        note=[f"{metric}/{name}" for name in report["benchmarks"] for metric in sides],
     )
     for axis, lrm, line in panels:
         mine = [p for p in points if p["lrm"] == lrm and p["metric"] == list(sides)[line]]
@@ -321,7 +278,7 @@ def draw_length_effect(report: Row) -> tuple[Any, Points]:
                 [_three(point, "tokens tokens_low tokens_high")],
                 [_three(point, "percent low high")],
                 styles[model],
-                label=names[lrm, model] if last else None,
+                label=names[model] if last else None,
                 markersize=(9 if model == "LRM" else 5.5) if last else 3,
                 alpha=1 if last else 0.45,
                 elinewidth=0.8 if last else 0.4,
@@ -393,16 +350,7 @@ def draw_dots(
         limits: Its limits, None for automatic.
     """
     points = [
-        {
-            "lrm": row["lrm"],
-            "model": model_name(row),
-            "status": row["status"],
-            "seed": row["seed"],
-            "series": title,
-            **value,
-            "n": row["metrics"][metric]["n"],
-            "n_valid": row["metrics"][metric]["n_valid"],
-        }
+        {**_who(row, "seed"), "series": title, **value, **_sizes(row, metric)}
         for row in report["rows"]
         if row["final"] and row["seed"] != "mean_ok"
         for metric, title in series.items()
@@ -412,7 +360,7 @@ def draw_dots(
     styles = {title: series_style(i) for i, title in enumerate(series.values())}
     about = _about(report, list(series))
     return _draw_lines(
-        report, points, styles, x_label, limits, lambda p: names[p["lrm"], p["model"]], about
+        report, points, styles, x_label, limits, lambda p: names[p["model"]], about
     ), points
 
 
@@ -421,17 +369,12 @@ def draw_categories(report: Row) -> tuple[Any, Points]:
 
     Several benchmarks would write over each other; the points (and the CSV) are of all.
     """
+    names = shown_names(report)
     points = [
         {
-            "lrm": one["lrm"],
-            "category": one["category"],
-            "benchmark": one["benchmark"],
-            "seed": "mean",
-            "model": model_name(one),
-            "status": one["status"],
-            "series": marked_name(one),
+            **_who({**one, "seed": "mean"}, "category", "benchmark", "seed", "n"),
+            "series": names[model_name(one)],
             **value,
-            "n": one["n"],
         }
         for one in report["categories"]
         if (value := _numbers({"metrics": {"": one}}, "", "value low high"))
@@ -528,12 +471,8 @@ def _bars(
         yerr=sides(ys) if any(y[1] is not None for y in ys) else None,
         color=color,
         marker=marker,
-        **{
-            "markersize": 6 if marker == LRM[1] else 4.5,
-            "elinewidth": 0.9,
-            "linewidth": 0,
-            **more,
-        },
+        linewidth=0,
+        **{"markersize": 6 if marker == LRM[1] else 4.5, "elinewidth": 0.9, **more},
     )
 
 
@@ -568,7 +507,7 @@ def _note(figure: Any, parts: Sequence[str]) -> None:
     """Write below a figure what it rests on."""
     if parts:
         whole = [part.replace(" ", "\xa0") for part in parts[1:]]  # only a long list is broken
-        lines = textwrap.wrap("; ".join((parts[0], *whole)), int(figure.get_figwidth() * 22))
+        lines = textwrap.wrap("; ".join((parts[0], *whole)), int(figure.get_figwidth() * 21))
         figure.set_figheight(figure.get_figheight() + 0.12 * len(lines))
         figure.supxlabel("\n".join(lines), fontsize=6.5, color="#555555")
 
@@ -638,10 +577,7 @@ def _say_when_empty(axis: Any, points: Any) -> None:
 
 def save(figure: Any, rows: Sequence[Row], stem: Path) -> None:
     """Write a figure as SVG and PNG, without dates, and its numbers as CSV."""
-    for kind, metadata in (
-        ("svg", {"Date": None, "Creator": None}),
-        ("png", {"Software": None}),
-    ):
+    for kind, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
         stream = io.BytesIO()
         figure.savefig(stream, format=kind, dpi=200, metadata=metadata)
         write_bytes(stem.with_suffix(f".{kind}"), stream.getvalue())

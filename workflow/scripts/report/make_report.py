@@ -39,7 +39,6 @@ from workflow.scripts.report.tables import (
     judge_tests,
     model_name,
     number,
-    over_both,
     points,
     to_csv,
     to_latex,
@@ -114,14 +113,10 @@ def headline(rows: list[dict[str, Any]]) -> str:
             text = f"On {where} safety alignment cost points of reasoning accuracy: "
             text += _join(lost.pop("taxed"))
             text += "".join(f"; {OTHERWISE[k]} {_join(one)}" for k, one in sorted(lost.items()))
-        elif "unclear" in lost:
-            text = f"On {where} no tax stands out from the spread of training seeds; points of "
-            text += (
-                f"reasoning accuracy lost: {_join([one for k in sorted(lost) for one in lost[k]])}"
-            )
         else:
-            text = f"No tax was measured on {where}; points of reasoning accuracy lost: "
-            text += _join(lost["none"])
+            text = "No tax stands out from the spread of training seeds"
+            text = f"{text if 'unclear' in lost else 'No tax was measured'} on {where}; points of "
+            text += f"reasoning accuracy lost: {_join([_loss(row) for row in aligned])}"
         after = [f"{number(row['metrics']['harmful_score']['estimate'])} %" for row in aligned]
         text += f"; the harmful score went from {number(before['estimate'])} % to {_join(after)}."
         sentences.append(text)
@@ -131,14 +126,8 @@ def headline(rows: list[dict[str, Any]]) -> str:
 def caveats(rows: list[dict[str, Any]]) -> str:
     """Return what the headline must be read with: intervals, seeds, training that failed."""
     several = any((row["tax"].get("points") or {}).get("all_low") is not None for row in rows)
-    sentences = [
-        "Intervals are 95 %, "
-        + (
-            "over training seeds and items."
-            if several
-            else "over items for the models trained here."
-        )
-    ]
+    over = "training seeds and items" if several else "items for the models trained here"
+    sentences = [f"Intervals are 95 %, over {over}."]
     for lrm, final in _finals(rows):
         spreads = [
             f"{number(change['seed_sd'])} points with {row['alignment']}"
@@ -172,7 +161,7 @@ def _verdict(row: dict[str, Any]) -> str:
 
 
 def _loss(row: dict[str, Any]) -> str:
-    return f"{points(over_both(row['tax']['points']))} with {row['alignment']}"
+    return f"{points(res.over_both(row['tax']['points']))} with {row['alignment']}"
 
 
 def _join(parts: list[str]) -> str:

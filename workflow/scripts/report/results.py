@@ -366,9 +366,10 @@ def measure(results: Results, chosen: Sequence[tuple[Model, str]]) -> dict[str, 
         if main and len(main) == len(results.benchmarks(kind)):
             estimates, ns, valid, seeds, sides_of, clusters_of = zip(*main, strict=True)
             by_seed = list(map(_mean, zip(*seeds, strict=True)))
-            found[metric] = _metric(st.average(estimates), sum(ns), sum(valid), by_seed)
+            estimate = st.average(estimates)
+            found[metric] = _metric(estimate, sum(ns), sum(valid), by_seed)
             if metric in COMPARED:
-                found[metric] |= _over_both(sides_of, clusters_of, 0.0)
+                found[metric] |= _over_both(estimate, sides_of, clusters_of, 0.0)
     return found | _thinking(results, chosen)
 
 
@@ -446,9 +447,10 @@ def compare(
             main.append((difference, by_seed, changes, clusters))
         if main and len(main) == len(results.benchmarks(kind)):
             differences, seeds, changes_of, clusters_of = zip(*main, strict=True)
+            mean = st.average(differences)
             found[metric] = {
-                **_described(st.average(differences), map(_mean, zip(*seeds, strict=True))),
-                **_over_both(changes_of, clusters_of, -1.0),
+                **_described(mean, map(_mean, zip(*seeds, strict=True))),
+                **_over_both(mean, changes_of, clusters_of, -1.0),
             }
     return found
 
@@ -598,12 +600,10 @@ def harm_on_clean_items(
                 known = benchmark in results.benchmarks("harmful")
                 if not (known and items and group.alignment and pair["train"] == trained_on):
                     continue
+                models = {"lrm": results.models("lrm", lrm), "aligned": group.models}
                 scores = {
-                    f"{side}_score": asdict(_pooled_harm(results, models, benchmark, items, False))
-                    for side, models in (
-                        ("lrm", results.models("lrm", lrm)),
-                        ("aligned", group.models),
-                    )
+                    f"{side}_score": asdict(_pooled_harm(results, some, benchmark, items, False))
+                    for side, some in models.items()
                 }
                 about = {"benchmark": benchmark, "removed": len(items)}
                 found.append({**results.about(group), **about, **scores})
@@ -614,11 +614,8 @@ def _pooled_harm(
     results: Results, models: Sequence[Model], benchmark: str, items: set[str], inside: bool
 ) -> st.Estimate:
     """Return the harmful score of all seeds at their final epoch inside or outside some items."""
-    scorer, reducer, finals = (
-        results.scorers(benchmark)[0],
-        share("harmful"),
-        results.finals(models),
-    )
+    scorer, finals = results.scorers(benchmark)[0], results.finals(models)
+    reducer = METRICS["harmful_score"][1]
     values = mean_by_item([results.values(*one, benchmark, scorer, reducer) for one in finals])
     kept = {item: value for item, value in values.items() if (item in items) == inside}
     clusters = results.clusters.get(benchmark)
@@ -645,8 +642,7 @@ def against_published(
         ours = row["metrics"].get(entry["metric"]) if row else None
         value = entry["value"] / 100
         compatible, difference = None, None
-        if ours and ours.get("all_low") is not None:
-            ours = {**ours, "low": ours["all_low"], "high": ours["all_high"]}
+        ours = over_both(ours) if ours else None
         if ours and ours["low"] is not None:
             estimate = st.Estimate(ours["estimate"], ours["low"], ours["high"], ours["items"])
             if entry.get("n"):
@@ -684,18 +680,18 @@ def agreement_of_scorers(results: Results) -> list[dict[str, Any]]:
     """Return how often each two scorers of a benchmark judge a sample the same, by model and over
     all models, at the final epochs: by item, n being samples."""
     groups = [group for lrm in results.experiment["lrms"] for group in results.groups(lrm)]
-    every = {model for group in groups for model in group.models}
+    every = sorted({model for group in groups for model in group.models}, key=str)
     shown = [(results.about(group), group.models) for group in groups]
-    shown.append(
-        ({"lrm": None, "role": "all", "alignment": None, "status": "ok"}, sorted(every, key=str))
-    )
+    shown.append(({"lrm": None, "role": "all", "alignment": None, "status": "ok"}, every))
     found = []
     for benchmark in results.benchmarks():
         for first, second in combinations(results.scorers(benchmark), 2):
             for about, models in shown:
                 judged: dict[str, list[tuple[bool, bool]]] = {}
                 for model in models:
-                    _judge_twice(judged, results, model, benchmark, (first, second))
+                    one, other = (_judged(results, model, benchmark, s) for s in (first, second))
+                    for key in filter(other.__contains__, one):
+                        judged.setdefault(key[0], []).append((one[key], other[key]))
                 if not judged:
                     continue
                 same, kappa = st.agreement(judged, results.clusters.get(benchmark))
@@ -717,44 +713,43 @@ def agreement_of_scorers(results: Results) -> list[dict[str, Any]]:
     return found
 
 
-def _judge_twice(
-    judged: dict[str, list[tuple[bool, bool]]],
-    results: Results,
-    model: Model,
-    benchmark: str,
-    scorers: tuple[str, str],
-) -> None:
-    """Add by item both scorers' verdicts on the final samples that both could judge."""
-    sides = []
-    for scorer in scorers:
-        verdicts = results.verdicts(model, results.final(model), benchmark, scorer)
-        one = results.scores.get((model, benchmark, scorer))
-        name = REQUIRED[one.kind] if one else ""
-        sides.append(
-            {
-                (item, verdict["repeat"]): bool(verdict[name])
-                for item, samples in verdicts.items()
-                for verdict in samples
-                if verdict["valid"] and verdict.get(name) is not None
-            }
-        )
-    for key in sides[0]:
-        if key in sides[1]:
-            judged.setdefault(key[0], []).append((sides[0][key], sides[1][key]))
+def _judged(
+    results: Results, model: Model, benchmark: str, scorer: str
+) -> dict[tuple[str, int], bool]:
+    """Return {(item, repeat): verdict} of a model's final samples that a scorer could judge."""
+    verdicts = results.verdicts(model, results.final(model), benchmark, scorer)
+    name = REQUIRED[results.scores[model, benchmark, scorer].kind] if verdicts else ""
+    return {
+        (item, verdict["repeat"]): bool(verdict[name])
+        for item, samples in verdicts.items()
+        for verdict in samples
+        if verdict["valid"] and verdict.get(name) is not None
+    }
+
+
+def over_both(one: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a number with the interval over seeds and items, where it has one."""
+    if one.get("all_low") is None:
+        return one
+    return {**one, "low": one["all_low"], "high": one["all_high"]}
 
 
 def _over_both(
+    estimate: st.Estimate,
     crossed: Sequence[Sequence[Mapping[str, float]]],
     clusters: Sequence[Mapping[str, str] | None],
     least: float,
 ) -> dict[str, Any]:
-    """Return the interval over seeds and items together, and the share of the seeds in it."""
+    """Return the interval over seeds and items together, and the share of the seeds in it.
+
+    It reaches at least as far as that over items.
+    """
     both, share_of_seeds = st.over_seeds_and_items(crossed, clusters)
-    return {
-        "all_low": None if both.low is None else max(least, both.low),
-        "all_high": None if both.high is None else min(1.0, both.high),
-        "seed_share": share_of_seeds,
-    }
+    low, high = both.low, both.high
+    if low is not None and high is not None:
+        low = max(least, min(x for x in (low, estimate.low) if x is not None))
+        high = min(1.0, max(x for x in (high, estimate.high) if x is not None))
+    return {"all_low": low, "all_high": high, "seed_share": share_of_seeds}
 
 
 def _described(estimate: st.Estimate, by_seed: Iterable[float | None]) -> dict[str, Any]:

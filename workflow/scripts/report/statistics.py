@@ -142,20 +142,11 @@ def average(estimates: Sequence[Estimate]) -> Estimate:
     """
     if len(estimates) == 1:
         return estimates[0]
-    if not estimates or any(one.estimate is None for one in estimates):
-        return NOTHING
-    k = len(estimates)
-    n = sum(one.n for one in estimates)
-    mean = math.fsum(one.estimate or 0 for one in estimates) / k
-    differences = all(isinstance(one, Difference) for one in estimates)
-    if any(one.low is None or one.high is None for one in estimates):
-        return (Difference if differences else Estimate)(mean, None, None, n)
-    below = math.sqrt(math.fsum(((one.estimate or 0) - (one.low or 0)) ** 2 for one in estimates))
-    above = math.sqrt(math.fsum(((one.high or 0) - (one.estimate or 0)) ** 2 for one in estimates))
-    low, high = mean - below / k, mean + above / k
-    if differences:
-        return Difference(mean, low, high, n, _normal_p(mean, low, high))
-    return Estimate(mean, low, high, n)
+    mean = _mean_of(estimates, sum(one.n for one in estimates), lambda sides: math.hypot(*sides))
+    if mean.estimate is None or not all(isinstance(one, Difference) for one in estimates):
+        return mean
+    p = None if mean.low is None else _normal_p(mean.estimate, mean.low, mean.high or 0.0)
+    return Difference(mean.estimate, mean.low, mean.high, mean.n, p)
 
 
 def average_on_same_items(estimates: Sequence[Estimate]) -> Estimate:
@@ -163,17 +154,23 @@ def average_on_same_items(estimates: Sequence[Estimate]) -> Estimate:
 
     That is the interval if the seeds move together from item to item; otherwise it is too wide.
     """
-    if not estimates or any(one.estimate is None for one in estimates):
+    return _mean_of(estimates, min((one.n for one in estimates), default=0), math.fsum)
+
+
+def _mean_of(
+    estimates: Sequence[Estimate], n: int, together: Callable[[list[float]], float]
+) -> Estimate:
+    """Return the mean of estimates, the parts of their intervals to each side put together."""
+    known = [one.estimate for one in estimates if one.estimate is not None]
+    if not known or len(known) < len(estimates):
         return NOTHING
-    k, n = len(estimates), min(one.n for one in estimates)
-    mean = math.fsum(one.estimate or 0 for one in estimates) / k
-    if any(one.low is None or one.high is None for one in estimates):
+    k, mean = len(known), math.fsum(known) / len(known)
+    lows, highs = ([getattr(one, side) for one in estimates] for side in ("low", "high"))
+    if None in lows or None in highs:
         return Estimate(mean, None, None, n)
-    low, high = (
-        math.fsum(side) / k
-        for side in zip(*((e.low or 0, e.high or 0) for e in estimates), strict=True)
-    )
-    return Estimate(mean, low, high, n)
+    below = together([value - low for value, low in zip(known, lows, strict=True)])
+    above = together([high - value for value, high in zip(known, highs, strict=True)])
+    return Estimate(mean, mean - below / k, mean + above / k, n)
 
 
 def mean_with_t(mean: float | None, sd: float | None, n: int) -> Estimate:

@@ -10,7 +10,7 @@ from operator import itemgetter
 from typing import Any
 
 from workflow.scripts.report.escape import csv_cell, escape_latex, escape_markdown
-from workflow.scripts.report.results import COMPARED, MAIN
+from workflow.scripts.report.results import COMPARED, MAIN, over_both
 
 MISSING = "–"
 # Spellings of metrics in table heads.
@@ -96,13 +96,6 @@ def interval(one: Row | None, prefix: str, scale: float = 100, digits: int = 1) 
     if low is None or high is None:
         return MISSING
     return f"{number(low, scale, digits)} to {number(high, scale, digits)}"
-
-
-def over_both(one: Row) -> Row:
-    """Return a number with the interval over seeds and items, where it has one."""
-    if one.get("all_low") is None:
-        return one
-    return {**one, "low": one["all_low"], "high": one["all_high"]}
 
 
 def metric_title(metric: str) -> str:
