@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -361,6 +362,31 @@ def sampled(correct: int, samples: int, items: int = 6) -> list[dict[str, Any]]:
         for repeat in range(samples)
         for one in graded(*([repeat < correct] * items))
     ]
+
+
+def test_more_samples_of_an_item_narrow_the_interval_of_a_change(
+    tmp_path: Path, small: dict[str, Any], make_score: Any
+) -> None:
+    """Eight samples of each of 30 problems: the interval counts all 240 of them."""
+
+    def width(samples: int) -> float:
+        files = []
+        for run, at, lost in (("lrm/m/hub", "final", 0.0), ("aligned/m/a/seed1", "epoch1", 0.25)):
+            rng = Random(0)
+            shares = [rng.random() for _ in range(30)]
+            rows = [
+                {**graded(rng.random() < share - lost)[0], "item_id": f"q{k}", "repeat": repeat}
+                for k, share in enumerate(shares)
+                for repeat in range(samples)
+            ]
+            folder = tmp_path / str(samples)
+            files.append(make_score(folder, run, "sums", "reasoning", {at: rows}))
+        row = find(res.build_rows(load(small, files)), alignment="a", seed="1")
+        change = row["change"]["reasoning_accuracy"]
+        return float(change["high"] - change["low"])
+
+    small["benchmarks"] = {"sums": {}}
+    assert width(8) < 0.7 * width(1)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from itertools import combinations
@@ -305,12 +305,19 @@ class Results:
         return self._values[key]
 
     def counts(
-        self, chosen: Sequence[tuple[Model, str]], benchmark: str, scorer: str, needs: Sequence[str]
+        self,
+        chosen: Sequence[tuple[Model, str]],
+        benchmark: str,
+        scorer: str,
+        needs: Sequence[str],
+        items: Container[str] | None = None,
     ) -> tuple[int, int]:
-        """Return (samples, samples that count) over models at their checkpoints."""
+        """Return (samples, samples that count) over models at their checkpoints, of some items."""
         n = n_valid = 0
         for model, checkpoint in chosen:
-            for verdicts in self.verdicts(model, checkpoint, benchmark, scorer).values():
+            for item, verdicts in self.verdicts(model, checkpoint, benchmark, scorer).items():
+                if items is not None and item not in items:
+                    continue
                 n += len(verdicts)
                 n_valid += sum(
                     not needs
@@ -426,22 +433,24 @@ def compare(
     """
     found = {}
     for metric in COMPARED:
-        kind, reducer, _ = METRICS[metric]
+        kind, reducer, needs = METRICS[metric]
         main: list[tuple[Any, ...]] = []
         for benchmark in results.benchmarks(kind):
             scorer, clusters = results.scorers(benchmark)[0], results.clusters.get(benchmark)
-            firsts, seconds, changes = [], [], []
+            firsts, seconds, changes, samples = [], [], [], [0, 0]
             for one, other in pairs:
                 first = results.values(*one, benchmark, scorer, reducer)
                 second = results.values(*other, benchmark, scorer, reducer)
-                shared = [item for item in first if item in second]
+                shared = {item: None for item in first if item in second}
+                for side, model in enumerate((one, other)):
+                    samples[side] += results.counts([model], benchmark, scorer, needs, shared)[1]
                 firsts.append({item: first[item] for item in shared})
                 seconds.append({item: second[item] for item in shared})
                 changes.append({item: second[item] - first[item] for item in shared})
             if not any(firsts):
                 continue
             difference = st.paired_difference(
-                mean_by_item(firsts), mean_by_item(seconds), clusters, sum(map(len, firsts))
+                mean_by_item(firsts), mean_by_item(seconds), clusters, min(samples)
             )
             by_seed = [_mean(change.values()) for change in changes]
             main.append((difference, by_seed, changes, clusters))
