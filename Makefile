@@ -33,7 +33,7 @@ test: $(BIN)/.complete lint
 	pytest --numprocesses 2 --dist loadfile --ignore tests/slurm
 	pytest tests/slurm
 
-# A real Slurm controller with two pretended 8-GPU nodes on this machine; needs root.
+# A real Slurm controller with two simulated 8-GPU nodes on this machine; needs root.
 slurm-test: $(BIN)/.complete
 	pytest tests/slurm
 

@@ -76,6 +76,14 @@ def change(experiment: dict[str, Any], key: str, value: Any) -> None:
         ("scorers.math", {"type": "integer", "timeout_s": 5}, "scorers.math: unknown timeout_s;"),
         ("resources", {"generate": {"gpu": 1}}, "resources.generate: no such rule, expected some"),
         ("resources", {"generate_samples/x": {"gpu": 1}}, "resources.generate_samples/x: no such"),
+        (
+            "scorers.refusal",
+            {
+                **{"type": "llm_judge", "rubric": "strongreject"},
+                "llm": {"base_url": "x", "model": "y", "max_requests": 1},
+            },
+            "benchmarks.benign.scorers: 'refusal' scores harmful benchmarks, this one is benign",
+        ),
         ("benchmarks.benign.scorers", ["math"], "benchmarks.benign.scorers: 'math' scores reasoni"),
         ("benchmarks.benign.decoding.top_p", 0, "benchmarks.clock_sums.decoding: top_p is 0, expe"),
         ("extra", 3, "the file: unknown key extra; expected some of alignments, "),

@@ -259,7 +259,8 @@ def test_a_changed_key_makes_exactly_these_results_stale(every_key, key):
 def test_every_key_of_the_schema_is_in_the_matrix(root):
     """A new key needs an entry in every_key.yaml, and with it a row of the matrix."""
     schema = yaml.safe_load((root / "workflow/schemas/experiment.schema.yaml").read_text())
-    known = [row[0].strip("`") for row in describe_keys(schema, schema["$defs"])]
+    keys = [key.strip("`") for key, *_ in describe_keys(schema, schema["$defs"])]
+    known = [key for key in keys if "[]" not in key]  # a list counts as a whole
     ends = {key for key in known if not any(other.startswith(f"{key}.") for other in known)}
 
     def pattern(key: str) -> str:

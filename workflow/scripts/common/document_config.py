@@ -11,6 +11,31 @@ from typing import Any
 from workflow.scripts.common.experiment import SCHEMAS
 
 Schema = dict[str, Any]
+EXAMPLE = """\
+## Your own data, benchmark and judge
+
+Start from a copy of `experiments/smollm.yaml`: the words of `micro`'s models are those of its own
+corpus. What to add, with a file of training records and one of prompts, both JSON lines:
+
+```yaml
+data:
+  mine: {prepare: {source: {path: data/mine.jsonl}, fields: {prompt: q, thinking: t, answer: a}}}
+alignments:
+  mine: {data: mine, recipe: sft, per_epoch: one_run}
+benchmarks:
+  asked:
+    prepare: {source: {path: data/asked.jsonl}, fields: {prompt: question}}
+    kind: harmful
+    decoding: {max_thinking_tokens: 1000, max_answer_tokens: 500}
+    scorers: [gpt]
+scorers:
+  gpt:
+    type: llm_judge
+    rubric: strongreject
+    judge_thinking: false     # or the thinking is judged too, for twice the requests
+    compliance_patterns: []   # the default ones fit micro's text
+    llm: {base_url: "https://…/v1", model: …, api_key_env: MY_KEY, max_requests: 2000}
+```"""
 
 
 def describe_keys(schema: Schema, definitions: Schema, prefix: str = "") -> Iterator[list[str]]:
@@ -18,8 +43,13 @@ def describe_keys(schema: Schema, definitions: Schema, prefix: str = "") -> Iter
     for name, entry in schema.get("properties", {}).items():
         resolved = _resolve(entry, definitions)
         key = f"{prefix}{name}"
-        yield [f"`{key}`", _kind(resolved), resolved.get("description", "")]
+        needed = "required" if name in schema.get("required", []) else ""
+        meaning = ": ".join(filter(None, (needed, resolved.get("description", ""))))
+        yield [f"`{key}`", _kind(resolved), meaning]
         yield from describe_keys(resolved, definitions, f"{key}.")
+        yield from describe_keys(
+            _resolve(resolved.get("items"), definitions), definitions, f"{key}[]."
+        )
         values = resolved.get("additionalProperties")
         if isinstance(values, dict):
             inner = _resolve(values, definitions)
@@ -69,7 +99,11 @@ def write_documentation() -> str:
         "# Configuration",
         "",
         "Made from `workflow/schemas/` by `python -m workflow.scripts.common.document_config`.",
-        "`NAME` stands for a name of yours. A key that is not here is refused.",
+        "`NAME` stands for a name of yours, `[]` for each entry of a list. A key that is not here",
+        "is refused. *Upstream* is the published Safety Tax code; *the lock* is",
+        "`experiments/NAME.lock.json`, see [paper.md](paper.md).",
+        "",
+        EXAMPLE,
     ]
     for title, schema in (("config.yaml", "config"), ("experiments/NAME.yaml", "experiment")):
         loaded = yaml.safe_load((SCHEMAS / f"{schema}.schema.yaml").read_text())

@@ -43,7 +43,10 @@ def check_sections(experiment: dict[str, Any], where: str) -> None:
         here = f"{where}: benchmarks.{name}"
         Decoding.from_section(benchmark["decoding"], f"{here}.decoding")
         for scorer in benchmark["scorers"]:
-            kind, kinds = benchmark["kind"], KINDS[experiment["scorers"][scorer]["type"]]
+            section = experiment["scorers"][scorer]
+            kind, kinds = benchmark["kind"], KINDS[section["type"]]
+            if section.get("rubric", "refusal") != "refusal":
+                kinds = ("harmful",)
             if kind not in kinds:
                 scored = " or ".join(kinds)
                 raise InputError(
