@@ -345,6 +345,19 @@ def check_memory_of(jobs):
             check_fit(run, RUNS, knobs, gpus, nodes, Path(ROOT_FOLDER, "models"), size)
 
 
+def check_tensor_parallel(jobs):
+    """Make sure that no job spreads a model over more GPUs than it asks for."""
+    tensor = EXPERIMENT.get("runtime", {}).get("generate_samples", {}).get("tensor_parallel", 1)
+    for job in jobs:
+        if job.rule.name == "generate_samples":
+            gpus = computing_gpus(EXPERIMENT, run_of(job.wildcards), job.resources.gpu)
+            if 0 < gpus < tensor:
+                raise InputError(
+                    f"runtime.generate_samples.tensor_parallel is {tensor}, but generate_samples "
+                    f"{job.wildcards.benchmark} asks for {gpus} GPUs: raise its `gpu` in resources"
+                )
+
+
 def check_api_keys(jobs):
     """Make sure that the keys of endpoints that will be asked are in the environment."""
     scorers = {job.wildcards.scorer for job in jobs if job.rule.name == "score_samples"}

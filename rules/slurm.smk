@@ -139,6 +139,7 @@ onstart:
         check_pins(EXPERIMENT, NAME)
         check_memory_of(workflow.dag.needrun_jobs())
         check_api_keys(workflow.dag.needrun_jobs())
+        check_tensor_parallel(workflow.dag.needrun_jobs())
         DRIVER = claim_experiment(NAME, CLONE)
         jobs = [job for job in workflow.dag.needrun_jobs() if not job.is_local]
         if workflow.executor_plugin.name == "slurm" and jobs:

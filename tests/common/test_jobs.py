@@ -196,8 +196,8 @@ OTHERS = {
     "recipes.reasoning.gate.probe": "clock_sums",
     "scorers.ngram.judge": "second",
     # folders that are there
-    **dict.fromkeys(("bases.local.path", "lrms.own.path"), "tests/common"),
-    "scorers.own_classifier.model.path": "tests/common",
+    **dict.fromkeys(("bases.local.path", "lrms.own.path"), "./envs"),
+    "scorers.own_classifier.model.path": "./envs",
 }
 
 

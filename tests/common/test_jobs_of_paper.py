@@ -143,7 +143,7 @@ def test_a_local_file_counts_by_its_content_and_is_named_when_it_is_absent(tmp_p
     jobs = list_jobs(smollm)
     records = jobs["data/records/star1.json"]
     assert records.outside == ("data/star1.json",)
-    with pytest.raises(InputError, match=r"^data/star1\.json: no such file"):
+    with pytest.raises(InputError, match=r"^data/star1\.json: no such file or model folder"):
         records.spec(_project(tmp_path / "a"))
     specs = []
     for name, content in (("b", "[]"), ("c", "[] "), ("d", "[]")):

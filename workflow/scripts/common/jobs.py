@@ -54,6 +54,7 @@ MICRO_SIZES = ("harmful", "benign", "judge_train", "judge_test")
 KNOBS = ("resources", "hardware", "budget", "runtime")
 # Where a ready-made model comes from.
 MODEL_SOURCE = ("hub", "revision", "path", "package")
+MODEL_FILES = ("*.safetensors", "*.bin", "*.json", "tokenizer.model", "*.txt", "*.jinja")
 PAGE = (
     *(f"workflow/scripts/report/page/page.{ending}" for ending in ("html", "css", "js")),
     *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "workflow/report").glob("*.rst")),
@@ -74,7 +75,8 @@ class Job:
         sections: What of the experiment can change it.
         inputs: Paths of the results it is made from.
         environment: The lock of `envs/` that pins the packages.
-        outside: Files and model folders outside the results that it reads; their content counts.
+        outside: Files and model folders outside the results that it reads. Files count by their
+            content, model folders by names, sizes and samples of their files.
         also: Further scripts of the rule.
     """
 
@@ -101,16 +103,16 @@ class Job:
 
 @cache
 def _outside_digest(path: str, root: Path) -> str:
-    """Hash a file, or a model folder: names, sizes and samples of its files, for they are large."""
+    """Hash a file, or a model folder by samples, for its files are large."""
     found = root / path
     if found.is_file():
         return sha256_file(found)
-    files = sorted(file for file in found.rglob("*") if file.is_file())
+    files = sorted({file for pattern in MODEL_FILES for file in found.glob(pattern)})
     if not files:
-        raise InputError(f"{path}: no such file, though the experiment reads it; put it there")
-    return sha256_text(
-        canonical_json([[str(file.relative_to(found)), _sample_digest(file)] for file in files])
-    )
+        raise InputError(
+            f"{path}: no such file or model folder, though the experiment reads it; put it there"
+        )
+    return sha256_text(canonical_json([[file.name, _sample_digest(file)] for file in files]))
 
 
 def _sample_digest(path: Path, blocks: int = 16, size: int = 2**16) -> str:

@@ -31,7 +31,8 @@ TRAINING = ("pretrain_base", "reasoning_sft", "safety_sft")
 OF_A_BENCHMARK = ("generate_samples", "score_samples")
 RULES = (
     *("make_micro_data", "prepare_records", "prepare_benchmark", "measure_overlap", "fetch_model"),
-    *(*TRAINING, "publish_model", *OF_A_BENCHMARK, "train_judge", "fetch_judge", "make_report"),
+    *(*TRAINING, "publish_model", *OF_A_BENCHMARK, "train_judge", "fetch_judge"),
+    *("make_report", "make_suite_report"),
 )
 KEYS = ("gpu", "nodes", "mem_mb", "runtime", "threads")
 GPUS_PER_NODE = 8

@@ -82,7 +82,7 @@ def main(argv: list[str] | None = None) -> None:
         for name, found in named.items()
     }
     digests = {name: _digest(manifest, name, benchmark, arguments.engine) for name in folders}
-    before = {name: set(Partials(arguments.state, digests[name]).done) for name in folders}
+    before = {name: set(Partials(arguments.state, digests[name], shard).done) for name in folders}
     if runtime["data_parallel"] > 1 and shards == 1:
         _run_shards(argv, runtime)
     rows: list[dict[str, Any]] = []
@@ -126,7 +126,7 @@ def main(argv: list[str] | None = None) -> None:
             "checkpoints": checkpoints,
             "model": {**model, "manifest_sha256": sha256_file(arguments.model)},
             "task": benchmark.task,
-            "data": {"revision": section.get("revision"), "sha256": benchmark.data_sha256},
+            "data": {"sha256": benchmark.data_sha256},
             "versions": versions(),
             "git_commit": git_commit(),
             "hardware": describe_hardware(runtime["tensor_parallel"] * runtime["data_parallel"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.experiment import Run
 from workflow.scripts.models.memory import check_training, guess_shape, read_shape
 from workflow.scripts.models.recipe import parse_recipe, parse_runtime
+
+GUESS_MARGIN = 1.15  # how far a guessed need may lie above the memory of a GPU
 
 
 def check_fit(
@@ -25,7 +28,7 @@ def check_fit(
     """Compare the memory that a run's training needs with its GPUs'.
 
     Its sizes are those of the ready-made model that it comes from in the end; where that one is not
-    here yet, they are guessed from its parameters.
+    here yet, they are guessed from its parameters, and a need within 15 % of the GPUs' is let pass.
 
     Args:
         run: The run to train.
@@ -51,6 +54,7 @@ def check_fit(
         shape, basis = read_shape(source / "final"), ""
     else:
         shape = guess_shape(parameters)
+        runtime = replace(runtime, gpu_memory_gb=GUESS_MARGIN * knobs["gpu_memory_gb"])
         basis = f"; guessed from {parameters / 1e9:g} B parameters: {root.name} is not here yet"
     try:
         check_training(shape, recipe, runtime, gpus * nodes, basis)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import shutil
 import sys
 import time
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from workflow.scripts.common.chat import ChatFormat, chat_format
+from workflow.scripts.common.codehash import code_digest
 from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.hardware import describe_hardware, peak_memory_mb
 from workflow.scripts.common.io import (
@@ -261,16 +263,25 @@ def failure(parent: dict[str, Any], recipe: Recipe, figures: list[dict[str, Any]
     return None
 
 
+def link(source: str, target: str) -> None:
+    """Link a file, or copy it where its file system ends."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
 def deliver(weights: Path, out: Path, names: list[str]) -> None:
-    """Move finished checkpoints into the run's folder, whose manifest then comes last."""
+    """Link finished checkpoints into the run's folder, whose manifest then comes last.
+
+    The state keeps them, too, until it is deleted: a link takes no space.
+    """
     out.mkdir(parents=True, exist_ok=True)
     (out / "manifest.json").unlink(missing_ok=True)
     for old in out.glob("epoch*"):
-        if old.name not in names or (weights / old.name).exists():
-            shutil.rmtree(old)
+        shutil.rmtree(old)
     for name in names:
-        if (weights / name).exists():
-            shutil.move(weights / name, out / name)
+        shutil.copytree(weights / name, out / name, copy_function=link)
 
 
 def summarise(figures: list[dict[str, Any]], encoded: Encoded, epochs: int) -> dict[str, Any]:
@@ -373,6 +384,7 @@ def main(argv: list[str] | None = None) -> None:
         "seed": args.seed,
         "probe": sha256_file(args.probe) if args.probe and recipe.gate else None,
         "versions": versions(),
+        "code": code_digest("models.train_sft"),
         "sharded": world > 1,  # trainer state is of another form then
     }
     state_root = args.state or args.out.with_name(f"{args.out.name}.state")

@@ -175,6 +175,7 @@ def _tradeoff(
     rows: Sequence[Row], key: str, title: str, what: str, more: Columns | None = None
 ) -> Table:
     tax = [row["tax"].get("points") or {} for row in rows]
+    seeds_shown = any(one.get("all_low") is not None for one in tax)
     seeds: Columns = {
         "Over seeds and items": lambda row: interval(row["tax"].get("points"), "all_"),
     }
@@ -191,17 +192,18 @@ def _tradeoff(
             row["metrics"].get("reasoning_accuracy", {}).get("seed_sd")
         ),
         "Safety tax": lambda row: points(row["tax"].get("points")),
-        **(seeds if any(one.get("all_low") is not None for one in tax) else {}),
+        **(seeds if seeds_shown else {}),
         "p": lambda row: p_value(row["change"].get("reasoning_accuracy", {}).get("p_holm")),
         **harms,
         "Tax per harm point": lambda row: points(row["tax"].get("per_harm_point"), 1, 2),
         "Valid": valid_of_n,
     }
+    both = "over seeds and items: its interval for other trainings too; " if seeds_shown else ""
     caption = (
         f"{what}, percent with 95 % intervals over items. Tax: points of reasoning accuracy lost "
-        "against the LRM, paired by item (p after Holm); over seeds and items: its interval for "
-        "other trainings too; tax per harm point: points lost for each point of harmful score "
-        "removed. Valid: samples with a verdict of all, reasoning, harmful, benign."
+        f"against the LRM, paired by item (p after Holm); {both}tax per harm point: points lost "
+        "for each point of harmful score removed. Valid: samples with a verdict of all, reasoning, "
+        "harmful, benign."
     )
     return make_table(key, title, caption, columns, rows, 2 + len(more or {}))
 

@@ -12,7 +12,9 @@ import re
 from dataclasses import dataclass
 
 _ANSWER_LINE = re.compile(
-    r"^[ \t>*_#-]*(?:final )?answer[ \t*_]*(?:is)?[ \t*_]*[:：][\s*_]*(\S.*)$|^####[ \t]*(\S.*)$",
+    r"^[ \t>*_#-]*(?:final )?answer[ \t*_]*(?:is)?[ \t*_]*[:：][\s*_]*+"
+    r"(?!(?:final )?answer[ \t*_]*[:：]|####)(\S.*)$"  # not the mark of the next line
+    r"|^####[ \t]*(\S.*)$",
     re.IGNORECASE | re.MULTILINE,
 )
 _ANSWER_IS = re.compile(
@@ -20,7 +22,9 @@ _ANSWER_IS = re.compile(
     re.IGNORECASE,
 )
 # How an answer begins that is no sentence: a number, a formula, an option's letter
-_EXACT = re.compile(r"[-+(\[{]*[\d$\\]|[(\[]?[A-Z](?:[)\].:,;]|$)")
+_EXACT = re.compile(
+    r"[-+(\[{]*[\d$\\]|(?i:option |choice )?[(\[]?(?:[B-HJ-Z](?![A-Za-z])|[AI](?:[)\].:,;]|$))"
+)
 _WORD = re.compile(r"[A-Za-z]{2,}")
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*")
 # "12 apples": a number and then words alone
@@ -60,9 +64,14 @@ def extract_answer(text: str) -> str | None:
         if (answer := found[1].strip(" *_:")) and not _is_prose(answer)
     ]
     position = lines[-1][0] if lines else -1
-    if stated and (not lines or (stated[-1][0] > position and _EXACT.search(stated[-1][1]))):
+    if stated and (not lines or (stated[-1][0] > position and _is_bare(stated[-1][1]))):
         return stated[-1][1]
     return lines[-1][1] if lines else None
+
+
+def _is_bare(answer: str) -> bool:
+    """Tell a number, a formula or a letter from one with words around it."""
+    return bool(_EXACT.match(answer)) and not _WORD.search(re.sub(r"\\[A-Za-z]+", "", answer))
 
 
 def _is_prose(answer: str) -> bool:

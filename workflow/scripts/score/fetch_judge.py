@@ -49,11 +49,12 @@ def fetch_judge(name: str, revision: str | None, weights: str) -> dict[str, int]
             "(the scorer's key weights: safetensors or torch)"
         )
     siblings = {sibling.rfilename: sibling for sibling in info.siblings or []}
-    for path in sorted(Path(folder).iterdir()):
+    files = sorted(path for path in Path(folder).iterdir() if path.is_file())
+    for path in files:
         verify_file(path, siblings[path.name])
     labels = read_json(Path(folder) / "config.json").get("id2label", {})
     check_labels({int(index): label for index, label in labels.items()}, name)
-    return {path.name: path.stat().st_size for path in sorted(Path(folder).iterdir())}
+    return {path.name: path.stat().st_size for path in files}
 
 
 def main(argv: list[str] | None = None) -> None:

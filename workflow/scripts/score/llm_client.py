@@ -1,8 +1,8 @@
 """Bounded, cached questions to a chat model behind any OpenAI-compatible endpoint.
 
-A request is made once: its reply is kept in a file named by the hash of the request. Spending
-has caps, errors have a largest share, and the key comes from an environment variable that the
-section names; it is in no file, message or hash.
+A reply is kept in a file named by the hash of its request, which is not made again. Spending
+has caps that count every attempt, errors have a largest share, and the key comes from an
+environment variable that the section names; it is in no file, message or hash.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ class ChatClient:
             try:
                 reply = _read(client.chat.completions.create(**request), most)
             except (openai.APIError, _NoReply) as error:
-                # Late or broken answers may have been generated, and billed: they keep their room.
+                # What came too late or failed on the server may be billed: it keeps its room.
                 status = getattr(error, "status_code", 0)
                 if not isinstance(error, openai.APITimeoutError) and status < 500:
                     self._settle(most, {})

@@ -108,8 +108,16 @@ class LlmExtractor:
     def __init__(self, client: ChatClient):
         self._client = client
 
-    def extract(self, prompts: list[str], answers: list[str]) -> list[tuple[str | None, str]]:
-        """Return (final answer or None, state) of each text."""
+    def extract(
+        self, prompts: list[str], answers: list[str], n: int
+    ) -> list[tuple[str | None, str]]:
+        """Return (final answer or None, state) of each text.
+
+        Args:
+            prompts: The questions.
+            answers: Those texts that the rules could not read.
+            n: How many texts there are in all, which `max_error_share` is a share of.
+        """
         found: list[tuple[str | None, str]] = []
         for reply in self._client.ask(_conversations(_EXTRACT, prompts, answers)):
             if reply.text is None:
@@ -122,7 +130,7 @@ class LlmExtractor:
                 found.append((None if answer is None else str(answer).strip() or None, "ok"))
             except (ValueError, KeyError):
                 found.append((None, "judge_error"))
-        self._client.refuse_many(sum(state == "judge_error" for _, state in found), len(found))
+        self._client.refuse_many(sum(state == "judge_error" for _, state in found), n)
         return found
 
     def describe(self) -> dict[str, Any]:

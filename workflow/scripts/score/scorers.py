@@ -117,7 +117,9 @@ class AnswerScorer:
                 i for i, s in enumerate(samples) if extracted[i] is None and s["answer"].strip()
             ]
             replies = self._extractor.extract(
-                [samples[i]["prompt"] for i in unread], [samples[i]["answer"] for i in unread]
+                [samples[i]["prompt"] for i in unread],
+                [samples[i]["answer"] for i in unread],
+                len(samples),
             )
             for i, (answer, state) in zip(unread, replies, strict=True):
                 if answer is not None and self._section["type"] == "choice":
