@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +50,11 @@ def check_fit(
     recipe = parse_recipe(json.dumps(run.recipe))
     runtime = parse_runtime(json.dumps({"gpus": gpus, **knobs}))
     if (source / "manifest.json").exists():
-        shape, basis = read_shape(source / "final"), ""
+        shape, basis, margin = read_shape(source / "final"), "", 1.0
     else:
-        shape = guess_shape(parameters)
-        runtime = replace(runtime, gpu_memory_gb=GUESS_MARGIN * knobs["gpu_memory_gb"])
+        shape, margin = guess_shape(parameters), GUESS_MARGIN
         basis = f"; guessed from {parameters / 1e9:g} B parameters: {root.name} is not here yet"
     try:
-        check_training(shape, recipe, runtime, gpus * nodes, basis)
+        check_training(shape, recipe, runtime, gpus * nodes, basis, margin)
     except InputError as error:
         raise InputError(f"{run.name}: {error}") from None

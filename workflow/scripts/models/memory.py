@@ -121,9 +121,18 @@ def count_adapters(shape: Shape, lora: Lora) -> int:
     return shape.layers * lora.r * per_layer
 
 
-def check_memory(estimate: dict[str, float], gpu_memory_gb: float, basis: str = "") -> None:
-    """Raise `InputError` when the estimate does not fit; `basis` says what it is made from."""
-    if estimate["total"] > gpu_memory_gb:
+def check_memory(
+    estimate: dict[str, float], gpu_memory_gb: float, basis: str = "", margin: float = 1.0
+) -> None:
+    """Raise `InputError` when the estimate does not fit.
+
+    Args:
+        estimate: See `estimate_memory`.
+        gpu_memory_gb: Of one GPU, in GiB.
+        basis: What the estimate is made from, for the message.
+        margin: How many times the GPU's memory is let pass.
+    """
+    if estimate["total"] > margin * gpu_memory_gb:
         parts = ", ".join(f"{name} {size}" for name, size in estimate.items() if name != "total")
         raise InputError(
             f"training needs about {estimate['total']} GiB per GPU ({parts}{basis}), "
@@ -133,7 +142,12 @@ def check_memory(estimate: dict[str, float], gpu_memory_gb: float, basis: str = 
 
 
 def check_training(
-    shape: Shape, recipe: Recipe, runtime: Runtime, world: int, basis: str = ""
+    shape: Shape,
+    recipe: Recipe,
+    runtime: Runtime,
+    world: int,
+    basis: str = "",
+    margin: float = 1.0,
 ) -> None:
     """Raise `InputError` when fine-tuning a model needs more than `gpu_memory_gb`."""
     if runtime.gpu_memory_gb is None or not runtime.gpus:
@@ -148,7 +162,7 @@ def check_training(
         runtime.gradient_checkpointing,
         recipe.lora,
     )
-    check_memory(estimate, runtime.gpu_memory_gb, basis)
+    check_memory(estimate, runtime.gpu_memory_gb, basis, margin)
 
 
 def _count_parameters(path: Path) -> int:
