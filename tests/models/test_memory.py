@@ -114,6 +114,12 @@ def test_a_run_that_does_not_fit_is_named_before_it_is_submitted(parent):
     check_fit(aligned, runs, fits, 8, 1, elsewhere, 50e6)
     with pytest.raises(InputError, match="guessed from 32 B parameters: base/m/hub is not here"):
         check_fit(aligned, runs, fits, 8, 1, elsewhere, 32e9)
+    # a guess is let pass up to 15 % above the GPU's memory, and the message says the GPU's own
+    need = estimate_memory(guess_shape(32e9), "bf16_mixed", 8, 64, 1, False)["total"]
+    check_fit(aligned, runs, {**fits, "gpu_memory_gb": need / 1.14}, 8, 1, elsewhere, 32e9)
+    tight = {**fits, "gpu_memory_gb": round(need / 1.16, 2)}
+    with pytest.raises(InputError, match=f"gpu_memory_gb is {tight['gpu_memory_gb']}: expected"):
+        check_fit(aligned, runs, tight, 8, 1, elsewhere, 32e9)
 
 
 def test_checkpointing_and_more_gpus_need_less():
