@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from workflow.scripts.report import results
 
 BENCHMARKS = {"sums": "reasoning", "harm": "harmful", "kind": "benign"}
 SCORERS = {"sums": "math", "harm": "ngram", "kind": "refusal"}
@@ -33,6 +36,14 @@ RATES = {
     **{("refuse", e): (0.93 - 0.09 * e, max(0.3 - 0.08 * e, 0.01), 0.15 * e) for e in range(1, 6)},
     **{("reason", e): (0.92 - 0.02 * e, max(0.5 - 0.06 * e, 0.2), 0.03 * e) for e in range(1, 6)},
 }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def two_seeds_have_an_interval() -> Iterator[None]:
+    """The made-up scores have two seeds, of which the report would give no interval over both."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(results, "SEEDS_FOR_AN_INTERVAL", 2)
+        yield
 
 
 def verdict(kind: str, rate: float, rng: random.Random, difficulty: float) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import pytest
 
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.report import make_report
+from workflow.scripts.report import results as res
 from workflow.scripts.report.escape import escape_latex, escape_markdown
 from workflow.scripts.report.tables import (
     build_tables,
@@ -50,15 +51,17 @@ def folder(
 def test_same_scores_in_another_process_and_order_give_the_same_bytes(
     folder: Path, tmp_path: Path, root: Path, experiment: dict[str, Any], score_files: list[Path]
 ) -> None:
-    reverse = arguments(tmp_path, experiment, score_files[::-1], folder / "overlap.json")
-    subprocess.run(
-        [sys.executable, "-m", "workflow.scripts.report.make_report", *reverse],
-        cwd=root,
-        env={**os.environ, "PYTHONHASHSEED": "7"},
-        check=True,
-    )
+    orders = {"7": score_files, "8": score_files[::-1]}
+    for seed, files in orders.items():
+        told = arguments(tmp_path / seed, experiment, files, folder / "overlap.json")
+        subprocess.run(
+            [sys.executable, "-m", "workflow.scripts.report.make_report", *told],
+            cwd=root,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            check=True,
+        )
     for name in FILES:
-        assert (tmp_path / name).read_bytes() == (folder / name).read_bytes(), name
+        assert len({(tmp_path / seed / name).read_bytes() for seed in orders}) == 1, name
 
 
 def test_csv_is_the_json_in_percent(folder: Path) -> None:
@@ -212,6 +215,19 @@ def test_several_seeds_have_a_column_for_the_interval_over_both(folder: Path) ->
         line = next(x for x in csv.DictReader(file) if (x["seed"], x["epoch"]) == ("mean", "5"))
     share = mean["metrics"]["reasoning_accuracy"]["seed_share"]
     assert float(line["reasoning_accuracy.seed_share"]) == pytest.approx(100 * share)
+
+
+def test_two_seeds_have_no_interval_over_trainings_and_the_report_says_so(
+    experiment: dict[str, Any], score_files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(res, "SEEDS_FOR_AN_INTERVAL", 3)
+    report = make_report.build_report(experiment, score_files)
+    for row in report["rows"]:
+        for one in (*row["metrics"].values(), row["tax"].get("points") or {}):
+            assert one.get("all_low") is None and one.get("all_high") is None
+    assert "safety alignment cost points of reasoning accuracy" in report["headline"]
+    said = "items for the models trained here; 2 training seeds are too few to say more."
+    assert said in report["caveats"]
 
 
 def test_failed_training_is_marked_in_every_table_of_models(

@@ -127,7 +127,9 @@ def caveats(rows: list[dict[str, Any]]) -> str:
     """Return what the headline must be read with: intervals, seeds, training that failed."""
     several = any((row["tax"].get("points") or {}).get("all_low") is not None for row in rows)
     over = "training seeds and items" if several else "items for the models trained here"
-    sentences = [f"Intervals are 95 %, over {over}."]
+    seeds = max((row["n_seeds"] for row in rows), default=1)
+    few = "" if several or seeds == 1 else f"; {seeds} training seeds are too few to say more"
+    sentences = [f"Intervals are 95 %, over {over}{few}."]
     for lrm, final in _finals(rows):
         spreads = [
             f"{number(change['seed_sd'])} points with {row['alignment']}"

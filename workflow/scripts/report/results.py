@@ -21,6 +21,7 @@ from workflow.scripts.common.io import read_json, read_jsonl, sha256_file
 from workflow.scripts.report import statistics as st
 
 FORMAT = 1
+SEEDS_FOR_AN_INTERVAL = 3
 Verdicts = list[dict[str, Any]]
 Reducer = Callable[[Verdicts], float | None]
 
@@ -751,9 +752,12 @@ def _over_both(
 ) -> dict[str, Any]:
     """Return the interval over seeds and items together, and the share of the seeds in it.
 
-    It reaches at least as far as that over items.
+    It reaches at least as far as that over items. Fewer than `SEEDS_FOR_AN_INTERVAL` have none:
+    Student's quantile for two is 12.7, and what it gives spans everything.
     """
     both, share_of_seeds = st.over_seeds_and_items(crossed, clusters)
+    if max(sum(map(bool, sides)) for sides in crossed) < SEEDS_FOR_AN_INTERVAL:
+        return {"all_low": None, "all_high": None, "seed_share": share_of_seeds}
     low, high = both.low, both.high
     if low is not None and high is not None:
         low = max(least, min(x for x in (low, estimate.low) if x is not None))

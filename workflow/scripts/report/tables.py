@@ -272,7 +272,7 @@ def _published(report: Row) -> Table:
     return make_table(
         "published",
         "Beside the publication",
-        "Ours: over seeds and items where there are several seeds. Compatible: the interval of "
+        "Ours: over seeds and items from three seeds on. Compatible: the interval of "
         "ours − published (independent samples) holds 0; without a published n, our interval holds "
         "the published value.",
         {
@@ -334,8 +334,8 @@ def _seeds(rows: Sequence[Row]) -> Table:
         "variance",
         "Training seeds apart from items",
         "Final epoch. Over items: other prompts, the same trainings. Over both: other prompts and "
-        "other trainings, from the crossed analysis of variance of seeds and items; with two seeds "
-        "it is wide. Share: percent of that variance that comes from training.",
+        "other trainings, from the crossed analysis of variance of seeds and items; from three "
+        "seeds on. Share: percent of that variance that comes from training.",
         {
             "LRM": lambda cell: cell[0]["lrm"],
             "Model": lambda cell: marked_name(cell[0]),
