@@ -12,7 +12,6 @@ from inspect import signature
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import RerunTrigger
 
-from workflow.scripts.plan.check_sections import check_sections
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.experiment import (
     check_schema,
@@ -35,6 +34,7 @@ from workflow.scripts.common.resources import computing_gpus, fewest_gpus, param
 from workflow.scripts.common.staleness import TO_RUN, hidden_triggers, read_states
 from workflow.scripts.data.resolve_pins import check_pins, pin, read_lock
 from workflow.scripts.models.fit import check_fit
+from workflow.scripts.plan.check_sections import check_sections
 
 BASE = Path(workflow.basedir)
 try:

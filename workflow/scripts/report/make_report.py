@@ -56,7 +56,7 @@ METHODS = (
     "variance over prompts (Korn & Graubard 1998). These intervals speak of other items, not of "
     "other training seeds.",
     "Over seeds and items: an interval over other trainings and other items, from the crossed "
-    "analysis of variance of seeds and items; where there are several seeds, the headline, the "
+    "analysis of variance of seeds and items; from three seeds on, the headline, the "
     "published values and the figures of accuracy and harm use it. The standard deviation over "
     "seeds stands apart.",
     "Several samples of an item: accuracy is avg@k, the mean of all of them; pass@k is the "
@@ -65,7 +65,7 @@ METHODS = (
     "McNemar's exact test for one sample per item, which can differ from the interval where it is "
     "close; else it is that at which the interval touches 0. Mean accuracy over several benchmarks "
     "weighs each the same; limits are squared and added.",
-    "An alignment is said to cost accuracy where p is below 0.05 and, with several seeds, the "
+    "An alignment is said to cost accuracy where p is below 0.05 and, from three seeds on, the "
     "interval over seeds and items is clear of zero, too.",
     "p is adjusted by Holm within a family: one metric, all alignments of all LRMs, at the final "
     "epoch (mean rows), at earlier epochs (mean rows), and the same by seed.",
