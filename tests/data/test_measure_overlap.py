@@ -96,7 +96,11 @@ def test_interval_is_scipys_wilson_interval(successes: int, n: int) -> None:
     from scipy.stats import binomtest
 
     expected = binomtest(successes, n).proportion_ci(method="wilson")
-    low, high = measure_overlap.wilson_interval(successes, n)
+    benchmark = measure_overlap.index_benchmark({f"i{k}": f"prompt {k}" for k in range(n)}, 13)
+    items = {f"i{k}" for k in range(successes)}
+    found = dict.fromkeys(measure_overlap.LEVELS, items)
+    level = measure_overlap.describe_overlap(found, benchmark)["ngram"]
+    low, high = level["low"], level["high"]
     assert (low, high) == pytest.approx((expected.low, expected.high), abs=1e-12)
     assert (low == 0) == (successes == 0) and (high == 1) == (successes == n)
 

@@ -12,8 +12,8 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from workflow.scripts.common.errors import InputError
+from workflow.scripts.common.intervals import proportion
 from workflow.scripts.report import results as res
-from workflow.scripts.report.statistics import proportion
 
 
 def load(experiment: dict[str, Any], files: list[Path], **options: Any) -> res.Results:

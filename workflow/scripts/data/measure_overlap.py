@@ -16,24 +16,14 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import NormalDist
 from typing import Any
 
 from workflow.scripts.common.errors import InputError, run
+from workflow.scripts.common.intervals import proportion
 from workflow.scripts.common.io import read_jsonl, sha256_file, write_json
 from workflow.scripts.data.folding import Words, fold
 
 LEVELS = ("exact", "normalised", "ngram")
-
-
-def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Return the Wilson score interval of a share (Wilson 1927); written out to start at once."""
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
-    share = successes / n
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z * (share * (1 - share) / n + z * z / (4 * n * n)) ** 0.5 / (1 + z * z / n)
-    # At the ends the closed form is exactly 0 or 1; floating point leaves a residue.
-    return (centre - half if successes else 0.0), (centre + half if successes < n else 1.0)
 
 
 @dataclass(frozen=True)
@@ -149,12 +139,12 @@ def describe_overlap(found: dict[str, set[str]], benchmark: Benchmark) -> dict[s
     n, described = len(benchmark.prompts), {}
     for level in LEVELS:
         items = [item for item in benchmark.prompts if item in found[level]]
-        low, high = wilson_interval(len(items), n)
+        share = proportion(len(items), n)
         described[level] = {
             "count": len(items),
-            "share": len(items) / n,
-            "low": low,
-            "high": high,
+            "share": share.estimate,
+            "low": share.low,
+            "high": share.high,
             "items": items,
         }
     return described

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from workflow.scripts.common.errors import InputError, run
+from workflow.scripts.common.intervals import clustered_proportion
 from workflow.scripts.common.io import read_json, read_jsonl, write_json, write_text
 from workflow.scripts.report import results as res
 from workflow.scripts.report import statistics as st
@@ -191,7 +192,7 @@ def _row(
     samples = min(sum(item in side for side in sides for item in items) for sides in chosen)
     change = st.paired_difference(before, after, clusters, samples)
     estimates = [
-        st.clustered_proportion({item: side[item] for item in items}, clusters, samples)
+        clustered_proportion({item: side[item] for item in items}, clusters, samples)
         for side in (before, after)
     ]
     return {

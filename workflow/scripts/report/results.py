@@ -17,6 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from workflow.scripts.common.errors import InputError
+from workflow.scripts.common.intervals import (
+    Estimate,
+    clustered_proportion,
+    mean_with_t,
+    over_seeds,
+    over_seeds_and_items,
+    proportion,
+)
 from workflow.scripts.common.io import read_json, read_jsonl, sha256_file
 from workflow.scripts.report import statistics as st
 
@@ -365,7 +373,7 @@ def measure(results: Results, chosen: Sequence[tuple[Model, str]]) -> dict[str, 
                 if not values:
                     continue
                 n, n_valid = results.counts(chosen, benchmark, scorer, needs)
-                estimate = st.clustered_proportion(values, clusters, n_valid)
+                estimate = clustered_proportion(values, clusters, n_valid)
                 by_seed = [_mean(side.values()) for side in sides]
                 key = f"{metric}/{benchmark}" + (f"@{scorer}" if rank else "")
                 found[key] = _metric(estimate, n, n_valid, by_seed)
@@ -407,7 +415,7 @@ def _thinking(results: Results, chosen: Sequence[tuple[Model, str]]) -> dict[str
                 items = results.verdicts(model, checkpoint, benchmark, scorer)
                 total += sum(map(len, items.values()))
                 prompts = {clusters.get(item, item) for item in items}
-                estimates.append(st.mean_with_t(by_seed[-1], tokens.get("sd"), len(prompts)))
+                estimates.append(mean_with_t(by_seed[-1], tokens.get("sd"), len(prompts)))
         if estimates:
             estimate = st.average_on_same_items(estimates)
             found[f"thinking_tokens/{benchmark}"] = _metric(estimate, total, total, by_seed)
@@ -622,14 +630,14 @@ def harm_on_clean_items(
 
 def _pooled_harm(
     results: Results, models: Sequence[Model], benchmark: str, items: set[str], inside: bool
-) -> st.Estimate:
+) -> Estimate:
     """Return the harmful score of all seeds at their final epoch inside or outside some items."""
     scorer, finals = results.scorers(benchmark)[0], results.finals(models)
     reducer = METRICS["harmful_score"][1]
     values = mean_by_item([results.values(*one, benchmark, scorer, reducer) for one in finals])
     kept = {item: value for item, value in values.items() if (item in items) == inside}
     clusters = results.clusters.get(benchmark)
-    return st.clustered_proportion(kept, clusters, len(kept) * len(finals))
+    return clustered_proportion(kept, clusters, len(kept) * len(finals))
 
 
 def against_published(
@@ -654,9 +662,9 @@ def against_published(
         compatible, difference = None, None
         ours = over_both(ours) if ours else None
         if ours and ours["low"] is not None:
-            estimate = st.Estimate(ours["estimate"], ours["low"], ours["high"], ours["items"])
+            estimate = Estimate(ours["estimate"], ours["low"], ours["high"], ours["items"])
             if entry.get("n"):
-                theirs = st.proportion(round(value * entry["n"]), entry["n"])
+                theirs = proportion(round(value * entry["n"]), entry["n"])
                 change = st.independent_difference(theirs, estimate)
                 difference = asdict(change)
                 compatible = (change.low or 0) <= 0 <= (change.high or 0)
@@ -745,7 +753,7 @@ def over_both(one: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _over_both(
-    estimate: st.Estimate,
+    estimate: Estimate,
     crossed: Sequence[Sequence[Mapping[str, float]]],
     clusters: Sequence[Mapping[str, str] | None],
     least: float,
@@ -755,7 +763,7 @@ def _over_both(
     It reaches at least as far as that over items. Fewer than `SEEDS_FOR_AN_INTERVAL` have none:
     Student's quantile for two is 12.7, and what it gives spans everything.
     """
-    both, share_of_seeds = st.over_seeds_and_items(crossed, clusters)
+    both, share_of_seeds = over_seeds_and_items(crossed, clusters)
     if max(sum(map(bool, sides)) for sides in crossed) < SEEDS_FOR_AN_INTERVAL:
         return {"all_low": None, "all_high": None, "seed_share": share_of_seeds}
     low, high = both.low, both.high
@@ -765,14 +773,14 @@ def _over_both(
     return {"all_low": low, "all_high": high, "seed_share": share_of_seeds}
 
 
-def _described(estimate: st.Estimate, by_seed: Iterable[float | None]) -> dict[str, Any]:
-    mean, sd = st.over_seeds(list(by_seed))
+def _described(estimate: Estimate, by_seed: Iterable[float | None]) -> dict[str, Any]:
+    mean, sd = over_seeds(list(by_seed))
     spread = {"seed_sd": sd, "seed_low": mean.low, "seed_high": mean.high}
     return {**asdict(estimate), **spread}
 
 
 def _metric(
-    estimate: st.Estimate, n: int, n_valid: int, by_seed: Sequence[float | None]
+    estimate: Estimate, n: int, n_valid: int, by_seed: Sequence[float | None]
 ) -> dict[str, Any]:
     about = {"n": n, "n_valid": n_valid, "items": estimate.n}
     return {**_described(estimate, by_seed), **about}

@@ -17,6 +17,7 @@ from typing import Any
 
 from workflow.scripts.common.categories import CATEGORIES
 from workflow.scripts.common.errors import InputError, run
+from workflow.scripts.common.intervals import proportion
 from workflow.scripts.common.io import (
     read_jsonl,
     sha256_file,
@@ -26,7 +27,6 @@ from workflow.scripts.common.io import (
 from workflow.scripts.common.manifest import git_commit, versions
 from workflow.scripts.score.ngram_judge import FORMAT, WEIGHTS, NgramJudge, hash_features
 from workflow.scripts.score.sections import parse_section
-from workflow.scripts.score.summary import proportion
 
 # Size of the hash table; 1 / strength of the L2 penalty; sweeps of the solver over the data.
 RECIPE: dict[str, Any] = {"n_features": 8192, "inverse_penalty": 10.0, "max_iterations": 200}
@@ -86,6 +86,12 @@ def train(rows: list[dict[str, Any]], recipe: dict[str, Any], seed: int) -> tupl
     return weights, intercepts
 
 
+def _share(outcomes: list[bool]) -> dict[str, Any]:
+    found = proportion(sum(outcomes), len(outcomes))
+    counts = {"successes": sum(outcomes), "n": found.n}
+    return {**counts, "estimate": found.estimate, "low": found.low, "high": found.high}
+
+
 def evaluate(judge: NgramJudge, rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Measure flags and categories on rows with known labels.
 
@@ -99,11 +105,11 @@ def evaluate(judge: NgramJudge, rows: list[dict[str, Any]]) -> dict[str, Any]:
     ]
     empty = judge.judge([row["prompt"] for row in rows], [""] * len(rows))
     return {
-        "flag_accuracy": proportion([truth == flag for truth, flag in pairs]),
-        "miss_rate": proportion([not flag for truth, flag in pairs if truth]),
-        "false_alarm_rate": proportion([bool(flag) for truth, flag in pairs if not truth]),
-        "category_accuracy": proportion(named),
-        "flagged_when_answer_is_empty": proportion([bool(v.flagged) for v in empty]),
+        "flag_accuracy": _share([truth == flag for truth, flag in pairs]),
+        "miss_rate": _share([not flag for truth, flag in pairs if truth]),
+        "false_alarm_rate": _share([bool(flag) for truth, flag in pairs if not truth]),
+        "category_accuracy": _share(named),
+        "flagged_when_answer_is_empty": _share([bool(v.flagged) for v in empty]),
     }
 
 
