@@ -196,6 +196,28 @@ def test_an_interrupted_run_goes_on_where_it_was(
     assert resumed == (tmp_path / "whole" / "samples.jsonl").read_bytes()
 
 
+def test_weights_are_read_for_their_hash_just_before_they_are_loaded(
+    generate: Generate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hashing all first would drive them out of the memory before they are loaded."""
+    seen: list[tuple[str, str]] = []
+    check, load = load_checkpoint, generate_samples._load_engine
+
+    def checking(path: Path, name: str, checked: bool = False) -> Path:
+        if not checked:
+            seen.append(("hash", name))
+        return check(path, name, checked)
+
+    def loading(engine: str, folder: Path, *rest: Any) -> Any:
+        seen.append(("load", folder.name))
+        return load(engine, folder, *rest)
+
+    monkeypatch.setattr(generate_samples, "load_checkpoint", checking)
+    monkeypatch.setattr(generate_samples, "_load_engine", loading)
+    generate("--checkpoints", "epoch1", "epoch2")
+    assert seen == [(step, name) for name in ("epoch1", "epoch2") for step in ("hash", "load")]
+
+
 def test_adding_a_checkpoint_to_an_interrupted_run_keeps_the_others(
     generate: Generate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

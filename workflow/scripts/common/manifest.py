@@ -2,11 +2,20 @@
 
 A manifest is written after everything it names. Whoever reads a model goes through
 `load_checkpoint`, which compares sizes and hashes first.
+
+Files are hashed once. The size, times and inode that a file had when its hash was computed are kept
+in a hidden file of the run's folder, and the hash is taken from there as long as they are the same:
+who writes to a file changes them, even with the old modification time put back. What this cannot
+see is a bit that flips on the disk itself; delete `.*.hashed.json` to have all files read again.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -15,20 +24,86 @@ from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import read_json, sha256_file, write_json
 
 FORMAT = 1
+SETTLED_NS = 2 * 10**9  # the coarsest clock of a file system
 PACKAGES = (
     "torch transformers trl accelerate peft datasets lm_eval vllm math-verify openai numpy scipy "
     "scikit-learn statsmodels pandas tokenizers safetensors"
 ).split()
 
 
-def describe_files(folder: str | Path) -> dict[str, dict[str, Any]]:
-    """Return {relative name: {"sha256", "bytes"}} of every file below `folder`."""
+def describe_files(
+    folder: str | Path, record: str | Path | None = None
+) -> dict[str, dict[str, Any]]:
+    """Return {relative name: {"sha256", "bytes"}} of every file below `folder`.
+
+    Args:
+        folder: Its hidden files do not count.
+        record: Remembers the hashes, see `hash_files`.
+    """
     folder = Path(folder)
-    return {
-        str(path.relative_to(folder)): {"sha256": sha256_file(path), "bytes": path.stat().st_size}
+    paths = [
+        path
         for path in sorted(folder.rglob("*"))
         if path.is_file() and not path.name.startswith(".")
+    ]
+    names = [str(path.relative_to(folder)) for path in paths]
+    hashes = hash_files(folder, names, record)
+    return {
+        name: {"sha256": hashes[name], "bytes": path.stat().st_size}
+        for name, path in zip(names, paths, strict=True)
     }
+
+
+def hash_files(
+    folder: Path, names: Iterable[str], record: str | Path | None = None
+) -> dict[str, str]:
+    """Return the sha256 of files by name, reading in threads those that are not in the record.
+
+    Args:
+        folder: Holds the files.
+        names: Relative to it.
+        record: JSON file {name: [sha256, size, modification time, change time, inode]}, made on
+            first use and kept up to date where it can be written.
+    """
+    try:
+        known = read_json(record) if record else {}
+    except InputError:
+        known = {}
+
+    def look(name: str) -> list[Any]:
+        before = _state(folder / name)
+        if name in known and known[name][1:] == before:
+            return known[name]
+        return [sha256_file(folder / name), *before]
+
+    names = sorted(names, key=lambda name: -(folder / name).stat().st_size)  # the largest first
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        found = dict(zip(names, pool.map(look, names), strict=True))
+    settled = {
+        name: entry for name, entry in found.items() if _is_settled(folder / name, entry[1:])
+    }
+    if record and settled != known:
+        try:
+            write_json(record, settled)
+        except OSError:
+            pass  # somebody else's models, read-only: hashed at every start
+    return {name: entry[0] for name, entry in found.items()}
+
+
+def _state(path: Path) -> list[int]:
+    """Return what changes when a file is written: size, modification and change time, inode."""
+    state = path.stat()
+    return [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
+
+
+def _is_settled(path: Path, state: list[int]) -> bool:
+    """Tell whether a later write would be seen: not within the same tick of the clock."""
+    return _state(path) == state and time.time_ns() - state[2] > SETTLED_NS
+
+
+def _record(run_folder: Path, checkpoint: str) -> Path:
+    """Return where the hashes of a checkpoint are remembered: not among its own files."""
+    return run_folder / f".{checkpoint}.hashed.json"
 
 
 def write_manifest(run_folder: str | Path, checkpoints: list[str], **fields: Any) -> None:
@@ -40,7 +115,9 @@ def write_manifest(run_folder: str | Path, checkpoints: list[str], **fields: Any
         **fields: The other fields of the manifest (see the formats in the README).
     """
     run_folder = Path(run_folder)
-    files = {name: describe_files(run_folder / name) for name in checkpoints}
+    files = {
+        name: describe_files(run_folder / name, _record(run_folder, name)) for name in checkpoints
+    }
     write_json(
         run_folder / "manifest.json",
         {
@@ -76,7 +153,8 @@ def load_checkpoint(path: str | Path, checkpoint: str | None = None, checked: bo
     Args:
         path: The run's folder, or its manifest.
         checkpoint: Its name.
-        checked: The process that started this one has checked the content: it is large.
+        checked: The content has been checked, or will be before it is used: only look for the
+            files and their sizes.
 
     Raises:
         InputError: Naming the first file that is missing or differs from the manifest.
@@ -87,16 +165,22 @@ def load_checkpoint(path: str | Path, checkpoint: str | None = None, checked: bo
     if name not in manifest["checkpoints"]:
         known = ", ".join(manifest["checkpoints"])
         raise InputError(f"{run_folder}: no checkpoint {name!r}, expected one of {known}")
-    for file, expected in manifest["checkpoints"][name].items():
-        where = run_folder / name / file
-        if not where.exists():
-            raise InputError(f"{where}: missing, though the manifest names it")
-        whole = where.stat().st_size == expected["bytes"]
-        if not whole or not (checked or sha256_file(where) == expected["sha256"]):
+    folder, files = run_folder / name, manifest["checkpoints"][name]
+    for file, expected in files.items():
+        if not (folder / file).exists():
+            raise InputError(f"{folder / file}: missing, though the manifest names it")
+        if (folder / file).stat().st_size != expected["bytes"]:
             raise InputError(
-                f"{where}: differs from the manifest, expected sha256 {expected['sha256']}"
+                f"{folder / file}: differs from the manifest, expected {expected['bytes']} bytes"
             )
-    return run_folder / name
+    hashes = {} if checked else hash_files(folder, files, _record(run_folder, name))
+    for file, found in hashes.items():
+        if found != files[file]["sha256"]:
+            raise InputError(
+                f"{folder / file}: differs from the manifest, "
+                f"expected sha256 {files[file]['sha256']}, found {found}"
+            )
+    return folder
 
 
 def versions() -> dict[str, str]:

@@ -77,21 +77,20 @@ def main(argv: list[str] | None = None) -> None:
     shard, shards = (int(part) for part in arguments.shard.split("/"))
 
     named = {name: manifest["final"] if name == FINAL else name for name in checkpoints}
-    folders = {
-        name: load_checkpoint(arguments.model, found, checked=shards > 1)
-        for name, found in named.items()
-    }
-    digests = {name: _digest(manifest, name, benchmark, arguments.engine) for name in folders}
-    before = {name: set(Partials(arguments.state, digests[name], shard).done) for name in folders}
+    for found in named.values():  # all are there; each is hashed when it is loaded
+        load_checkpoint(arguments.model, found, checked=True)
+    digests = {name: _digest(manifest, name, benchmark, arguments.engine) for name in named}
+    before = {name: set(Partials(arguments.state, digests[name], shard).done) for name in named}
     if runtime["data_parallel"] > 1 and shards == 1:
         _run_shards(argv, runtime)
     rows: list[dict[str, Any]] = []
     generated = 0
     questions = _questions(benchmark)
     mine = range(shard, len(questions), shards)
-    for name, folder in folders.items():
+    for name, found in named.items():
         partials = Partials(arguments.state, digests[name], shard)
         if any(index not in partials.done for index in mine):
+            folder = load_checkpoint(arguments.model, found)
             engine = _load_engine(arguments.engine, folder, manifest, benchmark, runtime)
             _generate(engine, questions, mine, partials)
             engine.close()
