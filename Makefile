@@ -44,6 +44,10 @@ lint: $(BIN)/.complete
 	mypy
 	snakemake --lint
 
+# Every change of a script's code is recorded in codes.lock: are its results the same?
+codes: $(BIN)/.complete
+	python -m workflow.scripts.plan.record_code --check
+
 # The environment: pinned, inside the clone. An interrupted installation is repeated.
 $(BIN)/.complete: envs/train.txt
 	$(PYTHON) -m venv .venv

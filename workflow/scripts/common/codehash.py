@@ -1,8 +1,12 @@
-"""A digest of the code that a script reaches, deaf to comments, docstrings and formatting.
+"""The version of the code that a script reaches: what changes when its results may change.
 
-The script and every project module it imports, anywhere in the file, are parsed; what is
-hashed is the syntax tree. Empty fields are skipped, so the digest is the same under Python
-versions that added optional fields to a node.
+The script and every project module it imports, anywhere in the file, are parsed; what is hashed is
+the syntax tree without what cannot change a result: comments, docstrings, formatting, the text of
+errors, warnings, logs, progress and help, and type hints. Empty fields are skipped, so the digest
+is the same under Python versions that added optional fields to a node.
+
+`codes.lock` records for which digests of a script the results are the same; see
+`plan/record_code.py`.
 """
 
 from __future__ import annotations
@@ -17,6 +21,51 @@ from workflow.scripts.common.errors import InputError
 
 ROOT = Path(__file__).parents[3]
 PACKAGE = "workflow.scripts."
+LOCK = "codes.lock"
+RULES = "rules."  # before the name of a rule: its shell command
+HELP = {"help", "description", "epilog", "metavar", "usage"}
+ARGPARSE = {"ArgumentParser", "add_argument", "add_argument_group", "add_parser", "add_subparsers"}
+LOGGING = {"debug", "info", "warning", "warn", "error", "exception", "critical", "log"}
+TELLERS = {"logging", "logger", "log", "warnings", "parser"}
+
+
+def code_version(name: str, root: Path = ROOT) -> str:
+    """Return the version of a script, or of a rule's shell command (`rules.NAME`).
+
+    That is the digest under which its results were first made, where `codes.lock` says that they
+    are the same; a digest that is not recorded is a version of its own.
+    """
+    digest = digest_of(name, root)
+    return read_codes(root).get((name, digest), digest)
+
+
+def digest_of(name: str, root: Path = ROOT) -> str:
+    """Return the digest of a script such as `models.train_sft`, or of a rule's shell command."""
+    if name.startswith(RULES):
+        return shell_digest(name.removeprefix(RULES), root)
+    return code_digest(name, root)
+
+
+@cache
+def read_codes(root: Path = ROOT) -> dict[tuple[str, str], str]:
+    """Return {(script, digest): version} of `codes.lock`; empty where there is none.
+
+    Raises:
+        InputError: A line that is no record, or two that contradict each other.
+    """
+    path = root / LOCK
+    codes: dict[tuple[str, str], str] = {}
+    for number, line in enumerate(path.read_text().splitlines() if path.exists() else (), 1):
+        if not line or line.startswith("#"):
+            continue
+        record = re.fullmatch(r"(\S+) +([0-9a-f]{16}) +(new|[0-9a-f]{16}) +\S.*", line)
+        if record is None:
+            raise InputError(f"{LOCK}:{number}: expected: script digest new|digest reason")
+        name, digest, version = record[1], record[2], record[3]
+        version = digest if version == "new" else version
+        if codes.setdefault((name, digest), version) != version:
+            raise InputError(f"{LOCK}:{number}: {name} {digest} has two versions, expected one")
+    return codes
 
 
 @cache
@@ -34,12 +83,12 @@ def reached_modules(module: str, root: Path = ROOT) -> list[str]:
 
 def shell_digest(rule: str, root: Path = ROOT) -> str:
     """Return the digest of a rule's shell command, deaf to white space."""
-    command = _shells(root).get(rule, "")
+    command = read_shells(root).get(rule, "")
     return hashlib.sha256(" ".join(command.split()).encode()).hexdigest()[:16]
 
 
 @cache
-def _shells(root: Path) -> dict[str, str]:
+def read_shells(root: Path) -> dict[str, str]:
     """Return the shell command of every rule; a rule that is made from another has the other's."""
     shells: dict[str, str] = {}
     for path in sorted((root / "rules").glob("*.smk")):
@@ -54,10 +103,9 @@ def _shells(root: Path) -> dict[str, str]:
 
 
 def forget_files() -> None:
-    """Read every file anew from here on."""
-    code_digest.cache_clear()
-    _read.cache_clear()
-    _shells.cache_clear()
+    """Read every file again from here on."""
+    for function in (code_digest, read_codes, read_shells, _read):
+        function.cache_clear()
 
 
 def _reach(module: str, root: Path) -> dict[str, str]:
@@ -85,45 +133,95 @@ def _parse(source: bytes, path: Path, root: Path) -> tuple[str, tuple[str, ...]]
         tree = ast.parse(source)
     except SyntaxError as error:
         raise InputError(f"{path}:{error.lineno}: {error.msg}, expected Python 3.11") from None
-    imported = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            # `from package import module` and `from module import name` look alike
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        else:
-            continue
-        imported |= {
-            name
-            for name in names
-            if name.startswith(PACKAGE) and (root / (name.replace(".", "/") + ".py")).is_file()
-        }
-    return hashlib.sha256(_canonical(tree).encode()).hexdigest(), tuple(sorted(imported))
+    imports: set[str] = set()
+    text = _text_of(tree, imports)
+    imported = {
+        name
+        for name in imports
+        if name.startswith(PACKAGE) and (root / (name.replace(".", "/") + ".py")).is_file()
+    }
+    return hashlib.sha256(text.encode()).hexdigest(), tuple(sorted(imported))
 
 
-def _canonical(node: object) -> str:
+def _text_of(node: object, imports: set[str]) -> str:
+    """Return a syntax tree as text, without what cannot change a result; gather its imports."""
     if isinstance(node, list):
-        return f"[{','.join(map(_canonical, node))}]"
+        return f"[{','.join(filter(None, (_text_of(one, imports) for one in node)))}]"
     if not isinstance(node, ast.AST):
         return repr(node)
-    fields = []
-    for name, value in ast.iter_fields(node):
-        if name == "body" and isinstance(
-            node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
-        ):
-            value = _without_docstring(value)
-        if value is not None and value != [] and name not in ("ctx", "kind", "type_comment"):
-            fields.append(f"{name}={_canonical(value)}")
+    if type(node) in _STRIPPED:
+        kept = _strip(node)
+        if kept is None:
+            return ""
+        node = kept
+    if isinstance(node, ast.Import):
+        imports.update(alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom) and node.module:
+        # `from package import module` and `from module import name` look alike
+        imports.update([node.module, *(f"{node.module}.{alias.name}" for alias in node.names)])
+    fields = [
+        f"{name}={_text_of(value, imports)}"
+        for name in node._fields
+        if (value := getattr(node, name, None)) is not None
+        and value != []
+        and name not in ("ctx", "kind", "type_comment")
+    ]
     return f"{type(node).__name__}({','.join(fields)})"
 
 
-def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
-    first = body[0] if body else None
-    if (
-        isinstance(first, ast.Expr)
-        and isinstance(first.value, ast.Constant)
-        and isinstance(first.value.value, str)
-    ):
-        return body[1:]
-    return body
+_STRIPPED = {
+    *(ast.Expr, ast.ImportFrom, ast.AnnAssign, ast.Raise, ast.Assert, ast.Call),
+    *(ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef),
+}
+
+
+def _strip(node: ast.AST) -> ast.AST | None:
+    """Return a node without what cannot change a result; None where nothing is left of it."""
+    match node:
+        case ast.Expr(value=ast.Constant()):  # a docstring
+            return None
+        case ast.Expr(value=ast.Call() as call) if _tells(call):
+            return None
+        case ast.ImportFrom(module="__future__" | "typing" | "collections.abc"):
+            return None
+        case ast.AnnAssign(value=None) if not hasattr(node, "is_field"):
+            return None
+        case ast.AnnAssign(target=target, value=ast.expr() as value) if not hasattr(
+            node, "is_field"
+        ):
+            return ast.Assign(targets=[target], value=value)
+        case ast.ClassDef():  # dataclasses and pydantic read the hints of their fields
+            for field in node.body:
+                if isinstance(field, ast.AnnAssign):
+                    field.is_field = True  # type: ignore[attr-defined]
+        case ast.FunctionDef() | ast.AsyncFunctionDef() if not node.decorator_list:
+            # a decorator might read the hints
+            node.returns = None
+            for one in ast.walk(node.args):
+                if isinstance(one, ast.arg):
+                    one.annotation = None
+        case ast.Raise(exc=ast.Call(func=error)):
+            node.exc = error
+        case ast.Assert():
+            node.msg = None
+        case ast.Call() if _last_name(node.func) in ARGPARSE:
+            node.keywords = [one for one in node.keywords if one.arg not in HELP]
+    return node
+
+
+def _tells(call: ast.Call) -> bool:
+    """Tell whether a call does nothing but tell the user something."""
+    function, name = call.func, _last_name(call.func)
+    if name == "print":
+        files = [one.value for one in call.keywords if one.arg == "file"]
+        return bool(files) and _last_name(files[0]) == "stderr"
+    return (
+        isinstance(function, ast.Attribute)
+        and name in LOGGING
+        and _last_name(function.value) in TELLERS
+    )
+
+
+def _last_name(node: ast.AST) -> str | None:
+    """Return the last part of a dotted name."""
+    return getattr(node, "attr", getattr(node, "id", None))

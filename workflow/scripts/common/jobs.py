@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from workflow.scripts.common.codehash import ROOT, code_digest, shell_digest
+from workflow.scripts.common.codehash import ROOT, RULES, code_version
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.experiment import (
     Run,
@@ -94,8 +94,8 @@ class Job:
         """Return all that can change the result but its inputs."""
         return {
             **self.sections,
-            "code": {name: code_digest(name, root) for name in (self.module, *self.also)},
-            "shell": shell_digest(self.rule),
+            "code": {name: code_version(name, root) for name in (self.module, *self.also)},
+            "shell": code_version(f"{RULES}{self.rule}", root),
             "packages": pinned_versions(self.packages, self.environment),
             **{f"file {path}": _outside_digest(path, root) for path in self.outside},
         }

@@ -15,21 +15,21 @@ def track(
     items: Iterable[Item],
     total: int,
     what: str,
-    stream: TextIO | None = None,
+    stderr: TextIO | None = None,
     every_s: float = EVERY_S,
 ) -> Iterator[Item]:
-    """Yield the items and show how far they are on `stream` (default: stderr).
+    """Yield the items and show how far they are on `stderr` (default: the script's).
 
     In a terminal a bar with the time left. Elsewhere one line `what: done/total, minutes left` at
     most each `every_s` seconds, so that short work writes nothing.
     """
-    stream = stream or sys.stderr
-    if stream.isatty():
+    stderr = stderr or sys.stderr
+    if stderr.isatty():
         from rich.console import Console
         from rich.progress import track as bar
 
         yield from bar(
-            items, total=total, description=what, console=Console(file=stream), transient=True
+            items, total=total, description=what, console=Console(file=stderr), transient=True
         )
         return
     started = said = time.monotonic()
@@ -38,5 +38,5 @@ def track(
         if now - said >= every_s:
             said = now
             left = (now - started) / max(done, 1) * (total - done) / 60
-            print(f"{what}: {done}/{total}, {left:.0f} min left", file=stream, flush=True)
+            print(f"{what}: {done}/{total}, {left:.0f} min left", file=stderr, flush=True)
         yield item

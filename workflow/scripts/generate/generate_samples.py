@@ -27,7 +27,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from workflow.scripts.common.codehash import code_digest
+from workflow.scripts.common.codehash import code_version
 from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.hardware import describe_hardware
 from workflow.scripts.common.io import (
@@ -242,7 +242,7 @@ def _digest(manifest: dict[str, Any], checkpoint: str, benchmark: Benchmark, eng
         "data": benchmark.data_sha256,
         "task": benchmark.task,
         "engine": engine,
-        "code": code_digest(MODULE),
+        "code": code_version(MODULE),
         "versions": versions(),
     }
     return sha256_text(canonical_json(decides))[:32]

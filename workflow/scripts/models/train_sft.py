@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from workflow.scripts.common.chat import ChatFormat, chat_format
-from workflow.scripts.common.codehash import code_digest
+from workflow.scripts.common.codehash import code_version
 from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.hardware import describe_hardware, peak_memory_mb
 from workflow.scripts.common.io import (
@@ -384,7 +384,7 @@ def main(argv: list[str] | None = None) -> None:
         "seed": args.seed,
         "probe": sha256_file(args.probe) if args.probe and recipe.gate else None,
         "versions": versions(),
-        "code": code_digest("models.train_sft"),
+        "code": code_version("models.train_sft"),
         "sharded": world > 1,  # trainer state is of another form then
     }
     state_root = args.state or args.out.with_name(f"{args.out.name}.state")
