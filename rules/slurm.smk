@@ -39,7 +39,8 @@ def asks(key):
 
 @cache
 def resources_of(rule, run, benchmark, scorer, attempt):
-    return list_resources(rule, EXPERIMENT, RUNS.get(run), benchmark, scorer, attempt)
+    rows = LOCK.get("rows")
+    return list_resources(rule, EXPERIMENT, RUNS.get(run), benchmark, scorer, attempt, rows)
 
 
 THREADS = asks("threads")

@@ -57,17 +57,39 @@ def test_a_new_experiment_is_estimated_from_the_hardware(project):
     def change(e):
         e["lrms"]["tiny"]["parameters_b"] = 7
         e["data"]["safechain"] = {"prepare": {"source": {"path": "none.jsonl"}}}
-        e["recipes"]["safety"] |= {"max_length": 2000, "precision": "bf16_mixed"}
-        e["hardware"] = {"gpu_tflops": 1000, "training_utilisation": 0.4, "start_s": 0}
+        e["recipes"]["safety"] |= {"max_length": 2000, "precision": "bf16_mixed", "global_batch": 8}
+        e["hardware"] = {"gpu_tflops": 1000, "training_utilisation": 0.4, "gpu_bandwidth_tb_s": 5}
 
     project.edit(change)
-    (project.root / "none.jsonl").write_text("{}\n")
+    (project.root / "none.jsonl").write_text("{}\n" * 1000)
     cost = Estimator(project.read()).cost(MODEL)
-    compute = 8 * 7e9 * 1000 * 2000 * 2 / (8 * 1000e12 * 0.4)  # 70 s
     assert cost.source == "model"
     assert cost.gpu == 8
-    assert cost.seconds == pytest.approx(compute + 16 * 7, rel=1e-6)  # 16 bytes, 1 GB/s
+    compute = 8 * 7e9 * 1000 * 2000 * 2 / (8 * 1000e12 * 0.4)  # 70 s
+    update = 250 * 100 * 7e9 / 8 / 5e12  # 250 steps
+    assert cost.parts["train"] == pytest.approx(compute + update)
+    # 60 s to start; 14 GB read and twice written at 1.5 GB/s; all three hashed at 8 GB/s
+    rest = 60 + 3 * 14 / 1.5 + 3 * 14 / 8
+    assert cost.seconds == pytest.approx(compute + update + rest)
     assert cost.disk_gb == pytest.approx(2 * 2 * 7)  # two epochs, two bytes
+
+
+def test_a_local_benchmark_is_planned_with_the_rows_that_it_has(project):
+    def change(e):
+        prepare = {"source": {"path": "mine.csv"}, "fields": {"prompt": "q"}}
+        e["benchmarks"]["benign"] |= {"prepare": prepare}
+        del e["benchmarks"]["benign"]["generated"]
+
+    project.edit(change)
+    (project.root / "mine.csv").write_text("q,kind\n" + "why?,a\nhow?,b\n" * 10)
+    assert Estimator(project.read()).items("benign") == 20
+    assert Estimator(project.read()).samples(SAMPLES) == 40  # two checkpoints
+    project.edit(lambda e: e["benchmarks"]["benign"]["prepare"].update(where={"kind": "a"}))
+    assert Estimator(project.read()).items("benign") == 10
+    project.edit(lambda e: e["benchmarks"]["benign"].update(n=50))
+    assert Estimator(project.read()).items("benign") == 10
+    project.edit(lambda e: e["benchmarks"]["benign"].update(n=4))
+    assert Estimator(project.read()).items("benign") == 4
 
 
 def test_an_api_judge_costs_what_its_prices_say_and_no_more_than_its_cap(project):

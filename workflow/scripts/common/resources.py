@@ -1,31 +1,43 @@
 """What a job asks a cluster for: GPUs, nodes, memory, run time, CPUs, from the experiment's size.
 
-The model is coarse on purpose: enough for a first run that neither starves nor hoards.
-
 - A training job owns whole nodes, all GPUs of each. Host memory: 10 bytes per parameter (fp32
   weights on load, and again when they are gathered to be saved) and 5 GB per process.
-  Time: 8 FLOPs per parameter and token (forward, backward, recomputed activations) at 120 TFLOP/s
-  per GPU, with at most `RECORD_TOKENS` tokens a record.
 - Generation takes the fewest GPUs that hold the bf16 weights and as much again by 30 % for the
-  KV cache. Time: every answer at its full budget, at 30 000 tokens/s per GPU and billion
-  parameters with vLLM, a tenth of it with transformers.
+  KV cache.
 - A classifier that judges takes one GPU. Everything else takes none, above all what waits for a
   network: downloads and judges behind an API.
+- Times are limits: `LIMIT_FACTOR` times what `cost_model.py` says of a job whose every answer uses
+  its full token budget, and 30 minutes.
 
-Times are limits, so half is added, and 30 minutes to load and to save. Whoever knows better says so
-in the experiment (`resources: {generate_samples: {gpu: 4}}`; for one benchmark alone
-`generate_samples/gpqa_diamond: {gpu: 8}`). Nothing here can change a result, so nothing here makes
-one stale.
+Whoever knows better says so in the experiment (`resources: {generate_samples: {gpu: 4}}`; for one
+benchmark alone `generate_samples/gpqa_diamond: {gpu: 8}`). Nothing here can change a result, so
+nothing here makes one stale.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
 from typing import Any
 
+from workflow.scripts.common.cost_model import (
+    HARDWARE,
+    HF_SLOWNESS,
+    Parts,
+    generation_parts,
+    training_parts,
+)
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.experiment import Run
+from workflow.scripts.common.io import canonical_json
+from workflow.scripts.common.known_sizes import UNKNOWN_ROWS, known_rows, record_tokens
+from workflow.scripts.data.sources import read_rows
+
+PinnedRows = Mapping[str, Mapping[str, int]]  # hub name -> "CONFIG/SPLIT" -> rows
 
 TRAINING = ("pretrain_base", "reasoning_sft", "safety_sft")
 OF_A_BENCHMARK = ("generate_samples", "score_samples")
@@ -39,16 +51,8 @@ GPUS_PER_NODE = 8
 GPU_MEMORY = 80e9  # bytes; an H100 or A100
 CPUS_PER_GPU = 8
 SMALL = 50e6  # parameters; below it a model is computed by one CPU thread
-RECORD_TOKENS = 12_000  # s1K-1.1, the longest reasoning data here, has 10 000 on average
-RECORDS = ITEMS = 1000  # of a data set whose size neither the experiment nor the next lines tell
-KNOWN_ROWS = {
-    "simplescaling/aime24_nofigures": 30,
-    "HuggingFaceH4/MATH-500": 500,
-    "Idavidrein/gpqa": 198,  # its part gpqa_diamond
-    "walledai/XSTest": 250,  # its safe half
-}
-TRAINING_FLOPS = 120e12  # per GPU and second, 12 % of an H100's bf16 peak without sparsity
-TOKENS_PER_SECOND = {"vllm": 30_000e9, "hf": 3_000e9}  # per GPU, divided by the parameters
+# An A100 has a third of an H100's bf16 speed, and the model is no measurement.
+LIMIT_FACTOR = 3
 JUDGE_MINUTES = {"hf_classifier": 120, "llm_judge": 24 * 60}
 
 
@@ -59,6 +63,7 @@ def list_resources(
     benchmark: str | None = None,
     scorer: str | None = None,
     attempt: int = 1,
+    pinned: PinnedRows | None = None,
 ) -> dict[str, int]:
     """Return what a job asks for.
 
@@ -71,6 +76,7 @@ def list_resources(
         scorer: The scorer's name, where the job has one.
         attempt: 1, 2, …; memory and time grow by half of the first figure with each, for a job
             that ran out of either.
+        pinned: Rows of hub data sets, from the experiment's lock.
 
     Returns:
         `gpu` (on all nodes together), `nodes`, `mem_mb` (per node), `runtime` (minutes), `threads`.
@@ -79,9 +85,11 @@ def list_resources(
     given = {**sections.get(rule, {}), **sections.get(f"{rule}/{benchmark}", {})}
     if rule in TRAINING and run:
         nodes = given.get("nodes", 1)
-        found = _training(experiment, run, nodes, given.get("gpu", nodes * GPUS_PER_NODE))
+        gpu = given.get("gpu", nodes * GPUS_PER_NODE)
+        found = _training(experiment, run, nodes, gpu, pinned)
     elif rule == "generate_samples" and run and benchmark:
-        found = _generation(experiment, run, experiment["benchmarks"][benchmark], given.get("gpu"))
+        section = experiment["benchmarks"][benchmark]
+        found = _generation(experiment, run, section, given.get("gpu"), pinned)
     elif rule == "score_samples" and scorer:
         kind = experiment["scorers"][scorer]["type"]
         gpu = int(kind == "hf_classifier")
@@ -134,12 +142,115 @@ def parameters(experiment: dict[str, Any], run: Run) -> float:
     )
 
 
-def count_rows(section: dict[str, Any]) -> int:
-    """Return how many rows of a training set or a benchmark are used, at most."""
+def hardware_of(experiment: dict[str, Any]) -> dict[str, float]:
+    """Return what an experiment assumes of its hardware."""
+    return {**HARDWARE, **experiment.get("hardware", {})}
+
+
+def count_rows(section: dict[str, Any], pinned: PinnedRows | None = None) -> int:
+    """Return how many rows of a training set or a benchmark are used, at most.
+
+    Args:
+        section: The experiment's entry.
+        pinned: The row counts of the experiment's lock.
+    """
     prepare = section.get("prepare", {})
-    given = [section.get("n"), prepare.get("limit"), prepare.get("first")]
-    known = KNOWN_ROWS.get(prepare.get("source", {}).get("hub"), ITEMS)
-    return min([count for count in given if count] or [known])
+    source = prepare.get("source", {})
+    known = known_rows(prepare, pinned) if "hub" in source else _local_rows(prepare)
+    counts = [section.get("n"), prepare.get("limit"), prepare.get("first"), known]
+    return min([count for count in counts if count], default=UNKNOWN_ROWS)
+
+
+def _local_rows(prepare: dict[str, Any]) -> int | None:
+    """Count the rows of a local file or a package's; None for one that is not there."""
+    file = Path(prepare.get("source", {}).get("path", ""))
+    changed = file.stat().st_mtime_ns if file.is_file() else 0
+    chosen = {key: prepare[key] for key in ("source", "where") if key in prepare}
+    return _count_local(canonical_json(chosen), changed) if chosen else None
+
+
+@cache
+def _count_local(prepare: str, changed: int) -> int | None:
+    section = json.loads(prepare)
+    try:
+        rows = read_rows(section["source"])
+    except InputError:
+        return None
+    for field, wanted in section.get("where", {}).items():
+        values = wanted if isinstance(wanted, list) else [wanted]
+        rows = [row for row in rows if row.get(field) in values]
+    return len(rows)
+
+
+def training_times(
+    experiment: dict[str, Any], run: Run, gpus: int, *, records: int, tokens: float, epochs: float
+) -> Parts:
+    """Return the seconds of a training by part, see `training_parts`."""
+    recipe = run.recipe
+    saves = experiment.get("runtime", {}).get(rule_of(run), {}).get("save_state", True)
+    each_epoch = recipe.get("checkpoints") == "each_epoch"
+    return training_parts(
+        hardware_of(experiment),
+        size=parameters(experiment, run),
+        records=records,
+        tokens=tokens,
+        epochs=epochs,
+        batch=recipe.get("global_batch", gpus),
+        gpus=gpus,
+        kept=recipe.get("epochs", 1) if each_epoch else 1,
+        state_bytes=saves * (6 if recipe.get("precision") == "bf16_pure" else 12),
+    )
+
+
+def generation_times(
+    experiment: dict[str, Any],
+    run: Run,
+    benchmark: dict[str, Any],
+    gpus: int,
+    *,
+    samples: float,
+    tokens: float,
+) -> Parts:
+    """Return the seconds of a generating job by part: one start of the engine per checkpoint.
+
+    Args:
+        experiment: The experiment.
+        run: The model run.
+        benchmark: The benchmark's section.
+        gpus: What the job holds; those beyond one copy of the model serve further copies.
+        samples: Per checkpoint.
+        tokens: Of a sample on average, thinking included.
+    """
+    size = parameters(experiment, run)
+    knobs = experiment.get("runtime", {}).get("generate_samples", {})
+    hardware = hardware_of(experiment)
+    vllm = benchmark.get("engine", "hf") == "vllm"
+    each = min(gpus, knobs.get("tensor_parallel") or fewest_gpus(size))
+    parts = generation_parts(
+        hardware,
+        size=size,
+        samples=max(1, samples / max(1, gpus // each)),
+        tokens=tokens,
+        budget=budget_of(benchmark["decoding"]),
+        gpus=each,
+        concurrent=int(
+            knobs.get("max_num_seqs") or hardware["concurrent_sequences"]
+            if vllm
+            else knobs.get("batch_size", 64)
+        ),
+        slowness=1 if vllm else HF_SLOWNESS,
+    )
+    return {part: max(1, len(run.checkpoints)) * seconds for part, seconds in parts.items()}
+
+
+def budget_of(decoding: dict[str, Any]) -> int:
+    """Return the tokens that a sample may have."""
+    return decoding["max_thinking_tokens"] + decoding["max_answer_tokens"]
+
+
+def rule_of(run: Run) -> str:
+    """Return the rule that trains a run."""
+    return {"base": "pretrain_base", "lrm": "reasoning_sft", "aligned": "safety_sft"}[run.role]
 
 
 def _source(experiment: dict[str, Any], run: Run) -> dict[str, Any]:
@@ -157,41 +268,55 @@ def _texts(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else []
 
 
-def _training(experiment: dict[str, Any], run: Run, nodes: int, gpu: int) -> dict[str, int]:
+def _training(
+    experiment: dict[str, Any], run: Run, nodes: int, gpu: int, pinned: PinnedRows | None
+) -> dict[str, int]:
     size = parameters(experiment, run)
     pretrain = "pretrain" in run.section
     if pretrain:
         gpu = 0
     if size < SMALL:
         return {"gpu": gpu, "nodes": nodes, "mem_mb": 2_000, "runtime": 30, "threads": 1}
-    records = count_rows(experiment["data"][run.data]) if run.data else 0
-    tokens = records * min(run.recipe.get("max_length", RECORD_TOKENS), RECORD_TOKENS)
+    data = experiment["data"][run.data] if run.data else {}
+    tokens = record_tokens(data.get("prepare", {}))
     rounds = (run.recipe.get("gate") or {}).get("max_rounds", 1)
-    flops = 8 * size * tokens * run.recipe.get("epochs", 1) * rounds
+    parts = training_times(
+        experiment,
+        run,
+        max(gpu, 1),
+        records=count_rows(data, pinned),
+        tokens=min(run.recipe.get("max_length", tokens), tokens),
+        epochs=run.recipe.get("epochs", 1) * rounds,
+    )
     return {
         "gpu": gpu,
         "nodes": nodes,
         "mem_mb": _megabytes(10 * size + 5e9 * max(gpu // nodes, 1)),
-        "runtime": _minutes(flops / (max(gpu, 1) * TRAINING_FLOPS)),
+        "runtime": _minutes(sum(parts.values())),
         "threads": CPUS_PER_GPU * max(gpu // nodes, 1),
     }
 
 
 def _generation(
-    experiment: dict[str, Any], run: Run, benchmark: dict[str, Any], gpu: int | None
+    experiment: dict[str, Any],
+    run: Run,
+    benchmark: dict[str, Any],
+    gpu: int | None,
+    pinned: PinnedRows | None,
 ) -> dict[str, int]:
     size = parameters(experiment, run)
     gpu = fewest_gpus(size) if gpu is None else gpu
     if size < SMALL:
         return {"gpu": gpu, "mem_mb": 2_000, "runtime": 30, "threads": 1}
-    decoding = benchmark.get("decoding", {})
-    budget = sum(v for k, v in decoding.items() if re.fullmatch(r"max_.*tokens", k) and v)
-    answers = count_rows(benchmark) * benchmark.get("repeats", 1) * max(len(run.checkpoints), 1)
-    rate = TOKENS_PER_SECOND[benchmark.get("engine", "hf")] / size * max(gpu, 1)
+    samples = count_rows(benchmark, pinned) * benchmark.get("repeats", 1)
+    budget = budget_of(benchmark["decoding"])
+    parts = generation_times(
+        experiment, run, benchmark, max(gpu, 1), samples=samples, tokens=budget
+    )
     return {
         "gpu": gpu,
         "mem_mb": _megabytes(2.2 * size + 8e9),
-        "runtime": _minutes(answers * budget / rate),
+        "runtime": _minutes(sum(parts.values())),
         "threads": CPUS_PER_GPU * max(gpu, 1),
     }
 
@@ -207,4 +332,4 @@ def _megabytes(size: float) -> int:
 
 
 def _minutes(seconds: float) -> int:
-    return 30 + math.ceil(1.5 * seconds / 60)
+    return 30 + math.ceil(LIMIT_FACTOR * seconds / 60)

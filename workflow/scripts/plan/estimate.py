@@ -5,56 +5,40 @@ budget of all samples times parameters per GPU for generation, samples for scori
 is scaled by work; the likest jobs count: the same result's earlier making, else the same rule on
 the same benchmark or data set, else the same rule.
 
-The model of the hardware (section `hardware` of the experiment, defaults in `HARDWARE`):
-- training: 8 FLOP per parameter and token (forward, backward, recomputed activations) at
-  `training_utilisation` of the GPUs' peak;
-- decoding is bound by reading the weights: `concurrent_sequences` tokens per pass over 2 bytes per
-  parameter at `decoding_utilisation` of the memory bandwidth; transformers is ten times slower;
-- a classifier judges with 2 FLOP per parameter and token, a judge behind an API with its latency;
-- models below `resources.SMALL` parameters compute on one CPU core.
+Without a like job the time comes from `common/cost_model.py`: what GPUs do, part by part, from the
+sizes of `common/known_sizes.py`. Models below `resources.SMALL` parameters compute on one CPU core.
 """
 
 from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from workflow.scripts.common.cost_model import DISK_BYTES_S, Parts
 from workflow.scripts.common.experiment import Run
+from workflow.scripts.common.known_sizes import UNKNOWN_ROWS, answer_tokens, record_tokens
 from workflow.scripts.common.resources import (
-    ITEMS,
-    RECORD_TOKENS,
-    RECORDS,
     SMALL,
     TRAINING,
+    budget_of,
+    count_rows,
+    generation_times,
+    hardware_of,
     list_resources,
     parameters,
+    training_times,
 )
 from workflow.scripts.plan.experiment_state import ExperimentState, subject, tail_of
 
-HARDWARE: dict[str, float] = {
-    "nodes": 1,
-    "gpus_per_node": 8,
-    "gpu_tflops": 989,  # bf16 peak of an H100 without sparsity
-    "gpu_bandwidth_tb_s": 3.35,  # H100 SXM
-    "training_utilisation": 0.3,
-    "decoding_utilisation": 0.5,
-    "concurrent_sequences": 64,
-    "budget_share": 0.5,  # of the token budget that an answer uses on average
-    "cpu_gflops": 10,  # of one core, fp32, tiny matrices
-    "network_gb_s": 0.1,
-    "start_s": 15,  # to start Python and load its libraries; GPUs and large weights take longer
-}
-HF_SLOWNESS = 10
 JUDGE_PARAMETERS = 7e9
-REFUSAL_TOKENS = 400  # a record whose thinking is one fixed sentence
-JUDGED_TOKENS = 1000  # prompt, rubric and answer, where no budget tells
-API_LATENCY_S = 3
-SECONDS_PER_GRADED = 0.02
+JUDGE_START_S = 30  # Python, torch and CUDA; an assumption
+JUDGED_TOKENS = 1000  # prompt, rubric and answer; an assumption
+API_LATENCY_S = 3  # of a reply of a few hundred tokens; an assumption
+SECONDS_PER_GRADED = 0.02  # a LaTeX answer takes math-verify 2 to 3 ms (measured), long ones more
 BYTES_PER_SAMPLE_TOKEN = 12  # text, token ids and keys in samples.jsonl
 
 
@@ -68,6 +52,7 @@ class Cost:
         nodes: Nodes it runs on.
         disk_gb: What its result takes.
         usd: For an API.
+        parts: Seconds by part of the job; empty where it was measured.
         source: `measured` (scaled from a like job) or `model` (of the hardware).
     """
 
@@ -77,6 +62,7 @@ class Cost:
     disk_gb: float
     usd: float
     source: str
+    parts: Parts = field(default_factory=dict)
 
     @property
     def gpu_hours(self) -> float:
@@ -102,7 +88,7 @@ class Estimator:
 
     def __init__(self, state: ExperimentState, leave_out: bool = False) -> None:
         self.state, self.leave_out = state, leave_out
-        self.hardware = {**HARDWARE, **state.experiment.get("hardware", {})}
+        self.hardware = hardware_of(state.experiment)
         self._manifests: dict[str, dict[str, Any]] = {}
         self._by: dict[tuple[str, ...], list[Measured]] = defaultdict(list)
         self._items: dict[str, int] = {}
@@ -123,17 +109,16 @@ class Estimator:
         run, benchmark, scorer = subject(path, self.state.runs)
         asked = list_resources(job.rule, self.state.experiment, run, benchmark, scorer)
         gpu = self._gpus(path)
-        seconds = self._scaled(path)
-        source = "model" if seconds is None else "measured"
-        if seconds is None:
-            seconds = self._modelled(path)
+        measured = self._scaled(path)
+        parts = {} if measured is not None else self._modelled(path)
         return Cost(
-            seconds,
+            sum(parts.values()) if measured is None else measured,
             gpu,
             asked["nodes"],
             self._disk(path),
             self._usd(benchmark, scorer, run),
-            source,
+            "model" if measured is None else "measured",
+            parts,
         )
 
     def disk_standing(self, path: str) -> float:
@@ -224,18 +209,18 @@ class Estimator:
             longest = gate.get("max_steps", 1000) + shape.get("decay_steps", 0)
             steps = median(self._steps) if self._steps else longest
             return steps * shape["global_batch"] * 40
+        records = self._rows("data", run.data)
+        return records * self._tokens_per_record(run) * self._passes(run)
+
+    def _passes(self, run: Run) -> float:
+        """Return how often a training goes through its records."""
         rounds = (run.recipe.get("gate") or {}).get("max_rounds", 1)
         measured = self._manifest(f"models/{run.name}/manifest.json").get("train")
         if measured:
             rounds = measured.get("rounds", rounds)
         elif self._record_tokens:
             rounds = 1
-        return (
-            self._records(run.data) * self._tokens_per_record(run) * run.recipe["epochs"] * rounds
-        )
-
-    def _records(self, data: str) -> int:
-        return self._rows("data", data, RECORDS)
+        return run.recipe["epochs"] * rounds
 
     def _samples(self, benchmark: str, run: Run) -> int:
         repeats = self.state.experiment["benchmarks"][benchmark].get("repeats", 1)
@@ -244,35 +229,34 @@ class Estimator:
     def items(self, benchmark: str) -> int:
         """Return how many items a benchmark has, or is taken to have."""
         given = self.state.experiment["benchmarks"][benchmark].get("n")
-        measured = self._items.get(benchmark)
-        return given or measured or self._rows("benchmarks", benchmark, ITEMS)
+        known = self._items.get(benchmark) or self._rows("benchmarks", benchmark)
+        return min(given, known) if given else known
 
-    def _rows(self, section: str, name: str, default: int) -> int:
-        """Return how many rows a training set or benchmark has: by the experiment, or its file."""
+    def _rows(self, section: str, name: str) -> int:
+        """Return how many rows a training set or benchmark has: of its file, else as is known."""
         entry = self.state.experiment[section][name]
         if "generated" in entry:
             micro = self.state.experiment["micro_data"]
             sizes = {"directrefusal": "safety_records", "safechain": "safety_records"}
             key = sizes.get(entry["generated"], entry["generated"])
-            return micro.get(key) or micro.get(f"{key}_records") or default
-        prepare = entry["prepare"]
+            return micro.get(key) or micro.get(f"{key}_records") or UNKNOWN_ROWS
         folder = "records" if section == "data" else "benchmarks"
         file = self.state.folder / "data" / folder / f"{name}.jsonl"
         if file.exists():
             with open(file, "rb") as lines:
                 return sum(1 for _ in lines)
-        return prepare.get("limit") or prepare.get("first") or default
+        return count_rows(entry, self.state.pinned_rows)
 
     def _tokens_per_record(self, run: Run) -> float:
         assert run.data is not None
         if run.data in self._record_tokens:
             return self._record_tokens[run.data]
-        longest = run.recipe.get("max_length", RECORD_TOKENS)
         file = self.state.folder / "data" / "records" / f"{run.data}.jsonl"
         if file.exists():
-            return min(longest, file.stat().st_size / 4 / max(1, self._records(run.data)))
-        prepare = self.state.experiment["data"][run.data].get("prepare", {})
-        return min(longest, REFUSAL_TOKENS if "constant_thinking" in prepare else RECORD_TOKENS)
+            found = file.stat().st_size / 4 / max(1, self._rows("data", run.data))
+        else:
+            found = record_tokens(self.state.experiment["data"][run.data].get("prepare", {}))
+        return min(found, run.recipe.get("max_length", found))
 
     # The two ways to a time.
 
@@ -300,54 +284,66 @@ class Estimator:
                 return median(one.seconds / one.work for one in found) * work
         return own[0].seconds if self.leave_out and own else None
 
-    def _modelled(self, path: str) -> float:
+    def _modelled(self, path: str) -> Parts:
         rule = self.state.jobs[path].rule
         run, benchmark, scorer = subject(path, self.state.runs)
-        models: dict[str, Callable[..., float]] = {
-            "generate_samples": self._generating,
-            "score_samples": self._scoring,
-        }
-        start = self.hardware["start_s"]
+        h = self.hardware
         if rule in TRAINING and run:
-            return start + self._training(path, run)
-        if rule in models:
-            return start + models[rule](path, run, benchmark, scorer)
+            return self._training(path, run)
+        if rule == "generate_samples" and run and benchmark:
+            return self._generating(path, run, benchmark)
+        if rule == "score_samples" and run and benchmark and scorer:
+            return self._scoring(run, benchmark, scorer)
         if rule == "fetch_model" and run:
             size = 2 * parameters(self.state.experiment, run)
-            return start + size / (self.hardware["network_gb_s"] * 1e9)
-        return 2 * start
+            return {"start": h["start_s"], "download": size / (h["network_gb_s"] * 1e9)}
+        return {"start": 2 * h["start_s"]}
 
-    def _training(self, path: str, run: Run) -> float:
+    def _training(self, path: str, run: Run) -> Parts:
         h, gpus = self.hardware, self._gpus(path)
         size = parameters(self.state.experiment, run)
-        rate = gpus * h["gpu_tflops"] * 1e12 * h["training_utilisation"]
-        flop = 8 * size * self._training_tokens(run)
-        # weights and optimizer state are loaded and written
-        move = 16 * size / 1e9 if gpus else 0
-        return flop / (rate or h["cpu_gflops"] * 1e9) + move
+        if not gpus:
+            flop = 8 * size * self._training_tokens(run)
+            return {"start": h["start_s"], "train": flop / (h["cpu_gflops"] * 1e9)}
+        assert run.data is not None
+        return training_times(
+            self.state.experiment,
+            run,
+            gpus,
+            records=self._rows("data", run.data),
+            tokens=self._tokens_per_record(run),
+            epochs=self._passes(run),
+        )
 
-    def _generating(self, path: str, run: Run, benchmark: str, _: str | None) -> float:
+    def _generating(self, path: str, run: Run, benchmark: str) -> Parts:
         h, gpus = self.hardware, self._gpus(path)
         size = parameters(self.state.experiment, run)
         section = self.state.experiment["benchmarks"][benchmark]
-        tokens = self._samples(benchmark, run) * budget_of(section["decoding"]) * h["budget_share"]
+        samples = self._samples(benchmark, run)
+        tokens = answer_tokens(section, h["budget_share"])
         if not gpus:
-            return tokens * 2 * size / (h["cpu_gflops"] * 1e9) + tokens / 2000
-        reads = gpus * h["gpu_bandwidth_tb_s"] * 1e12 * h["decoding_utilisation"] / (2 * size)
-        slowness = HF_SLOWNESS if section.get("engine", "hf") == "hf" else 1
-        load = 2 * size / 1e9 * max(1, len(run.checkpoints))  # at 1 GB/s
-        return tokens * slowness / (reads * h["concurrent_sequences"]) + load
+            seconds = samples * tokens * (2 * size / (h["cpu_gflops"] * 1e9) + 1 / 2000)
+            return {"start": h["start_s"], "generate": seconds}
+        checkpoints = max(1, len(run.checkpoints))
+        return generation_times(
+            self.state.experiment, run, section, gpus, samples=samples / checkpoints, tokens=tokens
+        )
 
-    def _scoring(self, path: str, run: Run, benchmark: str, scorer: str) -> float:
+    def _scoring(self, run: Run, benchmark: str, scorer: str) -> Parts:
         h = self.hardware
         section = self.state.experiment["scorers"][scorer]
         samples = self._samples(benchmark, run)
         if section["type"] == "hf_classifier":
             flop = 2 * JUDGE_PARAMETERS * JUDGED_TOKENS * samples
-            return flop / (h["gpu_tflops"] * 1e12 * h["training_utilisation"])
+            return {
+                "start": JUDGE_START_S,
+                "load weights": 2 * JUDGE_PARAMETERS / DISK_BYTES_S,
+                "judge": flop / (h["gpu_tflops"] * 1e12 * h["training_utilisation"]),
+            }
         if llm := section.get("llm") or section.get("extractor"):
-            return samples * API_LATENCY_S / llm.get("parallel", 8)
-        return samples * SECONDS_PER_GRADED
+            asked = samples * API_LATENCY_S / llm.get("parallel", 8)
+            return {"start": h["start_s"], "ask": asked}
+        return {"start": h["start_s"], "grade": samples * SECONDS_PER_GRADED}
 
     def _disk(self, path: str) -> float:
         run, benchmark, scorer = subject(path, self.state.runs)
@@ -361,7 +357,7 @@ class Estimator:
             return each * kept * parameters(self.state.experiment, run) / 1e9
         if benchmark and run and not scorer:
             section = self.state.experiment["benchmarks"][benchmark]
-            tokens = budget_of(section["decoding"]) * self.hardware["budget_share"]
+            tokens = answer_tokens(section, self.hardware["budget_share"])
             return self._samples(benchmark, run) * tokens * BYTES_PER_SAMPLE_TOKEN / 1e9
         return 0.0
 
@@ -379,11 +375,6 @@ class Estimator:
         each += written * llm.get("usd_per_million_output", 0) / 1e6
         found = self._samples(benchmark, run) * each
         return min(found, llm["max_usd"]) if llm.get("max_usd") else found
-
-
-def budget_of(decoding: dict[str, Any]) -> int:
-    """Return the tokens that a sample may have."""
-    return decoding["max_thinking_tokens"] + decoding["max_answer_tokens"]
 
 
 def read_seconds(path: Path) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ class ExperimentState:
         jobs: Its jobs by result, the generated data files among them.
         keys: The jobs' keys.
         states: The state of every result, see `common/staleness.py`.
+        pinned_rows: Rows of hub data sets, from the lock.
     """
 
     name: str
@@ -36,6 +37,7 @@ class ExperimentState:
     jobs: dict[str, Job]
     keys: dict[str, str]
     states: dict[str, str]
+    pinned_rows: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
 def read_experiment(name: str, root: Path) -> ExperimentState:
@@ -47,9 +49,9 @@ def read_experiment(name: str, root: Path) -> ExperimentState:
     keys = list_keys(jobs, root)
     folder = root / "results" / name
     states = read_states(jobs, keys, folder)
-    return ExperimentState(
-        name, root, folder, experiment, list_runs(experiment), jobs, keys, states
-    )
+    runs = list_runs(experiment)
+    rows = lock.get("rows", {})
+    return ExperimentState(name, root, folder, experiment, runs, jobs, keys, states, rows)
 
 
 def subject(path: str, runs: dict[str, Run]) -> tuple[Run | None, str | None, str | None]:
