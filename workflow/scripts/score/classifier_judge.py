@@ -22,6 +22,53 @@ from workflow.scripts.score.sections import CLASSIFIER, expect_one_of
 FIRST = 256
 
 
+def load_reader(
+    model: str, revision: str | None, window_tokens: int, name: str | None = None
+) -> tuple[Any, int]:
+    """Return a classifier's tokenizer and the token that it pads with, without its weights.
+
+    Args:
+        model: Local folder or hub repository.
+        revision: Commit of the repository.
+        window_tokens: Tokens that it has to read at a time.
+        name: What messages call it; default: `model`.
+
+    Raises:
+        InputError: Configuration or tokenizer does not load, or does not fit.
+    """
+    from transformers import AutoConfig, AutoTokenizer
+
+    name = name or model
+    where: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
+    try:
+        config = AutoConfig.from_pretrained(model, **where)
+        check_labels(config.id2label, name)
+        tokenizer = AutoTokenizer.from_pretrained(model, **where)
+    except InputError:
+        raise
+    except (
+        Exception
+    ) as error:  # also of sentencepiece and tokenizers, which have types of their own
+        raise InputError(
+            f"{name}: its configuration or tokenizer does not load: {type(error).__name__}: {error}"
+        ) from None
+    if set(tokenizer("a question and its answer")["input_ids"]) <= set(tokenizer.all_special_ids):
+        # transformers makes an empty one where the file with the vocabulary is absent
+        raise InputError(f"{name}: its tokenizer knows no text, expected one with a vocabulary")
+    # The head reads the last token that is not padding, so padding must not be end-of-text.
+    tokens = [tokenizer.pad_token_id, tokenizer.unk_token_id, tokenizer.bos_token_id]
+    usable = [token for token in tokens if token not in (None, tokenizer.eos_token_id)]
+    if tokenizer.eos_token_id is None or not usable:
+        raise InputError(f"{name}: its tokenizer has no end-of-text token apart from padding")
+    longest = getattr(config, "max_position_embeddings", None)
+    if longest is not None and window_tokens > longest:
+        raise InputError(
+            f"--scorer: window_tokens is {window_tokens}, expected at most "
+            f"the {longest} positions of {name}"
+        )
+    return tokenizer, usable[0]
+
+
 class ClassifierJudge:
     """Loads the classifier on first use.
 
@@ -64,20 +111,18 @@ class ClassifierJudge:
 
     def _load(self, device: str) -> tuple[Any, Any]:
         import torch
-        from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+        from transformers import AutoModelForSequenceClassification
 
-        name = self._section["model"]
-        where = {"revision": self._section["revision"], "trust_remote_code": False}
+        name, revision = self._section["model"], self._section["revision"]
+        tokenizer, padding = load_reader(name, revision, self._section["window_tokens"])
         try:
-            config = AutoConfig.from_pretrained(name, **where)
-            check_labels(config.id2label, name)
-            tokenizer = AutoTokenizer.from_pretrained(name, **where)
             model, loading = AutoModelForSequenceClassification.from_pretrained(
                 name,
+                revision=revision,
+                trust_remote_code=False,
                 dtype=getattr(torch, self._section["dtype"]),
                 use_safetensors=self._section["weights"] == "safetensors",
                 output_loading_info=True,
-                **where,
             )
         except (OSError, ValueError) as error:
             raise InputError(f"{name}: does not load as a sequence classifier: {error}") from None
@@ -86,18 +131,7 @@ class ClassifierJudge:
             raise InputError(
                 f"{name}: its files lack {absent[:3]}, expected weights for all layers"
             )
-        # The head reads the last token that is not padding, so padding must not be end-of-text.
-        tokens = [tokenizer.pad_token_id, tokenizer.unk_token_id, tokenizer.bos_token_id]
-        usable = [token for token in tokens if token not in (None, tokenizer.eos_token_id)]
-        if tokenizer.eos_token_id is None or not usable:
-            raise InputError(f"{name}: its tokenizer has no end-of-text token apart from padding")
-        model.config.pad_token_id = usable[0]
-        longest = getattr(model.config, "max_position_embeddings", None)
-        if longest is not None and self._section["window_tokens"] > longest:
-            raise InputError(
-                f"--scorer: window_tokens is {self._section['window_tokens']}, expected at most "
-                f"the {longest} positions of {name}"
-            )
+        model.config.pad_token_id = padding
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         return tokenizer, model.to(device).eval()

@@ -1,7 +1,8 @@
 """Bring the files of a classifier judge into the hub's cache, where scoring finds them offline.
 
-Reads a scorer section, downloads the pinned files, compares them with the hub's hashes and writes a
-JSON that lists them. Runs on a login node with network; a lost connection resumes.
+Reads a scorer section, downloads the pinned files, compares them with the hub's hashes, loads
+configuration and tokenizer as scoring will, and writes a JSON that lists the files. Runs on a login
+node with network; a lost connection resumes.
 
 python -m workflow.scripts.score.fetch_judge --out fetched.json --scorer '{"type": "hf_classifier",
     "model": "PKU-Alignment/beaver-dam-7b", "revision": "…", "weights": "torch"}'
@@ -13,22 +14,26 @@ import argparse
 import json
 from pathlib import Path
 
-from workflow.scripts.common.categories import check_labels
 from workflow.scripts.common.errors import InputError, run
-from workflow.scripts.common.io import read_json, write_json
+from workflow.scripts.common.io import write_json
 from workflow.scripts.data.hub import check_revision, hub_errors, hub_token, verify_file
+from workflow.scripts.score.classifier_judge import load_reader
+from workflow.scripts.score.sections import CLASSIFIER
 
 FORMAT = 1
 FILES = ["*.json", "*.model", "*.txt"]
 WEIGHTS = {"safetensors": "*.safetensors", "torch": "*.bin"}
 
 
-def fetch_judge(name: str, revision: str | None, weights: str) -> dict[str, int]:
+def fetch_judge(
+    name: str, revision: str | None, weights: str, window_tokens: int
+) -> dict[str, int]:
     """Download a classifier; return the size in bytes of each of its files, by name.
 
     Raises:
-        InputError: There is no such repository, revision, access, network, or kind of weights, or
-            its labels are not the categories: better now than after the models are trained.
+        InputError: There is no such repository, revision, access, network, or kind of weights, its
+            tokenizer does not load, or its labels are not the categories: better now than after the
+            models are trained.
     """
     from huggingface_hub import HfApi, snapshot_download
 
@@ -52,8 +57,7 @@ def fetch_judge(name: str, revision: str | None, weights: str) -> dict[str, int]
     files = sorted(path for path in Path(folder).iterdir() if path.is_file())
     for path in files:
         verify_file(path, siblings[path.name])
-    labels = read_json(Path(folder) / "config.json").get("id2label", {})
-    check_labels({int(index): label for index, label in labels.items()}, name)
+    load_reader(folder, None, window_tokens, name)
     return {path.name: path.stat().st_size for path in files}
 
 
@@ -63,11 +67,11 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", required=True, type=Path, help="lists the files, JSON")
     args = parser.parse_args(argv)
     try:
-        scorer = json.loads(args.scorer)
+        scorer = CLASSIFIER | json.loads(args.scorer)
     except ValueError as error:
         raise InputError(f"--scorer: not JSON ({error})") from None
-    name, revision = scorer["model"], scorer.get("revision")
-    files = fetch_judge(name, revision, scorer.get("weights", "safetensors"))
+    name, revision = scorer["model"], scorer["revision"]
+    files = fetch_judge(name, revision, scorer["weights"], scorer["window_tokens"])
     write_json(
         args.out, {"format": FORMAT, "model": name, "revision": revision, "files_bytes": files}
     )
