@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from workflow.scripts.common.codehash import forget_files, reached_modules
+from workflow.scripts.common import pins
+from workflow.scripts.common.codehash import forget_files, reached_modules, reached_packages
 from workflow.scripts.common.document_config import describe_keys
 from workflow.scripts.common.experiment import check_references, check_schema, load_config
-from workflow.scripts.common.jobs import Job, _outside_digest, list_jobs, list_keys
+from workflow.scripts.common.jobs import PARTS, Job, _outside_digest, list_jobs, list_keys
+from workflow.scripts.common.pins import package_of, read_lock
+from workflow.scripts.plan.record_code import list_scripts
 
 Paths = set[str]
 TINY = "tests/experiments/tiny.yaml"
@@ -335,21 +340,82 @@ def test_a_new_benchmark_leaves_what_there_is_but_the_report(tiny):
     assert new and all("/more/" in path for path in new)
 
 
-def test_a_pin_reaches_the_results_that_the_package_computes(tiny, monkeypatch):
-    import workflow.scripts.common.jobs as jobs
+def has(*parts: str) -> Callable[[str], bool]:
+    return lambda path: any(part in path for part in parts)
 
-    before = list_keys(list_jobs(tiny))
-    original = jobs.pinned_versions
 
-    def other(packages: tuple[str, ...], environment: str) -> dict[str, str]:
-        return {**original(packages, environment), **({"trl": "9"} if "trl" in packages else {})}
+TRAINED = has("models/lrm/tiny", "models/aligned/")
+WITH_TORCH = has(
+    *("models/base/tiny", "models/base/packaged", "models/lrm/bundled", "models/lrm/tiny"),
+    *("models/aligned/", "generate/", "/packed/classifier", "/filed/own_classifier"),
+)
+# Package of an environment's lock: the jobs whose own results it computes.
+COMPUTES: dict[tuple[str, str], Callable[[str], bool]] = {
+    ("train", "trl"): TRAINED,
+    ("train", "peft"): TRAINED,
+    ("train", "accelerate"): TRAINED,
+    ("train", "torch"): lambda path: WITH_TORCH(path) and "/letters/" not in path,
+    ("train", "tokenizers"): has("models/base/tiny"),
+    ("train", "gguf"): has("models/base/packaged", "models/lrm/bundled"),
+    ("train", "lm-eval"): lambda path: "generate/" in path and "/letters/" not in path,
+    ("vllm", "lm-eval"): lambda path: "generate/" in path and "/letters/" in path,
+    ("vllm", "vllm"): lambda path: "generate/" in path and "/letters/" in path,
+    ("vllm", "torch"): lambda path: "generate/" in path and "/letters/" in path,
+    ("train", "datasets"): lambda path: (
+        has("data/records/", "data/benchmarks/", "models/aligned", "models/lrm/tiny")(path)
+        or ("generate/" in path and "/letters/" not in path)
+    ),
+    ("train", "pyarrow"): has("data/records/", "data/benchmarks/"),
+    ("train", "math-verify"): lambda path: path.endswith("score.json"),
+    ("train", "openai"): has("/harmful/llm", "/clock_sums/math"),
+    ("train", "numpy"): has("score/judges/ngram", "score/judges/second", "/harmful/ngram"),
+    ("train", "scikit-learn"): has("score/judges/ngram", "score/judges/second"),
+    ("train", "scipy"): lambda path: (
+        path.endswith("score.json")
+        or has("report/", OVERLAP, "score/judges/ngram", "score/judges/second")(path)
+    ),
+    ("train", "statsmodels"): has("report/"),
+    ("train", "matplotlib"): has("report/"),
+    ("train", "pandas"): has("nothing"),
+    ("train", "rich"): has("nothing"),
+    ("train", "huggingface-hub"): has("nothing"),
+}
 
-    monkeypatch.setattr(jobs, "pinned_versions", other)
-    after = list_keys(list_jobs(tiny))
-    found = {path for path in results(list_jobs(tiny)) if before[path] != after[path]}
-    assert found == having("models/lrm", "models/aligned", "/lrm/", "/aligned/")(
-        results(list_jobs(tiny))
-    )
+
+@pytest.mark.parametrize(("environment", "package"), COMPUTES)
+def test_an_updated_package_makes_exactly_the_jobs_stale_that_import_it(
+    every_key, monkeypatch, environment, package
+):
+    every_key = copy.deepcopy(every_key)
+    every_key["benchmarks"]["letters"]["engine"] = "vllm"
+    jobs = list_jobs(every_key)
+    before = list_keys(jobs)
+    locks = {name: read_lock(name) for name in ("train", "vllm")}
+    locks[environment] = {**locks[environment], package: "999"}
+    assert package in read_lock(environment)
+    monkeypatch.setattr(pins, "read_lock", locks.__getitem__)
+    after = list_keys(jobs)
+    found = {path for path in jobs if before[path] != after[path]}
+    direct = {path for path in jobs if COMPUTES[environment, package](path)}
+    assert found == downstream(jobs, direct)
+
+
+def test_every_import_is_known_by_its_package(modules, root):
+    """What `pins` takes for an import's package is what is installed under it."""
+    installed = packages_distributions()
+    imports = set().union(*(reached_packages(name, root) for name in modules))
+    assert {"torch", "sklearn", "math_verify", "accelerate"} <= imports
+    lock = read_lock("train")
+    for name in imports & set(installed):
+        packages = {re.sub(r"[-_.]+", "-", one).lower() for one in installed[name]}
+        assert package_of(name) in packages & set(lock), name
+    assert all(package_of(name) in lock or name in read_lock("vllm") for name in imports)
+
+
+def test_every_part_of_the_code_can_be_recorded(every_key, root):
+    names = {name for job in list_jobs(every_key).values() for name in (job.module, *job.also)}
+    assert names <= set(list_scripts(root))
+    assert set(PARTS) <= names | {"generate.vllm_engine"}
 
 
 @pytest.fixture(scope="module")
@@ -369,10 +435,10 @@ def test_a_changed_module_reaches_the_rules_that_import_it_and_no_other(
     jobs = list_jobs(tiny)
     before = list_keys(jobs, tmp_path)
     reached = {
-        job.module: {
+        path: {
             found for name in (job.module, *job.also) for found in reached_modules(name, tmp_path)
         }
-        for job in jobs.values()
+        for path, job in jobs.items()
     }
     used = set().union(*reached.values())
     assert {"common.chat", "common.records", "models.train_sft", "score.scorers"} <= used
@@ -383,7 +449,7 @@ def test_a_changed_module_reaches_the_rules_that_import_it_and_no_other(
             path.write_text(text + addition)
             forget_files()
             after = list_keys(jobs, tmp_path)
-            direct = {p for p, job in jobs.items() if counts and module in reached[job.module]}
+            direct = {path for path in jobs if counts and module in reached[path]}
             assert {p for p in jobs if before[p] != after[p]} == downstream(jobs, direct), module
         path.write_text(text)
     forget_files()

@@ -14,7 +14,10 @@ from __future__ import annotations
 import ast
 import hashlib
 import re
+import sys
+from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 from workflow.scripts.common.errors import InputError
@@ -72,13 +75,18 @@ def read_codes(root: Path = ROOT) -> dict[tuple[str, str], str]:
 def code_digest(module: str, root: Path = ROOT) -> str:
     """Return the digest of a module such as `models.train_sft` and of all it reaches."""
     found = _reach(module, root)
-    lines = (f"{name} {digest}\n" for name, digest in sorted(found.items()))
+    lines = (f"{name} {digest}\n" for name, (digest, _) in sorted(found.items()))
     return hashlib.sha256("".join(lines).encode()).hexdigest()[:16]
 
 
 def reached_modules(module: str, root: Path = ROOT) -> list[str]:
     """Return the names, without the package, of `module` and all modules that it reaches."""
     return sorted(name.removeprefix(PACKAGE) for name in _reach(module, root))
+
+
+def reached_packages(module: str, root: Path = ROOT) -> set[str]:
+    """Return the top-level names that `module`, and all it reaches, import from elsewhere."""
+    return set().union(*(packages for _, packages in _reach(module, root).values()))
 
 
 def shell_digest(rule: str, root: Path = ROOT) -> str:
@@ -108,16 +116,17 @@ def forget_files() -> None:
         function.cache_clear()
 
 
-def _reach(module: str, root: Path) -> dict[str, str]:
-    """Return the digest of each module that `module` reaches, itself included."""
-    reached: dict[str, str] = {}
+def _reach(module: str, root: Path) -> dict[str, tuple[str, frozenset[str]]]:
+    """Return (digest, packages) of each module that `module` reaches, itself included."""
+    reached: dict[str, tuple[str, frozenset[str]]] = {}
     waiting = [PACKAGE + module]
     while waiting:
         name = waiting.pop()
         if name not in reached:
             path = root / (name.replace(".", "/") + ".py")
-            reached[name], imported = _parse(_read(path), path, root)
-            waiting.extend(imported)
+            digest, packages, modules = _parse(_read(path), path, root)
+            reached[name] = digest, packages
+            waiting.extend(modules)
     return reached
 
 
@@ -127,20 +136,22 @@ def _read(path: Path) -> bytes:
 
 
 @cache
-def _parse(source: bytes, path: Path, root: Path) -> tuple[str, tuple[str, ...]]:
-    """Return (digest of the syntax tree, project modules imported) of one file's text."""
+def _parse(source: bytes, path: Path, root: Path) -> tuple[str, frozenset[str], tuple[str, ...]]:
+    """Return (digest of the syntax tree, packages and project modules imported) of a file."""
     try:
         tree = ast.parse(source)
     except SyntaxError as error:
         raise InputError(f"{path}:{error.lineno}: {error.msg}, expected Python 3.11") from None
     imports: set[str] = set()
     text = _text_of(tree, imports)
-    imported = {
+    modules = {
         name
         for name in imports
         if name.startswith(PACKAGE) and (root / (name.replace(".", "/") + ".py")).is_file()
     }
-    return hashlib.sha256(text.encode()).hexdigest(), tuple(sorted(imported))
+    packages = {name.partition(".")[0] for name in imports}
+    packages -= {*sys.stdlib_module_names, PACKAGE.partition(".")[0]}
+    return hashlib.sha256(text.encode()).hexdigest(), frozenset(packages), tuple(sorted(modules))
 
 
 def _text_of(node: object, imports: set[str]) -> str:
@@ -159,6 +170,8 @@ def _text_of(node: object, imports: set[str]) -> str:
     elif isinstance(node, ast.ImportFrom) and node.module:
         # `from package import module` and `from module import name` look alike
         imports.update([node.module, *(f"{node.module}.{alias.name}" for alias in node.names)])
+    elif isinstance(node, ast.List):
+        imports.update(_command(node))
     fields = [
         f"{name}={_text_of(value, imports)}"
         for name in node._fields
@@ -207,6 +220,14 @@ def _strip(node: ast.AST) -> ast.AST | None:
         case ast.Call() if _last_name(node.func) in ARGPARSE:
             node.keywords = [one for one in node.keywords if one.arg not in HELP]
     return node
+
+
+def _command(node: ast.List) -> Iterator[str]:
+    """Yield the module that a command such as `[sys.executable, "-m", "accelerate"]` runs."""
+    for option, module in pairwise(node.elts):
+        match option, module:
+            case ast.Constant(value="-m"), ast.Constant(value=str(name)):
+                yield name
 
 
 def _tells(call: ast.Call) -> bool:

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from workflow.scripts.common.codehash import ROOT, RULES, code_version
+from workflow.scripts.common.codehash import ROOT, RULES, code_version, reached_packages
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.experiment import (
     Run,
@@ -27,13 +27,13 @@ from workflow.scripts.common.experiment import (
 from workflow.scripts.common.io import canonical_json, sha256_file, sha256_text
 from workflow.scripts.common.pins import pinned_versions
 from workflow.scripts.data.packages import package_version
+from workflow.scripts.score.sections import JUDGE_MODULES, judge_of
 
-TRAINING = ("torch", "transformers", "trl", "accelerate", "peft", "tokenizers")
-PRETRAINING = ("torch", "transformers", "tokenizers")
-GENERATION = ("torch", "transformers", "tokenizers", "lm_eval")
-SCORING = ("math-verify", "scikit-learn", "statsmodels")
-JUDGING = {"hf_classifier": ("torch", "transformers"), "llm_judge": ("openai",)}
-REPORTING = ("scipy", "statsmodels", "matplotlib", "huggingface-hub")
+# Modules that are loaded by name, for some jobs of a rule alone.
+ENGINES = {name: f"generate.{name}_engine" for name in ("hf", "vllm")}
+JUDGES = {name: f"score.{module}" for name, module in JUDGE_MODULES.items()}
+CONVERSION = "models.convert_gguf"
+PARTS = (*ENGINES.values(), *JUDGES.values(), CONVERSION)
 
 MICRO_FILES = (
     "corpus",
@@ -71,19 +71,17 @@ class Job:
             which have keys of their own but one manifest.
         rule: The rule that makes it.
         module: The rule's script, such as `models.train_sft`.
-        packages: The packages that compute it.
         sections: What of the experiment can change it.
         inputs: Paths of the results it is made from.
         environment: The lock of `envs/` that pins the packages.
         outside: Files and model folders outside the results that it reads. Files count by their
             content, model folders by names, sizes and samples of their files.
-        also: Further scripts of the rule.
+        also: Further scripts of the rule, and modules that the script loads for this job.
     """
 
     path: str
     rule: str
     module: str
-    packages: tuple[str, ...] = ()
     sections: dict[str, Any] = field(default_factory=dict)
     inputs: tuple[str, ...] = ()
     environment: str = "train"
@@ -92,11 +90,13 @@ class Job:
 
     def spec(self, root: Path = ROOT) -> dict[str, Any]:
         """Return all that can change the result but its inputs."""
+        modules = (self.module, *self.also)
+        imports = set().union(*(reached_packages(name, root) for name in modules))
         return {
             **self.sections,
-            "code": {name: code_version(name, root) for name in (self.module, *self.also)},
+            "code": {name: code_version(name, root) for name in modules},
             "shell": code_version(f"{RULES}{self.rule}", root),
-            "packages": pinned_versions(self.packages, self.environment),
+            "packages": pinned_versions(imports, self.environment),
             **{f"file {path}": _outside_digest(path, root) for path in self.outside},
         }
 
@@ -146,7 +146,6 @@ def list_jobs(experiment: dict[str, Any]) -> dict[str, Job]:
                 f"score/judges/{name}/judge.json",
                 "train_judge",
                 "score.train_judge",
-                ("scikit-learn",),
                 {"judge": judge},
                 (files["judge_train"], files["judge_test"]),
             )
@@ -179,10 +178,10 @@ def list_jobs(experiment: dict[str, Any]) -> dict[str, Job]:
                             f"score/{run.name}/{name}/{scorer}/score.json",
                             "score_samples",
                             "score.score_samples",
-                            SCORING + JUDGING.get(section["type"], ()),
                             {"scorer": section},
                             (samples, *judge, *([fetched[scorer]] if scorer in fetched else [])),
                             outside=(local,) if local else (),
+                            also=(JUDGES[used],) if (used := judge_of(section)) else (),
                         )
                     )
                 )
@@ -195,7 +194,6 @@ def list_jobs(experiment: dict[str, Any]) -> dict[str, Job]:
             "data/overlap.json",
             "measure_overlap",
             "data.measure_overlap",
-            ("statsmodels",),
             {"data": list(experiment["data"]), "benchmarks": list(experiment["benchmarks"])},
             tuple(dict.fromkeys([*training_files, *benchmark_files])),
         )
@@ -208,7 +206,6 @@ def list_jobs(experiment: dict[str, Any]) -> dict[str, Job]:
                 f"report/{suite}/tradeoff.json" if suite else "report/tradeoff.json",
                 "make_suite_report" if suite else "make_report",
                 "report.make_report",
-                REPORTING,
                 {"experiment": section},
                 (*shown, overlap, *judges.values()),
                 also=("report.draw_figures", "report.make_page", "report.write_cards"),
@@ -285,7 +282,6 @@ def _data_jobs(experiment: dict[str, Any], add: Callable[[Job], str]) -> dict[st
                     f"data/micro/{name}.jsonl",
                     "make_micro_data",
                     "data.make_micro_data",
-                    (),
                     {"micro_data": kept},
                 )
             )
@@ -313,7 +309,6 @@ def _data_jobs(experiment: dict[str, Any], add: Callable[[Job], str]) -> dict[st
                     f"data/{folder}/{name}.json",
                     rule,
                     f"data.{rule}",
-                    ("datasets", "pyarrow", "pandas"),
                     {kind: source, **_package(source["source"].get("package"))},
                     outside=(local,) if local else (),
                 )
@@ -334,7 +329,6 @@ def _model_job(experiment: dict[str, Any], run: Run, files: dict[str, str]) -> J
             path,
             "pretrain_base",
             "models.pretrain_base",
-            PRETRAINING,
             {"recipe": run.recipe, **common},
             (files["corpus"], files["probe"]),
         )
@@ -342,10 +336,10 @@ def _model_job(experiment: dict[str, Any], run: Run, files: dict[str, str]) -> J
         model = {key: run.section[key] for key in MODEL_SOURCE if key in run.section}
         package = model.get("package", {}).get("name")
         sections = {"model": model, "chat_format": run.chat_format, **_package(package)}
-        # a package's GGUF weights are converted
-        computing = ("torch", "transformers") if package else ()
         outside = (model["path"],) if "path" in model else ()
-        return Job(path, "fetch_model", "models.fetch_model", computing, sections, outside=outside)
+        also = (CONVERSION,) if package else ()
+        module = "models.fetch_model"
+        return Job(path, "fetch_model", module, sections, outside=outside, also=also)
     if run.write_as:
         common["write_as"] = run.write_as
     inputs = [f"models/{run.parent}/manifest.json", files[f"data {run.data}"]]
@@ -353,7 +347,6 @@ def _model_job(experiment: dict[str, Any], run: Run, files: dict[str, str]) -> J
         path,
         "reasoning_sft" if run.role == "lrm" else "safety_sft",
         "models.train_sft",
-        TRAINING,
         {
             "recipe": run.recipe,
             "render": experiment["data"][run.data].get("render", {}),
@@ -370,7 +363,6 @@ def _generation_job(run: Run, name: str, benchmark: dict[str, Any], files: dict[
         f"generate/{run.name}/{name}/manifest.json",
         "generate_samples",
         "generate.generate_samples",
-        GENERATION if engine == "hf" else (*GENERATION, "vllm"),
         {
             "benchmark": {key: benchmark[key] for key in GENERATION_KEYS if key in benchmark},
             "checkpoints": list(run.checkpoints),
@@ -379,6 +371,7 @@ def _generation_job(run: Run, name: str, benchmark: dict[str, Any], files: dict[
         (f"models/{run.name}/manifest.json", files[f"benchmark {name}"]),
         "train" if engine == "hf" else "vllm",
         _task_files(benchmark.get("task", "prompts")),
+        also=(ENGINES[engine],),
     )
 
 

@@ -22,12 +22,12 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict
-from importlib import metadata
+from importlib import import_module, metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from workflow.scripts.common.codehash import code_version
+from workflow.scripts.common.codehash import PACKAGE, code_version
 from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.hardware import describe_hardware
 from workflow.scripts.common.io import (
@@ -49,6 +49,7 @@ from workflow.scripts.generate.partials import Partials
 from workflow.scripts.generate.turns import Completion
 
 MODULE = "generate.generate_samples"
+ENGINE = "generate.{}_engine"
 # What samples call the final checkpoint, whose epoch depends on the recipe's gate.
 FINAL = "final"
 # Settings that the samples do not depend on, and their defaults.
@@ -242,7 +243,7 @@ def _digest(manifest: dict[str, Any], checkpoint: str, benchmark: Benchmark, eng
         "data": benchmark.data_sha256,
         "task": benchmark.task,
         "engine": engine,
-        "code": code_version(MODULE),
+        "code": [code_version(name) for name in (MODULE, ENGINE.format(engine))],
         "versions": versions(),
     }
     return sha256_text(canonical_json(decides))[:32]
@@ -268,12 +269,10 @@ def _load_engine(
     """Return the lm-eval model `budget_forcing_<name>` of a checkpoint."""
     from lm_eval.api.registry import get_model
 
-    # Importing an engine registers it.
-    if name == "hf":
-        import workflow.scripts.generate.hf_engine
-    else:
+    if name == "vllm":
         _set_vllm_up()
-        import workflow.scripts.generate.vllm_engine  # noqa: F401
+    # Importing an engine registers it. It is loaded by name, so that it alone is the job's code.
+    import_module(f"{PACKAGE}{ENGINE.format(name)}")
     return get_model(f"budget_forcing_{name}")(
         pretrained=str(folder),
         chat=manifest["chat_format"],

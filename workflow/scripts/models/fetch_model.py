@@ -17,6 +17,7 @@ import argparse
 import json
 import shutil
 import tempfile
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -78,25 +79,6 @@ def copy_folder(source: Path, folder: Path) -> None:
             shutil.copyfile(path, folder / path.name)
 
 
-def convert_gguf(path: Path, folder: Path) -> None:
-    """Write a GGUF file as a plain folder of float weights, dequantised by transformers."""
-    try:
-        import gguf  # noqa: F401
-    except ImportError:
-        raise InputError(f"{path.name}: needs the package gguf to read GGUF weights") from None
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-
-    model = AutoModelForCausalLM.from_pretrained(
-        path.parent,
-        gguf_file=path.name,
-        quantization_config=GgufConfig(dequantize=True),
-        dtype=torch.float32,
-    )
-    model.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name).save_pretrained(folder)
-
-
 def check_weights(files: set[Path], where: str) -> None:
     """Raise `InputError` unless the files are a model folder's with safetensors weights."""
     names = {str(path) for path in files}
@@ -139,7 +121,10 @@ def fetch_model(model: dict[str, Any], revision: str | None, out: Path) -> None:
         if set(model) == {"path"}:
             copy_folder(Path(model["path"]), folder)
         elif set(model) == {"package"} and set(model["package"]) == {"name", "file"}:
-            convert_gguf(package_file(model["package"]["name"], model["package"]["file"]), folder)
+            # loaded by name: no other source's results are made by it
+            conversion = import_module("workflow.scripts.models.convert_gguf")
+            package = model["package"]
+            conversion.convert_gguf(package_file(package["name"], package["file"]), folder)
         else:
             known = '{"hub"}, {"path"} or {"package": {"name", "file"}}'
             raise InputError(f"--model: {model}, expected {known}")

@@ -34,6 +34,7 @@ from workflow.scripts.common.codehash import (
 )
 from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.io import write_text
+from workflow.scripts.common.jobs import PARTS
 
 HEADER = """\
 # Which code gives which results, written by workflow/scripts/plan/record_code.py:
@@ -43,11 +44,12 @@ STAGES = ("data", "models", "generate", "score", "report")
 
 
 def list_scripts(root: Path) -> list[str]:
-    """Return the scripts and the shell commands that make results, from the rules."""
-    names = set()
+    """Return the scripts and shell commands that make results, from the rules, and their parts."""
+    scripts = root / PACKAGE.replace(".", "/")
+    names = {part for part in PARTS if (scripts / f"{part.replace('.', '/')}.py").exists()}
     for rule, command in read_shells(root).items():
-        scripts = re.findall(rf"{re.escape(PACKAGE)}((\w+)\.\w+)", command)
-        made = {script for script, stage in scripts if stage in STAGES}
+        started = re.findall(rf"{re.escape(PACKAGE)}((\w+)\.\w+)", command)
+        made = {script for script, stage in started if stage in STAGES}
         if made and "common.provenance" in command:
             names |= {f"{RULES}{rule}", *made}
     return sorted(names)

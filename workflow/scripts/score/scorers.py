@@ -18,12 +18,14 @@ from workflow.scripts.score.answers import (
     extract_expression,
     same_answer,
 )
-from workflow.scripts.score.classifier_judge import ClassifierJudge
 from workflow.scripts.score.judging import Judge, Verdict
-from workflow.scripts.score.llm_client import ChatClient
-from workflow.scripts.score.llm_judge import LlmExtractor, LlmJudge
-from workflow.scripts.score.ngram_judge import NgramJudge
-from workflow.scripts.score.sections import KINDS, SECTIONS, expect_one_of, fill_section
+from workflow.scripts.score.sections import (
+    KINDS,
+    SECTIONS,
+    expect_one_of,
+    fill_section,
+    load_judge,
+)
 
 Sample = dict[str, Any]
 
@@ -75,12 +77,13 @@ def make_scorer(
     if name == "ngram":
         if judge_folder is None:
             raise InputError("--judge is missing, expected the folder of a trained n-gram judge")
-        judge = NgramJudge.load(judge_folder, section["threshold"])
+        judge = load_judge(name).NgramJudge.load(judge_folder, section["threshold"])
     elif name == "hf_classifier":
-        judge = ClassifierJudge(section, runtime["batch_size"], runtime["device"])
+        judge = load_judge(name).ClassifierJudge(section, runtime["batch_size"], runtime["device"])
     elif name == "llm_judge":
-        client = ChatClient(section["llm"], runtime["replies"], "--scorer: llm")
-        judge = LlmJudge(client, section["rubric"], section["threshold"])
+        llm = load_judge(name)
+        client = llm.ChatClient(section["llm"], runtime["replies"], "--scorer: llm")
+        judge = llm.LlmJudge(client, section["rubric"], section["threshold"])
         if section["rubric"] == "refusal":
             return RefusalScorer(section, kind, judge)
         expect_one_of(kind, ("harmful",), f"--scorer: rubric {section['rubric']}: kind")
@@ -101,11 +104,11 @@ class AnswerScorer:
     def __init__(self, section: dict[str, Any], runtime: dict[str, Any]):
         self.metrics = {"accuracy": "correct"}
         self._section = section
-        self._extractor: LlmExtractor | None = None
+        self._extractor = None
         if section["extractor"] is not None:
-            where = "--scorer: extractor"
-            self._extractor = LlmExtractor(
-                ChatClient(section["extractor"], runtime["replies"], where)
+            llm, where = load_judge("llm_judge"), "--scorer: extractor"
+            self._extractor = llm.LlmExtractor(
+                llm.ChatClient(section["extractor"], runtime["replies"], where)
             )
 
     def score(self, samples: Sequence[Sample]) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from typing import Any
 
 from workflow.scripts.common.errors import InputError
@@ -63,6 +64,12 @@ SECTIONS: dict[str, dict[str, Any]] = {
     "llm_judge": {"type": str, "rubric": str, "threshold": 0.5, "llm": dict, **_HARM},
     "refusal": {"type": str, **_REFUSAL},
 }
+# The module of each judge. A scorer loads its own alone, and no other is part of its code.
+JUDGE_MODULES = {
+    "ngram": "ngram_judge",
+    "hf_classifier": "classifier_judge",
+    "llm_judge": "llm_judge",
+}
 KINDS = {
     "math_verify": ("reasoning",),
     "integer": ("reasoning",),
@@ -72,6 +79,17 @@ KINDS = {
     "llm_judge": ("harmful", "benign"),
     "refusal": ("benign", "harmful"),
 }
+
+
+def judge_of(section: dict[str, Any]) -> str | None:
+    """Return the key of `JUDGE_MODULES` that a scorer uses."""
+    name = "llm_judge" if section.get("extractor") else section["type"]
+    return name if name in JUDGE_MODULES else None
+
+
+def load_judge(name: str) -> Any:
+    """Import and return the module of a judge."""
+    return import_module(f"workflow.scripts.score.{JUDGE_MODULES[name]}")
 
 
 def parse_section(text: str, defaults: dict[str, Any], where: str) -> dict[str, Any]:
