@@ -347,7 +347,13 @@ def has(*parts: str) -> Callable[[str], bool]:
 TRAINED = has("models/lrm/tiny", "models/aligned/")
 WITH_TORCH = has(
     *("models/base/tiny", "models/base/packaged", "models/lrm/bundled", "models/lrm/tiny"),
-    *("models/aligned/", "generate/", "/packed/classifier", "/filed/own_classifier"),
+    *(
+        "models/aligned/",
+        "generate/",
+        "judges/classifier",
+        "/packed/classifier",
+        "/filed/own_classifier",
+    ),
 )
 # Package of an environment's lock: the jobs whose own results it computes.
 COMPUTES: dict[tuple[str, str], Callable[[str], bool]] = {
