@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,28 +61,29 @@ def untied(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_parent(tmp_path_factory.mktemp("untied"), tied=False)
 
 
-def write_parent(models: Path, tied: bool) -> Path:
+def write_parent(models: Path, tied: bool, **sizes: Any) -> Path:
     import torch
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
     folder = models / "base" / "tiny" / "seed1"
     torch.manual_seed(0)
     tokenizer = word_tokenizer()
-    config = Qwen2Config(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=2,
-        intermediate_size=64,
-        max_position_embeddings=256,
-        initializer_range=0.08,
-        tie_word_embeddings=tied,
-        bos_token_id=None,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    Qwen2ForCausalLM(config).save_pretrained(folder / "final")
+    values = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+        "intermediate_size": 64,
+        "max_position_embeddings": 256,
+        "initializer_range": 0.08,
+        "tie_word_embeddings": tied,
+        "bos_token_id": None,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    config = Qwen2Config(**{**values, **sizes})
+    Qwen2ForCausalLM(config).to(config.dtype or torch.float32).save_pretrained(folder / "final")
     tokenizer.save_pretrained(folder / "final")
     write_manifest(
         folder,

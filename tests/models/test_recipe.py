@@ -3,8 +3,11 @@ import json
 import pytest
 
 from workflow.scripts.common.errors import InputError
+from workflow.scripts.common.experiment import Run
+from workflow.scripts.models.fit import check_fit
 from workflow.scripts.models.recipe import (
     batch_plan,
+    check_recomputation,
     parse_recipe,
     parse_runtime,
     sft_arguments,
@@ -89,3 +92,34 @@ def test_schedules_become_those_of_transformers():
     floor = arguments(min_lr_ratio=0.05)
     assert floor["lr_scheduler_type"] == "cosine_with_min_lr"
     assert floor["lr_scheduler_kwargs"] == {"min_lr_rate": 0.05}
+
+
+LORA = {"r": 8, "alpha": 16, "dropout": 0.1, "target_modules": ["q_proj"]}
+
+
+def test_dropout_with_recomputation_on_several_devices_is_refused(tmp_path):
+    """Where accelerate's wrapper would draw another mask the second time."""
+    recipe = parse_recipe(json.dumps(RECIPE | {"lora": LORA}))
+    runtime = parse_runtime('{"gpus": 8, "gradient_checkpointing": true}')
+    with pytest.raises(InputError, match=r"recipe\.lora\.dropout is 0\.1 .* on 8 devices"):
+        check_recomputation(recipe, runtime, 8)
+    check_recomputation(recipe, runtime, 1)
+    check_recomputation(recipe, parse_runtime('{"gpus": 8}'), 8)
+    run = Run("aligned/m/x/seed1", "aligned", {}, "s1", recipe=RECIPE | {"lora": LORA})
+    knobs = {"gradient_checkpointing": True}
+    with pytest.raises(InputError, match=r"^aligned/m/x/seed1: recipe\.lora\.dropout"):
+        check_fit(run, {run.name: run}, knobs, 8, 1, tmp_path, 32e9)  # before the first job
+    without = parse_recipe(json.dumps(RECIPE | {"lora": LORA | {"dropout": 0}}))
+    check_recomputation(without, runtime, 8)
+
+
+def test_what_the_trainer_is_told_on_gpus_and_on_the_cpu():
+    recipe = parse_recipe(json.dumps(RECIPE))
+    gpus = sft_arguments(recipe, parse_runtime('{"gpus": 8}'), 8, 1, "out")
+    cpu = sft_arguments(recipe, parse_runtime("{}"), 1, 1, "out")
+    # one kernel on GPUs; on the CPU it rounds otherwise, and micro's tables would change
+    assert (gpus["optim"], cpu["optim"]) == ("adamw_torch_fused", "adamw_torch")
+    # gradients stay sharded while they accumulate
+    assert gpus["accelerator_config"] == {"gradient_accumulation_kwargs": {"sync_each_batch": True}}
+    assert gpus["ddp_timeout"] == 7200
+    assert gpus["save_strategy"] == "no"

@@ -16,7 +16,7 @@ BOTH = {
     "adam_beta1": 0.9,
     "adam_beta2": 0.95,
     "max_length": 32768,
-    "optim": "adamw_torch",
+    "optim": "adamw_torch_fused",  # AdamW in one kernel
     "packing": False,
     "fp16": False,
     "per_device_train_batch_size": 1,
@@ -73,7 +73,7 @@ def test_the_upstream_recipe_is_the_published_table(recipe, told, around, capsys
         "--fsdp_reshard_after_forward true",  # full shard
         "--fsdp_auto_wrap_policy TRANSFORMER_BASED_WRAP",
         "--fsdp_activation_checkpointing true",
-        "--fsdp_state_dict_type FULL_STATE_DICT",
+        "--fsdp_state_dict_type SHARDED_STATE_DICT",
         f"--mixed_precision {'bf16' if told['bf16'] else 'no'}",
     ):
         assert flag in flags

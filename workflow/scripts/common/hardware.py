@@ -18,7 +18,7 @@ def describe_hardware(world: int) -> dict[str, Any]:
     return {
         "device": "cuda" if gpus else "cpu",
         "gpus": gpus,
-        "driver": _driver() if gpus else None,
+        "driver": driver_version() if gpus else None,
         "world_size": world,
         "cuda_visible_devices": os.environ.get("CUDA_VISIBLE_DEVICES") if gpus else None,
         "slurm": describe_allocation(),
@@ -34,7 +34,8 @@ def peak_memory_mb() -> float:
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10, 1)
 
 
-def _driver() -> str | None:
+def driver_version() -> str | None:
+    """Return the version of the NVIDIA driver; None where there is none."""
     query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
     try:
         found = subprocess.run(query, capture_output=True, text=True, check=True).stdout.split()

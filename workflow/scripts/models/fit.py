@@ -10,7 +10,7 @@ from typing import Any
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.experiment import Run
 from workflow.scripts.models.memory import check_training, guess_shape, read_shape
-from workflow.scripts.models.recipe import parse_recipe, parse_runtime
+from workflow.scripts.models.recipe import check_recomputation, parse_recipe, parse_runtime
 
 GUESS_MARGIN = 1.15  # how far a guessed need may lie above the memory of a GPU
 
@@ -39,16 +39,20 @@ def check_fit(
         parameters: Of the model, as the experiment tells them.
 
     Raises:
-        InputError: It needs more than `gpu_memory_gb`.
+        InputError: It needs more than `gpu_memory_gb`, or its recipe cannot run on several GPUs.
     """
     root = run
     while root.parent:
         root = runs[root.parent]
     source = models / root.name
-    if "gpu_memory_gb" not in knobs or not gpus:
-        return
     recipe = parse_recipe(json.dumps(run.recipe))
     runtime = parse_runtime(json.dumps({"gpus": gpus, **knobs}))
+    try:
+        check_recomputation(recipe, runtime, gpus * nodes)
+    except InputError as error:
+        raise InputError(f"{run.name}: {error}") from None
+    if "gpu_memory_gb" not in knobs or not gpus:
+        return
     if (source / "manifest.json").exists():
         shape, basis, margin = read_shape(source / "final"), "", 1.0
     else:

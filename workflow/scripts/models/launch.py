@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
-from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.node import rendezvous
 from workflow.scripts.models.recipe import Recipe, Runtime
 
@@ -24,8 +23,9 @@ def launch_arguments(runtime: Runtime, recipe: Recipe) -> list[str]:
     """Return the flags of `accelerate launch`; none when one process is enough.
 
     Parameters, gradients and optimizer state are sharded over all processes, one unit per decoder
-    layer; the first process alone reads the weights from disk. On several nodes, Slurm starts this
-    once on each.
+    layer; the first process alone reads the weights from disk, and each writes its own part of the
+    trainer state. On several nodes, Slurm starts this once on each. What has no flag is set by
+    `sharding.configure_sharding`.
     """
     meet = rendezvous(os.environ)
     processes = runtime.gpus * meet["num_machines"]
@@ -40,7 +40,7 @@ def launch_arguments(runtime: Runtime, recipe: Recipe) -> list[str]:
         "fsdp_version": 2,
         "fsdp_auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
         "fsdp_reshard_after_forward": "true",
-        "fsdp_state_dict_type": "FULL_STATE_DICT",
+        "fsdp_state_dict_type": "SHARDED_STATE_DICT",
         "fsdp_cpu_ram_efficient_loading": "true",
         "fsdp_activation_checkpointing": str(runtime.gradient_checkpointing).lower(),
         "fsdp_offload_params": "false",
@@ -66,28 +66,6 @@ def world_size(runtime: Runtime) -> int:
     if launched():
         return int(os.environ["WORLD_SIZE"])
     return max(1, runtime.gpus * rendezvous(os.environ)["num_machines"])
-
-
-def claim_gpus(gpus: int) -> None:
-    """Make sure that `gpus` GPUs are visible, and with one asked for, that only one is.
-
-    Raises:
-        InputError: Fewer are there than asked for.
-    """
-    if gpus == 0:
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""
-        return
-    import torch
-
-    found = torch.cuda.device_count()
-    if found < gpus:
-        raise InputError(
-            f"runtime.gpus asks for {gpus} GPUs, found {found} "
-            f"(CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES', 'unset')})"
-        )
-    if gpus == 1 and found > 1:
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES") or "0"
-        os.environ["CUDA_VISIBLE_DEVICES"] = visible.split(",")[0]
 
 
 def thread_environment(environ: Mapping[str, str], processes: int) -> dict[str, str]:

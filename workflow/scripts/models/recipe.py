@@ -57,7 +57,9 @@ class Recipe:
         global_batch: Examples per optimizer step, whatever the number of devices.
         max_length: Block size in tokens; longer examples lose their end.
         checkpoints: `each_epoch` keeps the weights after each epoch, `last` the final ones.
-        padding_free: Flatten a micro-batch into one sequence instead of padding it.
+        padding_free: Flatten a micro-batch into one sequence instead of padding it. Pays with flash
+            attention alone: torch's own computes such a sequence with a mask, and without a flash
+            kernel. With one example per forward pass there is no padding in the first place.
     """
 
     learning_rate: float
@@ -91,16 +93,17 @@ class Runtime:
         gpus: GPUs of this node to use; 0 trains on the CPU.
         per_device_batch: Examples per forward pass; None for the largest that the batch allows.
         gradient_checkpointing: Recompute activations in the backward pass.
-        attention: Attention implementation of transformers (`sdpa`, `flash_attention_2`, …).
+        attention: Attention implementation of transformers (`sdpa`, `flash_attention_2`, …); None
+            for the fastest one that is installed.
         gpu_memory_gb: Refuse to start when the estimate exceeds it; None skips the estimate.
         cpu_threads: Threads of a CPU run.
-        save_state: Keep trainer state after each epoch, so that a preempted run goes on from there.
+        save_state: Keep trainer state, so that a preempted run goes on from there (see `state.py`).
     """
 
     gpus: int = 0
     per_device_batch: int | None = None
     gradient_checkpointing: bool = False
-    attention: str = "sdpa"
+    attention: str | None = None
     gpu_memory_gb: float | None = None
     cpu_threads: int = 1
     save_state: bool = True
@@ -184,6 +187,20 @@ def batch_plan(global_batch: int, world: int, per_device: int | None = None) -> 
     return per_device, share // per_device
 
 
+def check_recomputation(recipe: Recipe, runtime: Runtime, world: int) -> None:
+    """Raise `InputError` when recomputed activations would differ from the first ones.
+
+    Accelerate's wrapper for several processes does not restore the random state (`fsdp2_apply_ac`,
+    `preserve_rng_state=False`), so dropout would draw another mask and the gradients be wrong.
+    """
+    if world > 1 and runtime.gradient_checkpointing and recipe.lora and recipe.lora.dropout:
+        raise InputError(
+            f"recipe.lora.dropout is {recipe.lora.dropout} with runtime.gradient_checkpointing on "
+            f"{world} devices, where recomputation draws another mask: expected dropout 0, no "
+            "gradient_checkpointing, or one device"
+        )
+
+
 def steps_per_epoch(n_records: int, global_batch: int) -> int:
     """Return the optimizer steps of one epoch; the last one may hold fewer examples."""
     return math.ceil(n_records / global_batch)
@@ -193,6 +210,7 @@ def sft_arguments(
     recipe: Recipe, runtime: Runtime, world: int, seed: int, output_dir: str
 ) -> dict[str, Any]:
     """Return the keyword arguments of TRL's `SFTConfig`."""
+    check_recomputation(recipe, runtime, world)
     per_device, accumulation = batch_plan(recipe.global_batch, world, runtime.per_device_batch)
     on_cpu = runtime.gpus == 0
     schedule, schedule_arguments = recipe.schedule, None
@@ -209,7 +227,9 @@ def sft_arguments(
         "lr_scheduler_type": schedule,
         "lr_scheduler_kwargs": schedule_arguments,
         "warmup_steps": recipe.warmup_ratio,  # below 1, transformers reads it as a share
-        "optim": recipe.optimizer,
+        # The same algorithm in one kernel: without it, an update's temporaries take 15 GiB of each
+        # of eight GPUs for 32B parameters. On the CPU it rounds otherwise.
+        "optim": recipe.optimizer if on_cpu else f"{recipe.optimizer}_fused",
         "weight_decay": recipe.weight_decay,
         "adam_beta1": recipe.adam_betas[0],
         "adam_beta2": recipe.adam_betas[1],
@@ -225,6 +245,10 @@ def sft_arguments(
         # TRL's own loss: token-weighted, and in chunks that never hold all logits at once.
         "loss_type": "nll",
         "average_tokens_across_devices": True,
+        # Or FSDP2 would keep whole gradients on each device until the last forward pass of a step.
+        "accelerator_config": {"gradient_accumulation_kwargs": {"sync_each_batch": True}},
+        # Seconds that a process may wait for another: the first one reads and writes weights.
+        "ddp_timeout": 7200,
         "seed": seed,
         "data_seed": seed,
         # On GPUs some kernels have no deterministic form: there a seed fixes data and start only.
@@ -235,8 +259,7 @@ def sft_arguments(
         "activation_checkpointing": runtime.gradient_checkpointing and world == 1,
         "gradient_checkpointing": None,
         "dataloader_pin_memory": not on_cpu,
-        "save_strategy": "epoch" if runtime.save_state else "no",
-        "save_total_limit": 1,
+        "save_strategy": "no",  # by time: see `state.py`
         "logging_steps": 1,
         "logging_nan_inf_filter": False,
         "log_level": "error",

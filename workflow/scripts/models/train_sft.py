@@ -1,8 +1,8 @@
 """Fine-tune a model on records: reasoning training (base to LRM) and safety alignment alike.
 
 Makes a run folder with the weights after the epochs that the recipe keeps and a manifest, from the
-run folder of the parent and a JSON-lines file of records. A preempted run goes on after its last
-finished epoch. Asked for several GPUs, it starts itself anew under `accelerate launch`.
+run folder of the parent and a JSON-lines file of records. A preempted run goes on from its last
+saved state. Asked for several GPUs, it starts itself anew under `accelerate launch`.
 
 python -m workflow.scripts.models.train_sft --role aligned --run aligned/tiny/directrefusal/seed1 \
     --model results/micro/models/lrm/tiny/seed1 --chat-format micro --seed 1 \
@@ -45,8 +45,8 @@ from workflow.scripts.common.records import Record, read_records
 from workflow.scripts.common.tokenizer import load_tokenizer
 from workflow.scripts.models.encode import Encoded, encode_records
 from workflow.scripts.models.gate import probe_accuracy, read_probe
+from workflow.scripts.models.gpus import choose_attention, claim_gpus
 from workflow.scripts.models.launch import (
-    claim_gpus,
     is_main,
     launch_arguments,
     launched,
@@ -58,11 +58,13 @@ from workflow.scripts.models.recipe import (
     Recipe,
     Runtime,
     batch_plan,
+    check_recomputation,
     parse_recipe,
     parse_runtime,
     sft_arguments,
     steps_per_epoch,
 )
+from workflow.scripts.models.sharding import process_group
 
 LOGGED = ("step", "epoch", "loss", "learning_rate", "grad_norm")
 MODULE = "workflow.scripts.models.train_sft"
@@ -179,11 +181,11 @@ class Rounds:
 
     def _round(self, number: int, start: Path, tokenizer: Any, encoded: Encoded) -> dict[str, Any]:
         import torch
-        from transformers import AutoModelForCausalLM
         from transformers.utils.logging import disable_progress_bar
         from trl import SFTConfig
 
-        from workflow.scripts.models.trainer import build_trainer, save_weights, say
+        from workflow.scripts.models import sharding, state, weights
+        from workflow.scripts.models.trainer import build_trainer, say
 
         disable_progress_bar()
         recipe, runtime = self.recipe, self.runtime
@@ -195,24 +197,29 @@ class Rounds:
         seed = self.seed + ROUND_STRIDE * (number - 1)
         # The configuration comes first: it starts the process group that loading looks for.
         config = SFTConfig(**sft_arguments(recipe, runtime, world_size(runtime), seed, str(folder)))
-        model = AutoModelForCausalLM.from_pretrained(
-            start,
-            dtype=getattr(torch, model_dtype(recipe)),
-            attn_implementation=runtime.attention,
-            use_safetensors=True,
-        )
+        attention = choose_attention(runtime.attention, runtime.gpus, recipe.precision)
+        model = sharding.load_model(start, getattr(torch, model_dtype(recipe)), attention)
+        writer = weights.Writer()
 
         def after_epoch(trainer: Any, epoch: int) -> None:
             say(trainer, epoch)
             if recipe.checkpoints == "each_epoch" or epoch == recipe.epochs:
                 name = f"epoch{(number - 1) * recipe.epochs + epoch}"
-                save_weights(trainer, self.parent, self.weights / name, recipe)
+                weights.save_weights(trainer, self.parent, self.weights / name, recipe, writer)
 
-        trainer = build_trainer(model, tokenizer, encoded, recipe, config, after_epoch)
-        resumed = last_state(folder)
+        steps_each = steps_per_epoch(len(self.records), recipe.global_batch)
+        keep_state = state.SaveByTime(
+            steps_each, state.SAVE_MINUTES * 60 if runtime.save_state else None
+        )
+        # Weights after an epoch are there before a state that goes on from a later step.
+        trainer = build_trainer(
+            model, tokenizer, encoded, recipe, config, after_epoch, keep_state, writer.wait
+        )
+        resumed = state.last_state(folder)
         begin = time.perf_counter()
         trainer.train(resume_from_checkpoint=None if resumed is None else str(resumed))
         wall = time.perf_counter() - begin
+        writer.wait()
         history = [
             {key: entry[key] for key in LOGGED if math.isfinite(entry[key])}
             for entry in trainer.state.log_history
@@ -228,6 +235,7 @@ class Rounds:
                 encoded.tokens * recipe.epochs * (steps - first) / max(1, steps) / wall, 1
             ),
             "peak_memory_mb": peak_memory_mb(),
+            "attention": attention,
             "loss_history": history,
         }
         if recipe.gate and self.problems:
@@ -236,19 +244,6 @@ class Rounds:
             )
             print(f"round {number}: probe {figures['probe_accuracy']:.0%}", file=sys.stderr)
         return figures
-
-
-def last_state(folder: Path) -> Path | None:
-    """Return the newest complete trainer state; its `trainer_state.json` is written last."""
-    complete = []
-    for path in folder.glob("checkpoint-*"):
-        try:
-            read_json(path / "trainer_state.json")
-        except InputError:
-            shutil.rmtree(path, ignore_errors=True)
-            continue
-        complete.append(path)
-    return max(complete, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
 
 def failure(parent: dict[str, Any], recipe: Recipe, figures: list[dict[str, Any]]) -> str | None:
@@ -294,6 +289,7 @@ def summarise(figures: list[dict[str, Any]], encoded: Encoded, epochs: int) -> d
         "steps": sum(entry["steps"] for entry in figures),
         "tokens_per_s": figures[-1]["tokens_per_s"],
         "peak_memory_mb": max(entry["peak_memory_mb"] for entry in figures),
+        "attention": figures[-1]["attention"],
         "wall_s": round(wall, 2),
         "rounds": len(figures),
         "resumed_at_step": figures[-1]["resumed_at_step"],
@@ -361,6 +357,7 @@ def main(argv: list[str] | None = None) -> None:
     read_problems = check_gate(recipe, runtime, args.probe)
     world = world_size(runtime)
     batch_plan(recipe.global_batch, world, runtime.per_device_batch)  # refuse early
+    check_recomputation(recipe, runtime, world)
     records, problems = read_records(args.data), read_problems()
     parent = load_checkpoint(args.model, args.checkpoint, checked=launched())
     manifest = read_manifest(args.model)
@@ -393,7 +390,8 @@ def main(argv: list[str] | None = None) -> None:
     rounds = Rounds(
         parent, records, problems, chat, recipe, runtime, args.seed, render, state, foreign
     )
-    names, figures, encoded = rounds.run()
+    with process_group():
+        names, figures, encoded = rounds.run()
     if not is_main():
         return
     deliver(rounds.weights, args.out, names)
