@@ -38,6 +38,23 @@ def test_deepseek_is_rendered_in_its_own_template():
     )
 
 
+def test_limo_is_rendered_as_its_authors_train_and_evaluate_it():
+    """LLaMA-Factory's template `qwen` with the system prompt of LIMO's README and eval script."""
+    context, target = chat_format("limo").example(RECORD)
+    assert context == (
+        "<|im_start|>system\nPlease reason step by step, and put your final answer within "
+        "\\boxed{}.<|im_end|>\n<|im_start|>user\nWhat is 2+2?<|im_end|>\n<|im_start|>assistant\n"
+    )
+    assert target == "Two and two.\n\nAnswer: 4<|im_end|>\n"
+    assert context == chat_format("limo").prompt("What is 2+2?")
+
+
+def test_without_delimiters_all_is_the_answer():
+    form = chat_format("limo")
+    _, target = form.example(RECORD)
+    assert form.split(target) == ("", "Two and two.\n\nAnswer: 4")
+
+
 @pytest.mark.parametrize("name", CHAT_FORMATS)
 def test_training_text_starts_as_generation_does_and_splits_into_its_halves(name):
     format = chat_format(name)
@@ -45,6 +62,8 @@ def test_training_text_starts_as_generation_does_and_splits_into_its_halves(name
     for thinking in (True, False):
         assert (context + target).startswith(format.prompt(RECORD.prompt, thinking))
     completion = target.removeprefix(format.think_start)
+    if not format.think_stop:
+        return
     assert format.split(completion) == (RECORD.thinking, RECORD.answer)
     assert format.split("still at it") == ("still at it", None)
 

@@ -161,7 +161,7 @@ MATRIX: dict[str, Callable[[Paths], Paths]] = {
     "judges.ngram": having("score/judges/ngram", "/harmful/ngram"),
     "judges.second": having("score/judges/second"),
     # names of other entries, and what decides which jobs there are
-    "alignments.directrefusal.lrms": having(reports=(MAIN,)),
+    "alignments.directrefusal.lrms": having(),  # the suites that an LRM is measured on
     "alignments.directrefusal.per_epoch": having(reports=(MAIN,)),
     "alignments.safechain.per_epoch": having(reports=(MAIN,)),
     "alignments.retrained.per_epoch": having(reports=(QUIRKS,)),

@@ -14,6 +14,7 @@ from workflow.scripts.generate.turns import Completion, Decoding, Turn, TurnForm
 CONTROL = {
     "micro": ["<|im_start|>", "<|im_end|>"],
     "s1": ["<|im_start|>", "<|im_end|>"],
+    "limo": ["<|im_start|>", "<|im_end|>"],
     "chatml": ["<|im_start|>", "<|im_end|>"],
     "deepseek-r1": [
         "<｜begin▁of▁sentence｜>",
@@ -124,6 +125,31 @@ def test_a_base_model_answers_without_thinking(tokenizer: Any) -> None:
     assert tokenizer.decode(turn.prompt_ids).endswith("<|im_start|>assistant\n")
 
 
+def test_a_model_without_delimiters_reasons_in_its_answer_within_both_budgets(
+    tokenizer: Any,
+) -> None:
+    turn = turn_of(tokenizer, "limo", forced_answer="Final Answer:")
+    assert (turn.prompt_ids, turn.room()) == (turn.form.prompt_ids("start 1"), 5)
+    done = play(turn, "a b 4<|im_end|>")
+    assert (done.thinking, done.answer, done.state) == (None, "ab4", "ok")
+    assert (done.thinking_finish, done.thinking_tokens, done.answer_tokens) == ("none", 0, 3)
+
+    turn = turn_of(tokenizer, "limo", forced_answer="Final Answer:")
+    for token in turn.form.encode("a b c a b"):
+        turn.push(token)
+    assert (turn.done, turn.room()) == (False, 4)  # the answer's own limit
+    done = play(turn, "1 2 3 4")
+    assert done.answer == "abcab\n\nFinalAnswer:1234"
+    assert spoken(turn) == done.answer
+    assert (done.thinking_finish, done.answer_finish) == ("budget", "length")
+    assert (done.answer_tokens, done.state) == (9, "truncated")  # what was forced is not counted
+
+    turn = turn_of(tokenizer, "limo", force_answer=False)
+    done = play(turn, "a b c a b")
+    assert (done.answer, done.answer_finish, done.state) == ("abcab", "length", "truncated")
+    assert turn_of(tokenizer, "limo", thinks=False).room() == 4
+
+
 def test_upstreams_quirks_leave_the_answer_unforced_and_the_header_out(tokenizer: Any) -> None:
     quirks = {"force_answer": False, "generation_prompt": False}
     turn = turn_of(tokenizer, **quirks)
@@ -193,7 +219,10 @@ def test_a_model_that_repeats_its_training_passes_through_the_same_tokens(name: 
         turn.push(trained[len(turn.tokens)])
         assert turn.tokens == trained[: len(turn.tokens)]
     done = turn.completion()
-    assert (done.thinking, done.answer, done.state) == (record.thinking, record.answer, "ok")
+    halves = (record.thinking, record.answer)
+    if not chat.think_stop:
+        halves = (None, f"{record.thinking}\n\n{record.answer}")
+    assert (done.thinking, done.answer, done.state) == (*halves, "ok")
 
 
 def test_a_tokenizer_without_the_delimiters_is_refused(tokenizer: Any) -> None:

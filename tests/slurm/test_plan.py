@@ -53,19 +53,19 @@ PLANS = {
         "score_samples": {0: 12},
         "make_report": {0: 1},
     },
-    # 6 bases and LRMs meet 9 benchmarks; 2 methods x 3 LRMs x 5 epoch counts the 4 of upstream;
-    # 2 methods x 5 LRMs the 5 others: 54 + 120 + 50. Each of the 32B models takes 2 GPUs of 80 GB.
-    # A classifier judges both BeaverTails: 6 x 2 + 30 + 10 = 52.
+    # Upstream's 4 benchmarks meet a base, 3 LRMs and 2 methods x 3 LRMs x 5 epoch counts, the 5
+    # others the base, 5 LRMs and 2 methods x 5 LRMs: 136 + 80. Each of the 32B models takes 2 GPUs
+    # of 80 GB. A classifier judges both BeaverTails: 34 + 16 = 50.
     "paper": {
         "prepare_records": {0: 6},
         "prepare_benchmark": {0: 9},
         "measure_overlap": {0: 1},
-        "fetch_model": {0: 4},
+        "fetch_model": {0: 5},
         "fetch_judge": {0: 2},
         "reasoning_sft": {8: 2},
         "safety_sft": {8: 40},
-        "generate_samples": {2: 224},
-        "score_samples": {0: 172, 1: 52},
+        "generate_samples": {2: 216},
+        "score_samples": {0: 166, 1: 50},
         "make_report": {0: 1},
         "make_suite_report": {0: 1},
         "reports": {0: 1},

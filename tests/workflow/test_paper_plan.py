@@ -32,12 +32,13 @@ from workflow.scripts.score.sections import fill_section
 pytestmark = pytest.mark.slow
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
-PUBLISHED_LRMS = ("s1.1-32b", "deepseek-r1-32b", "limo-32b")
-# 1 base and 5 LRMs on 4 + 5 benchmarks; upstream 3 LRMs x 2 methods x 5 trainings on 4; careful
-# 5 LRMs x 2 methods on 5.
-GENERATIONS = 6 * 9 + 30 * 4 + 10 * 5
+PUBLISHED_LRMS = ("s1.1-32b", "deepseek-r1-32b", "limo-32b-upstream")
+CAREFUL_LRMS = ("s1.1-32b", "deepseek-r1-32b", "limo-32b", "s1.1-here", "limo-here")
+# 4 upstream benchmarks for a base, 3 LRMs and their 2 methods x 5 trainings; 5 careful ones for the
+# base, 5 LRMs and their 2 methods.
+GENERATIONS = 4 * (1 + 3 + 30) + 5 * (1 + 5 + 10)
 COUNTS = {
-    "fetch_model": 4,
+    "fetch_model": 5,
     "fetch_judge": 2,
     "prepare_records": 6,
     "prepare_benchmark": 9,
@@ -95,7 +96,8 @@ FETCHED = {
     "base/qwen2.5-32b/hub": ("Qwen/Qwen2.5-32B-Instruct", "s1"),
     "lrm/s1.1-32b/hub": ("simplescaling/s1.1-32B", "s1"),
     "lrm/deepseek-r1-32b/hub": ("deepseek-ai/DeepSeek-R1-Distill-Qwen-32B", "deepseek-r1"),
-    "lrm/limo-32b/hub": ("GAIR/LIMO", "s1"),
+    "lrm/limo-32b-upstream/hub": ("GAIR/LIMO", "s1"),
+    "lrm/limo-32b/hub": ("GAIR/LIMO", "limo"),
 }
 # Both published preparations of safety data: prefixed unless the prefix is there, then stripped.
 AS_PUBLISHED = {
@@ -295,15 +297,30 @@ def test_the_upstream_cells_are_those_of_the_publication(paper):
 
 def test_every_lrm_is_measured_unaligned_and_with_both_methods(paper):
     runs = list_runs(paper)
-    for lrm in (*PUBLISHED_LRMS, "s1.1-here", "limo-here"):
+    careful = ["aime24", "math500", "gpqa_diamond", "beavertails", "xstest"]
+    upstream = [name for name in paper["benchmarks"] if name not in careful]
+    assert list_benchmarks(paper, runs["base/qwen2.5-32b/hub"]) == [*upstream, *careful]
+    for lrm in {*PUBLISHED_LRMS, *CAREFUL_LRMS}:
         tail = "seed42" if lrm.endswith("here") else "hub"
-        measured = list_benchmarks(paper, runs[f"lrm/{lrm}/{tail}"])
-        assert measured == list(paper["benchmarks"])
+        measured = set(list_benchmarks(paper, runs[f"lrm/{lrm}/{tail}"]))
+        assert (measured >= set(upstream)) == (lrm in PUBLISHED_LRMS)
+        assert (measured >= set(careful)) == (lrm in CAREFUL_LRMS)
+    for lrm in CAREFUL_LRMS:
         for method in ("directrefusal", "safechain"):
             run = runs[f"aligned/{lrm}/{method}/seed42"]
             assert run.checkpoints == ("epoch1", "epoch2", "epoch3", "epoch4", "epoch5")
-            careful = ["aime24", "math500", "gpqa_diamond", "beavertails", "xstest"]
             assert list_benchmarks(paper, run) == careful
+
+
+def test_limo_is_careful_in_its_own_format_and_upstream_in_that_of_s1(paper):
+    formats = {name: run.chat_format for name, run in list_runs(paper).items() if "limo-32" in name}
+    assert len(formats) == (1 + 10) + (1 + 2)
+    assert {name: text for name, text in formats.items() if "upstream" in name} == {
+        name: "s1" for name in formats if name.split("/")[1] == "limo-32b-upstream"
+    }
+    careful = {text for name, text in formats.items() if name.split("/")[1] == "limo-32b"}
+    assert careful == {"limo"}
+    assert all(run.write_as is None for run in list_runs(paper).values() if "limo" in run.name)
 
 
 @pytest.mark.parametrize("run", STAGES)
@@ -408,7 +425,7 @@ def test_upstream_evaluation_is_what_was_published_value_by_value(plan, benchmar
     generations = [
         w for rule, at, w in plan if rule == "generate_samples" and at["benchmark"] == benchmark
     ]
-    assert len(generations) == 6 + 30
+    assert len(generations) == 1 + 3 + 30
     for words in generations:
         assert option(words, "--engine") == "vllm"
         section = json.loads(option(words, "--benchmark"))
@@ -429,7 +446,7 @@ def test_upstream_evaluation_is_what_was_published_value_by_value(plan, benchmar
     scorings = [
         w for rule, at, w in plan if rule == "score_samples" and at["benchmark"] == benchmark
     ]
-    assert len(scorings) == 6 + 30
+    assert len(scorings) == 1 + 3 + 30
     for words in scorings:
         given = json.loads(option(words, "--scorer"))
         filled = fill_section(given, SECTIONS[given["type"]], "scorer")
@@ -465,7 +482,7 @@ def test_every_hub_name_of_a_command_carries_its_commit(plan):
         if rule in ("prepare_records", "prepare_benchmark", "fetch_judge", "fetch_model"):
             assert REVISION in text, rule
             named += 1
-    assert named == 6 + 9 + 2 + 4
+    assert named == 6 + 9 + 2 + 5
 
 
 def test_every_section_is_one_that_its_script_takes(paper):
@@ -485,7 +502,7 @@ def test_each_quirk_of_the_experiment_is_a_key_with_a_comment_and_stands_in_the_
     keys = {int(n): key for n, key in re.findall(r"^\| (\d+) \|[^|]*\| ([^|]*) \|", docs, re.M)}
     (keyless,) = re.findall(r"^Quirks (\d[\d, and]*) have no key: ", docs, re.M)
     without = set(map(int, re.findall(r"\d+", keyless)))
-    assert set(keys) == set(range(1, 22))
+    assert set(keys) == set(range(1, 23))
     assert {number for number, key in keys.items() if key == "–"} == without
     assert commented == set(keys) - without
     for key, number in re.findall(r"^ *([\w-]+):.*# Quirk (\d+)", text, re.M):

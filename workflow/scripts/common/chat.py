@@ -21,7 +21,9 @@ class ChatFormat:
         assistant: Text between the question and the assistant's turn. Loss starts after it.
         think_start: Opens the thinking; part of the generation prompt and of the training target.
         think_end: Closes the thinking and opens the answer. Appended when thinking is cut.
-        think_stop: First occurrence in generated text ends the thinking.
+        think_stop: First occurrence in generated text ends the thinking. Empty for a family that
+            reasons in its answer: all that it writes is the answer, and what is appended when the
+            budget cuts it stands in the answer, too.
         end_of_turn: Closes the assistant's turn in training.
         stop: Text of the token that ends generation.
     """
@@ -55,7 +57,12 @@ class ChatFormat:
         )
 
     def split(self, completion: str) -> tuple[str, str | None]:
-        """Split text that follows `think_start` into (thinking, answer); None when unfinished."""
+        """Split text that follows `think_start` into (thinking, answer); None when unfinished.
+
+        Without delimiters there is no thinking, and the answer is all of the text.
+        """
+        if not self.think_stop:
+            return "", completion.partition(self.stop)[0]
         thinking, stop, rest = completion.partition(self.think_stop)
         if not stop:
             return thinking, None
@@ -64,14 +71,18 @@ class ChatFormat:
         return thinking.removesuffix("\n"), answer.partition(self.stop)[0]
 
 
-def _chatml(system: str | None, end_of_turn: str = "<|im_end|>\n") -> ChatFormat:
+def _chatml(
+    system: str | None,
+    end_of_turn: str = "<|im_end|>\n",
+    think: tuple[str, str, str] = ("<|im_start|>think\n", "\n<|im_start|>answer\n", "<|im_start|>"),
+) -> ChatFormat:
     header = f"<|im_start|>system\n{system}<|im_end|>\n" if system else ""
     return ChatFormat(
         opening=f"{header}<|im_start|>user\n",
         assistant="<|im_end|>\n<|im_start|>assistant\n",
-        think_start="<|im_start|>think\n",
-        think_end="\n<|im_start|>answer\n",
-        think_stop="<|im_start|>",
+        think_start=think[0],
+        think_end=think[1],
+        think_stop=think[2],
         end_of_turn=end_of_turn,
         stop="<|im_end|>",
     )
@@ -82,6 +93,12 @@ CHAT_FORMATS = {
     "micro": _chatml(None, end_of_turn="<|im_end|>"),
     # Qwen2.5 and s1 (arXiv 2501.19393): ChatML with Qwen's default system prompt.
     "s1": _chatml("You are Qwen, created by Alibaba Cloud. You are a helpful assistant."),
+    # LIMO (arXiv 2502.03387): Qwen's ChatML with the system prompt that it was trained and is
+    # evaluated with (GAIR-NLP/LIMO). It reasons in its answer, whose last box counts.
+    "limo": _chatml(
+        "Please reason step by step, and put your final answer within \\boxed{}.",
+        think=("", "\n\n", ""),
+    ),
     # ChatML with thinking in <think> tags, for chat models such as SmolLM2.
     "chatml": ChatFormat(
         opening="<|im_start|>user\n",

@@ -172,13 +172,18 @@ def list_suites(experiment: dict[str, Any]) -> list[str]:
 def list_benchmarks(experiment: dict[str, Any], run: Run) -> list[str]:
     """Return the benchmarks that a run is measured on.
 
-    An aligned model is measured on the suite of its alignment, bases and LRMs on every one.
+    An aligned model is measured on the suite of its alignment, an LRM on the suites of those that
+    start from it (on all, where none does), a base on every one.
     """
-    suite = run.section.get("suite")
+    suites = {run.section.get("suite")}
+    if run.role == "lrm":
+        lrm = run.name.split("/")[1]
+        alignments = experiment["alignments"].values()
+        suites = {a.get("suite") for a in alignments if lrm in a.get("lrms", experiment["lrms"])}
     return [
         name
         for name, benchmark in experiment["benchmarks"].items()
-        if run.role != "aligned" or benchmark.get("suite") == suite
+        if run.role == "base" or not suites or benchmark.get("suite") in suites
     ]
 
 

@@ -130,7 +130,8 @@ class TurnFormat:
         where: str = "tokenizer",
     ) -> None:
         self.chat, self.tokenizer, self.decoding, self.thinks = chat, tokenizer, decoding, thinks
-        for delimiter in (chat.think_start, chat.think_end, chat.stop) if thinks else (chat.stop,):
+        needed = (chat.think_start, chat.think_end) if thinks and chat.think_stop else ()
+        for delimiter in (*needed, chat.stop):
             ids = self.encode(delimiter)
             unknown = tokenizer.unk_token_id is not None and tokenizer.unk_token_id in ids
             if not ids or unknown or (delimiter == chat.stop and len(ids) != 1):
@@ -144,7 +145,7 @@ class TurnFormat:
         self.think_start_ids = self.encode(chat.think_start)
         self.think_stop_ids = self.encode(chat.think_stop)
         # What follows the delimiter itself, such as "answer\n".
-        self.header = chat.think_end.partition(chat.think_stop)[2]
+        self.header = chat.think_end.partition(chat.think_stop)[2] if chat.think_stop else ""
         self.cut_ids = self.encode(chat.think_end + decoding.forced_answer)
         self.end_ids = self.encode(chat.think_end)
 
@@ -194,8 +195,12 @@ class Turn:
         self.thinking_finish, self.answer_finish = "none", "length"
         self._lead = ""  # text of the answer that came in the same token as the delimiter's end
         self._forced = False
+        self._before_answer = 0  # tokens in front of what the answer's limit counts
         self.phase = "answer"
-        if form.thinks and form.decoding.thinking_prefix:
+        if form.thinks and not form.chat.think_stop:
+            self.phase = "reasoning"
+            self._limit_reasoning()
+        elif form.thinks and form.decoding.thinking_prefix:
             self._open_thinking()
         elif form.thinks:
             self.phase = "open"
@@ -208,9 +213,11 @@ class Turn:
         """Return how many tokens may be generated before the turn has to be asked again."""
         if self.phase == "thinking":
             return self.form.decoding.max_thinking_tokens - len(self.thinking or [])
+        if self.phase == "reasoning":
+            return self.form.decoding.max_thinking_tokens - len(self.answer)
         if self.phase == "open":
             return len(self.form.think_start_ids) - len(self.answer)
-        return self.form.decoding.max_answer_tokens - len(self.answer)
+        return self.form.decoding.max_answer_tokens + self._before_answer - len(self.answer)
 
     def push(self, token: int) -> None:
         """Take the token that the model proposes after `tokens`."""
@@ -246,7 +253,7 @@ class Turn:
             self.thinking_finish,
             self.answer_finish,
             counted,
-            len(self.answer),
+            len(self.answer) - (len(form.cut_ids) if self._before_answer else 0),
             state,
         )
 
@@ -254,6 +261,20 @@ class Turn:
         self.thinking, self.phase = [], "thinking"
         if self.form.decoding.max_thinking_tokens == 0:
             self._cut("budget", self.form.cut_ids)
+
+    def _limit_reasoning(self) -> None:
+        """Have a model that reasons in its answer come to an end when its thinking budget is spent.
+
+        What it wrote so far stays, for a reader would see it.
+        """
+        form = self.form
+        if len(self.answer) < form.decoding.max_thinking_tokens:
+            return
+        self._cut("budget", form.cut_ids)
+        if self.phase == "answer":
+            self._forced = False  # it stands behind the reasoning, not in front of the answer
+            self.answer += form.cut_ids
+            self._before_answer = len(self.answer)
 
     def _think(self, token: int) -> None:
         assert self.thinking is not None
@@ -297,6 +318,9 @@ class Turn:
         self.tokens.append(token)
         self.answer.append(token)
         start = self.form.think_start_ids
+        if self.phase == "reasoning":
+            self._limit_reasoning()
+            return
         if self.phase == "open":
             if self.answer == start:
                 self.answer = []
@@ -304,5 +328,5 @@ class Turn:
                 return
             if self.answer != start[: len(self.answer)]:
                 self.phase = "answer"
-        if len(self.answer) >= self.form.decoding.max_answer_tokens:
+        if self.room() <= 0:
             self.phase = "done"

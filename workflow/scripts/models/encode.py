@@ -115,7 +115,7 @@ def check_delimiters(tokenizer: PreTrainedTokenizerBase, chat: ChatFormat) -> No
     """
     texts = (chat.opening, chat.assistant, chat.think_start, chat.think_end, chat.end_of_turn)
     controls = {found for text in texts for found in SPECIAL.findall(text)}
-    for delimiter in sorted(controls | {chat.think_stop, chat.stop}):
+    for delimiter in sorted((controls | {chat.think_stop, chat.stop}) - {""}):
         ids = tokenizer(delimiter, add_special_tokens=False)["input_ids"]
         limit = 1 if delimiter in controls else MAX_DELIMITER_TOKENS
         if not 1 <= len(ids) <= limit or tokenizer.unk_token_id in ids:

@@ -39,13 +39,17 @@ def probe_accuracy(
 
     Thinking that reaches its limit is closed and answered, as in the benchmarks.
     """
-    prompts = [chat.prompt(row["prompt"]) for row in problems]
-    thoughts = _continue(model, tokenizer, prompts, chat.think_stop, gate.max_thinking_tokens)
-    asked = [
-        prompt + thought.partition(chat.think_stop)[0].removesuffix("\n") + chat.think_end
-        for prompt, thought in zip(prompts, thoughts, strict=True)
-    ]
-    answers = _continue(model, tokenizer, asked, chat.stop, gate.max_answer_tokens)
+    asked = [chat.prompt(row["prompt"]) for row in problems]
+    limit = gate.max_answer_tokens
+    if chat.think_stop:
+        thoughts = _continue(model, tokenizer, asked, chat.think_stop, gate.max_thinking_tokens)
+        asked = [
+            prompt + thought.partition(chat.think_stop)[0].removesuffix("\n") + chat.think_end
+            for prompt, thought in zip(asked, thoughts, strict=True)
+        ]
+    else:
+        limit += gate.max_thinking_tokens
+    answers = _continue(model, tokenizer, asked, chat.stop, limit)
     found = [NUMBER.findall(answer.partition(chat.stop)[0]) for answer in answers]
     right = [
         bool(numbers) and int(numbers[-1]) == int(row["target"])
