@@ -27,6 +27,7 @@ class LocalHub(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.files: dict[str, dict[str, bytes]] = {}
+        self.cards: dict[str, dict[str, Any]] = {}  # datasets/name -> what its page states
         self.gated: set[str] = set()
         self.cut: dict[str, int] = {}  # file -> bytes after which its next download breaks off
         self.stall: dict[str, int] = {}  # file -> bytes after which its next download hangs
@@ -123,6 +124,8 @@ class _Handler(BaseHTTPRequestHandler):
         if rest[0] in ("", "revision"):
             gated = "manual" if repository in self.server.gated else False
             info = {"id": f"{owner}/{name}", "sha": COMMIT, "gated": gated, "private": False}
+            if repository in self.server.cards:
+                info["cardData"] = self.server.cards[repository]
             return self._send(json.dumps(info | {"siblings": entries, "tags": []}).encode())
         return self._error(404, "EntryNotFound")
 

@@ -73,6 +73,21 @@ def test_every_hub_name_gets_its_commit(tmp_path: Path, hub: LocalHub) -> None:
     assert pinned(lock, "simplescaling/s1.1-32B") == COMMIT
 
 
+def test_the_rows_that_a_page_states_go_with_the_pin(tmp_path: Path, hub: LocalHub) -> None:
+    """One configuration is an object in the card's metadata, several are a list."""
+    splits = [{"name": "train", "num_examples": 1000, "num_bytes": 1}]
+    many = [{"config_name": "gpqa_diamond", "splits": [{"name": "train", "num_examples": 198}]}]
+    hub.cards = {
+        "datasets/simplescaling/s1K-1.1": {"license": "mit", "dataset_info": {"splits": splits}},
+        "datasets/Idavidrein/gpqa": {"dataset_info": [*many, {"config_name": "empty"}]},
+    }
+    assert resolve(tmp_path, hub.environment).returncode == 0
+    assert read_lock(tmp_path / "paper.lock.json")["rows"] == {
+        "simplescaling/s1K-1.1": {"default/train": 1000},
+        "Idavidrein/gpqa": {"gpqa_diamond/train": 198},
+    }
+
+
 def test_existing_pins_are_kept_until_updated(tmp_path: Path, hub: LocalHub) -> None:
     old = "a" * 40
     names = ("simplescaling/s1.1-32B", "PKU-Alignment/beaver-dam-7b", "no/longer-used")

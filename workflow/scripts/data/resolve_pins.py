@@ -3,7 +3,8 @@
 Every `{"hub": name}` of the experiment that gives no revision of its own gets an entry in
 `experiments/<name>.lock.json`, which is committed beside the experiment. Entries that exist are
 kept; `--update NAME` renews one. A gated repository is checked for access at once, not on the
-cluster.
+cluster. The rows that a data set's page states go with its pin, so that a plan knows them before
+anything is fetched.
 
 HF_TOKEN=... python -m workflow.scripts.data.resolve_pins --experiment experiments/paper.yaml
 """
@@ -18,7 +19,7 @@ from typing import Any
 
 from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.io import read_json, write_json
-from workflow.scripts.data.hub import Kind, check_revision, find_commit
+from workflow.scripts.data.hub import Kind, check_revision, find_commit, hub_errors, hub_token
 
 FORMAT = 1
 SECTIONS: dict[Kind, str] = {"model": "models", "dataset": "datasets"}
@@ -62,6 +63,22 @@ def pinned(lock: dict[str, Any], name: str, kind: Kind | None = None) -> str:
     if len(found) > 1:
         raise InputError(f"{name}: pinned as a model and as a data set, expected a kind")
     return check_revision(name, found.pop())
+
+
+def find_rows(name: str) -> dict[str, int]:
+    """Return "CONFIG/SPLIT" -> rows, as a data set's page states them; empty where it does not."""
+    from huggingface_hub import HfApi
+
+    with hub_errors(name, "dataset", None):
+        card = HfApi(token=hub_token()).dataset_info(name, timeout=30).card_data
+    stated = (card.to_dict() if card else {}).get("dataset_info") or []
+    found = {}
+    for config in stated if isinstance(stated, list) else [stated]:
+        for split in config.get("splits") or []:
+            if "num_examples" in split:
+                key = f"{config.get('config_name', 'default')}/{split['name']}"
+                found[key] = int(split["num_examples"])
+    return found
 
 
 def find_hub_names(value: Any, kind: Kind = "model", where: str = "") -> Iterator[tuple[Kind, str]]:
@@ -132,7 +149,10 @@ def main(argv: list[str] | None = None) -> None:
         if name in section and name not in args.update:
             continue
         try:
-            section[name] = find_commit(name, kind)
+            commit = find_commit(name, kind)
+            if kind == "dataset" and (rows := find_rows(name)):
+                lock.setdefault("rows", {})[name] = rows
+            section[name] = commit
         except InputError as error:
             failures.append(error)
             continue
