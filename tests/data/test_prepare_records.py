@@ -19,6 +19,7 @@ from workflow.scripts.common.chat import chat_format
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.experiment import load_experiment
 from workflow.scripts.common.io import read_json, write_jsonl
+from workflow.scripts.common.known_sizes import known_rows
 from workflow.scripts.common.records import Record, read_records
 from workflow.scripts.data.prepare_records import main
 
@@ -300,3 +301,31 @@ def test_the_command_line_reports_in_one_line_and_imports_no_torch(tmp_path: Pat
     assert result.returncode == 2
     assert len(lines) == 1 and lines[0].startswith("error: n: unknown key 'sourc'")
     assert not any(word in result.stderr for word in ("| torch", "| datasets", "| pandas"))
+
+
+def test_the_published_copy_of_safechain_makes_the_same_records_as_the_docs_say(
+    root: Path, tmp_path: Path
+) -> None:
+    """The copy has the first 1,000 harmful rows that parse, and the column `text` more."""
+    docs = (root / "docs/paper.md").read_text()
+    assert "`UWNSL/SafeChain` is gated" in docs
+    example = docs.partition("## SafeChain without its gate")[2].partition("```yaml\n")[2]
+    entry = yaml.safe_load(example.partition("```")[0])["safechain"]
+    assert entry["prepare"]["source"]["hub"] == "TianshengHuang/Small_SafeChain"
+    assert known_rows(entry["prepare"]) == 1000
+    harmful = [row for row in SAFECHAIN if row["label"] == "vanilla_harmful"][:1000]
+    copy = [{**row, "text": "chat"} for row in harmful if "</think>" in row["response"]]
+    built = prepare(tmp_path, copy, without_source(entry["prepare"]))
+    gated = [
+        (record.prompt, record.thinking, record.answer)
+        for record in shipped(tmp_path, "safechain", SAFECHAIN)
+    ]
+    # of the gated set 1,000 that parse are taken, the copy has those of 1,000 that do
+    assert [(r.prompt, r.thinking, r.answer) for r in built] == gated[:999]
+    upstream = without_source(PAPER["safechain-upstream"]["prepare"])
+    del upstream["where"]
+    copied = prepare(tmp_path, copy, upstream)
+    original = shipped(tmp_path, "safechain-upstream", SAFECHAIN)
+    assert [target(r, "safechain-upstream") for r in copied] == [
+        target(r, "safechain-upstream") for r in original
+    ]
