@@ -44,8 +44,9 @@ def test_short_records_wait_for_the_links_and_long_ones_compute() -> None:
 def test_state_is_saved_by_time_and_takes_its_bytes() -> None:
     short = train(tokens=200, batch=8, epochs=5)  # 390 s
     assert short["save state"] == 0
-    long = train()  # 1,300 s: once
-    assert long["save state"] == pytest.approx(12 * SIZE / 6e9)
+    long = train()  # 1,300 s, and a save of 66 s has to pay ten times over: after 656 and 1,312 s
+    assert long["save state"] == pytest.approx(2 * 12 * SIZE / 6e9)
+    assert train(state_bytes=6)["save state"] == pytest.approx(2 * 6 * SIZE / 6e9)  # every 600 s
     assert train(state_bytes=0)["save state"] == 0
     assert long["save state"] < long["train"]
 

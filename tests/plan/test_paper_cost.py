@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from workflow.scripts.common.resources import list_resources
 from workflow.scripts.plan.estimate import Estimator
 from workflow.scripts.plan.experiment_state import ExperimentState, read_experiment, subject
-from workflow.scripts.plan.make_plan import make_plan
+from workflow.scripts.plan.make_plan import make_plan, print_plan
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +39,9 @@ def test_safety_records_are_as_long_as_the_public_ones(state):
     folder = "models/aligned/s1.1-32b"
     refusal = estimator.cost(f"{folder}/directrefusal-upstream/seed42-epochs5/manifest.json")
     safechain = estimator.cost(f"{folder}/safechain-upstream/seed42-epochs5/manifest.json")
-    assert refusal.parts["train"] == pytest.approx(5 * 78, rel=0.05)  # the roofline's seconds
+    assert refusal.parts["train"] == pytest.approx(5 * 78, rel=0.1)  # the roofline's seconds
     # 5 x 1,000 records of 1,400 tokens; 12,000 tokens took 1,700 s an epoch
-    assert safechain.parts["train"] == pytest.approx(5 * 201, rel=0.05)
+    assert safechain.parts["train"] == pytest.approx(5 * 200, rel=0.1)
 
 
 def test_a_jobs_time_limit_is_well_above_what_is_expected(state):
@@ -49,3 +50,47 @@ def test_a_jobs_time_limit_is_well_above_what_is_expected(state):
         run, benchmark, scorer = subject(path, state.runs)
         asked = list_resources(job.rule, state.experiment, run, benchmark, scorer)
         assert 60 * asked["runtime"] > 2.5 * estimator.cost(path).seconds, path
+
+
+def test_the_publications_cells_are_a_subtotal_of_the_plan(state, capsys):
+    plan = make_plan(state)
+    grid = plan["grids"]["upstream"]
+    assert (grid["cells"], grid["bases"]) == (3 * (1 + 2 * 5), 1)
+    # 30 trainings, 4 downloads, 34 models on 4 benchmarks, generated and scored
+    assert grid["jobs"] == 30 + 4 + 2 * 34 * 4
+    assert 50 < grid["gpu_hours"] <= 110
+    summed = sum(hours for rule in grid["parts"].values() for hours in rule.values())
+    assert summed == pytest.approx(grid["gpu_hours"])
+    print_plan(plan)
+    said = f"upstream: 33 cells and 1 base, 306 jobs, {grid['gpu_hours']:.1f} GPU-hours"
+    assert said in capsys.readouterr().out
+
+
+def test_every_part_of_a_job_that_holds_gpus_is_in_the_plan(state):
+    parts = make_plan(state)["grids"]["upstream"]["parts"]
+    training = {"start", "load weights", "train", "save state", "save weights", "hash"}
+    assert set(parts["safety_sft"]) == training
+    generating = {"start", "load weights", "generate", "last answers", "hash"}
+    assert set(parts["generate_samples"]) == generating
+    assert all(
+        hours > 0 for rule in ("safety_sft", "generate_samples") for hours in parts[rule].values()
+    )
+
+
+def test_the_table_of_costs_is_what_its_command_makes(code, root, state):
+    spec = importlib.util.spec_from_file_location("cost_table", root / "benchmarks/cost_table.py")
+    cost_table = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(cost_table)
+    table = cost_table.make_table(code)
+    _, _, rest = (root / "docs/cost.md").read_text().partition(cost_table.MARKS[0])
+    assert rest.partition(cost_table.MARKS[1])[0] == table, (
+        "run python benchmarks/cost_table.py --write"
+    )
+    theirs = cost_table.published_hours(Estimator(state).hardware)
+    # worked by hand: 3 LRMs, 15 epochs of 78 and 200 s on 8 GPUs, each training read and written
+    steps = 3 * 15 * (78 + 200) * 8 / 3600
+    assert theirs["safety_sft"]["train"] == pytest.approx(steps, rel=0.05)
+    assert theirs["safety_sft"]["save weights"] == pytest.approx(30 * 43.7 * 8 / 3600, rel=0.01)
+    # 207 replies of a second each, on 8 GPUs for 30 models and on 2 for 4
+    asked = 207 * (30 * 8 + 4 * 2) / 3600
+    assert theirs["score_samples"]["ask"] == pytest.approx(asked)

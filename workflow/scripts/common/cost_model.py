@@ -46,7 +46,10 @@ VLLM_IMPORTS_S = 20
 VLLM_COMPILE_S = 45  # torch.compile from nothing
 VLLM_CACHED_COMPILE_S = 10  # found in the cache of an earlier start; an assumption
 VLLM_WARM_UP_S = 25  # memory profile and CUDA graphs
-STATE_EVERY_S = 900  # of training between two saves of the trainer's state
+# Training between two saves of the trainer's state, and how many times longer than a save that is
+# at least; those of `models/state.py`.
+STATE_EVERY_S = 600
+STATE_PAYS = 10
 
 
 def training_parts(
@@ -88,12 +91,13 @@ def training_parts(
     update = UPDATE_BYTES * size / gpus / (hardware["gpu_bandwidth_tb_s"] * 1e12)
     train = steps * (max(compute, communicate) + update)
     weights = 2 * size
-    states = math.floor(train / STATE_EVERY_S)
+    save = state_bytes * size / NODE_DISK_BYTES_S
+    states = math.floor(train / max(STATE_EVERY_S, STATE_PAYS * save))
     return {
         "start": TRAINING_START_S,
         "load weights": weights / DISK_BYTES_S,
         "train": train,
-        "save state": states * state_bytes * size / NODE_DISK_BYTES_S,
+        "save state": states * save,
         "save weights": kept * weights / DISK_BYTES_S,
         "hash": careful * (1 + kept) * weights / HASH_BYTES_S,
     }

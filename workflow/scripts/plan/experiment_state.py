@@ -40,14 +40,14 @@ class ExperimentState:
     pinned_rows: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
-def read_experiment(name: str, root: Path) -> ExperimentState:
-    """Read `experiments/<name>.yaml` and the results that stand in `results/<name>`."""
+def read_experiment(name: str, root: Path, folder: Path | None = None) -> ExperimentState:
+    """Read `experiments/<name>.yaml` and the results in `folder`, by default `results/<name>`."""
     lock = read_lock(root / "experiments" / f"{name}.lock.json")
     experiment = pin(load_experiment(name, root), lock)
     check_sections(experiment, f"experiments/{name}.yaml")
     jobs = list_jobs(experiment)
     keys = list_keys(jobs, root)
-    folder = root / "results" / name
+    folder = folder or root / "results" / name
     states = read_states(jobs, keys, folder)
     runs = list_runs(experiment)
     rows = lock.get("rows", {})

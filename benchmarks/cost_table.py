@@ -1,0 +1,193 @@
+"""The cost of the publication's grid, item by item: here, and the published way.
+
+Both columns are the same arithmetic (`workflow/scripts/common/cost_model.py`) on the same sizes
+(`known_sizes.py`): ours is the plan of `experiments/paper.yaml` for its suite `upstream`, with
+nothing made yet; the published one restates what the published scripts do (git-disl/Safety-Tax,
+script/safety_alignment/{sft,sft_cot,original}.sh and poison/evaluation/). No GPU has measured it.
+
+    python benchmarks/cost_table.py           # prints the table
+    python benchmarks/cost_table.py --write   # puts it into docs/cost.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from workflow.scripts.common.cost_model import (  # noqa: E402
+    DISK_BYTES_S,
+    Parts,
+    generation_parts,
+    training_parts,
+)
+from workflow.scripts.common.known_sizes import ANSWER_TOKENS, RECORD_TOKENS  # noqa: E402
+from workflow.scripts.common.resources import hardware_of  # noqa: E402
+from workflow.scripts.plan.estimate import JUDGE_PARAMETERS, JUDGE_START_S  # noqa: E402
+from workflow.scripts.plan.experiment_state import ExperimentState, read_experiment  # noqa: E402
+from workflow.scripts.plan.make_plan import make_plan  # noqa: E402
+
+DOCS = "docs/cost.md"
+MARKS = ("<!-- made by benchmarks/cost_table.py -->\n", "<!-- end -->\n")
+SIZE = 32.8e9
+BUDGET = 5000  # max_tokens_thinking, max_gen_toks and pred.py's max_tokens
+CONCURRENT = 256  # vLLM's default then
+MATH_NOT_WHOLE = 207  # of MATH-500's 500 answers (counted); such ones are read by gpt-4o-mini
+EXTRACTOR_S = 1  # one short reply, one after the other; an assumption
+FP32_TFLOPS = 67  # data sheet: H100 and H200 SXM; the published judge runs in fp32
+QUESTIONS = {
+    "simplescaling/aime24_nofigures": 30,
+    "HuggingFaceH4/MATH-500": 500,
+    "Idavidrein/gpqa": 198,
+}
+# Item of the table -> (rule, parts) of our jobs. The published parts have the same names.
+ITEMS = {
+    "training: start, weights read": ("safety_sft", ("start", "load weights")),
+    "training: steps": ("safety_sft", ("train",)),
+    "training: trainer state": ("safety_sft", ("save state",)),
+    "training: weights written": ("safety_sft", ("save weights",)),
+    "training: hashing": ("safety_sft", ("hash",)),
+    "generation: start, weights read": ("generate_samples", ("start", "load weights")),
+    "generation: answers": ("generate_samples", ("generate",)),
+    "generation: last answers, alone": ("generate_samples", ("last answers",)),
+    "generation: hashing": ("generate_samples", ("hash",)),
+    "extractor: GPUs wait for its replies": ("score_samples", ("ask",)),
+    "harm judge": ("score_samples", ("start", "load weights", "judge")),
+}
+Hours = dict[str, Counter[str]]  # rule -> part -> GPU-hours
+
+
+def published_hours(hardware: dict[str, float]) -> Hours:
+    """Return the GPU-hours of the published scripts: 30 aligned models, 3 LRMs and the base."""
+    found: Hours = {
+        "safety_sft": Counter(),
+        "generate_samples": Counter(),
+        "score_samples": Counter(),
+    }
+
+    def add(rule: str, parts: Parts, gpus: int, times: int = 1) -> None:
+        for part, seconds in parts.items():
+            found[rule][part] += times * gpus * seconds / 3600
+
+    # sft.sh and sft_cot.sh: one job on 8 GPUs trains, then evaluates; each epoch count on its own.
+    for data in ("TianshengHuang/DirectRefusal", "TianshengHuang/Small_SafeChain"):
+        for epochs in (1, 2, 3, 4, 5):
+            training = training_parts(
+                hardware,
+                size=SIZE,
+                records=1000,
+                tokens=RECORD_TOKENS[data],
+                epochs=epochs,
+                batch=8,
+                gpus=8,
+                state_bytes=0,  # --save_strategy=no
+                careful=False,
+            )
+            add("safety_sft", training, 8, times=3)
+    # All GPUs of a job are held to its end, whatever runs: 8 for aligned models, 2 in original.sh.
+    for held, models in ((8, 30), (2, 4)):
+        for parts in reasoning_parts(hardware, held):
+            add("generate_samples", parts, held, models)
+        add("generate_samples", harm_parts(hardware), held, models)
+        add("score_samples", {"ask": MATH_NOT_WHOLE * EXTRACTOR_S}, held, models)
+        judged = 2 * JUDGE_PARAMETERS * 256  # one answer at a time, at most 256 tokens
+        judge = {
+            "start": JUDGE_START_S,
+            "load weights": 2 * JUDGE_PARAMETERS / DISK_BYTES_S,
+            "judge": 1000 * judged / (FP32_TFLOPS * 1e12 * hardware["training_utilisation"]),
+        }
+        add("score_samples", judge, held, models)
+    return found
+
+
+def reasoning_parts(hardware: dict[str, float], gpus: int) -> tuple[Parts, Parts]:
+    """Return the seconds of lm-eval: one engine, all thinking, then all answers."""
+    count = sum(QUESTIONS.values())
+
+    def phase(part: int) -> Parts:
+        lengths = [min(ANSWER_TOKENS[hub][part], BUDGET) * n for hub, n in QUESTIONS.items()]
+        return generation_parts(
+            hardware,
+            size=SIZE,
+            samples=count,
+            tokens=sum(lengths) / count,
+            budget=BUDGET,
+            gpus=gpus,
+            concurrent=CONCURRENT,
+            compile_s=0,  # vLLM 0.7 compiled nothing
+            careful=False,
+        )
+
+    answers = phase(1)
+    return phase(0), {part: answers[part] for part in ("generate", "last answers")}
+
+
+def harm_parts(hardware: dict[str, float]) -> Parts:
+    """Return the seconds of pred.py: another engine, on two of the GPUs."""
+    return generation_parts(
+        hardware,
+        size=SIZE,
+        samples=1000,
+        tokens=sum(ANSWER_TOKENS["PKU-Alignment/BeaverTails"]),
+        budget=BUDGET,
+        gpus=2,
+        concurrent=CONCURRENT,
+        compile_s=0,
+        careful=False,
+    )
+
+
+def compare(state: ExperimentState, speed: float = 1) -> dict[str, tuple[float, float]]:
+    """Return (as published, here) GPU-hours of each item.
+
+    Args:
+        state: The experiment, with nothing made yet.
+        speed: Factor on the shares of the GPUs' peak and bandwidth that are assumed.
+    """
+    assumed = hardware_of(state.experiment)
+    shares = ("training_utilisation", "decoding_utilisation")
+    hardware = {**assumed, **{key: speed * assumed[key] for key in shares}}
+    plan = make_plan(replace(state, experiment={**state.experiment, "hardware": hardware}))
+    grid, theirs = plan["grids"]["upstream"], published_hours(hardware)
+    assert (grid["cells"], grid["bases"]) == (33, 1)
+    found = {
+        item: tuple(sum(of[rule].pop(part, 0) for part in parts) for of in (theirs, grid["parts"]))
+        for item, (rule, parts) in ITEMS.items()
+    }
+    left = [(rule, part) for of in (theirs, grid["parts"]) for rule in of for part in +of[rule]]
+    assert not left, f"parts without an item: {left}"
+    return found
+
+
+def make_table(root: Path = ROOT) -> str:
+    """Return the table, in Markdown."""
+    with tempfile.TemporaryDirectory() as nothing:
+        state = replace(read_experiment("paper", root, Path(nothing)), pinned_rows={})
+        found, slow = compare(state), compare(state, speed=0.5)
+    total, half = (tuple(map(sum, zip(*items.values(), strict=True))) for items in (found, slow))
+    rows = {**found, "**total**": total, "total at half the assumed speeds": half}
+    lines = ["| GPU-hours, 33 cells and the base | as published | here |", "|---|---:|---:|"]
+    lines += [f"| {item} | {theirs:.1f} | {ours:.1f} |" for item, (theirs, ours) in rows.items()]
+    return "\n".join(lines) + "\n"
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--write", action="store_true", help=f"put the table into {DOCS}")
+    arguments = parser.parse_args(argv)
+    table = make_table()
+    if arguments.write:
+        before, _, rest = (ROOT / DOCS).read_text().partition(MARKS[0])
+        after = rest.partition(MARKS[1])[2]
+        (ROOT / DOCS).write_text(f"{before}{MARKS[0]}{table}{MARKS[1]}{after}")
+    print(table, end="")
+
+
+if __name__ == "__main__":
+    main()
