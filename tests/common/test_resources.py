@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,8 +49,10 @@ def lrm_run(name: str = "lrm/s1/seed0") -> Run:
 def test_training_owns_a_whole_node_of_eight_gpus() -> None:
     found = list_resources("reasoning_sft", BIG, lrm_run())
     assert (found["gpu"], found["nodes"], found["threads"]) == (8, 1, 64)
-    # 32e9 parameters x 10 bytes and 8 processes of 5 GB
-    assert found["mem_mb"] == 360_000
+    # 32e9 parameters x (4 bytes in fp32, read by one process, + 2) and 8 processes of 5 GB
+    assert found["mem_mb"] == 232_000
+    pure = replace(lrm_run(), recipe={**SFT, "precision": "bf16_pure"})
+    assert list_resources("reasoning_sft", BIG, pure)["mem_mb"] == 32 * 4000 + 40_000
     # Records of unknown length count 12,000 tokens. 625 steps of 8 x 32e9 x 8 x 12000 FLOP at 25 %
     # of 8 x 989e12, and 100 bytes a parameter updated at 8 x 3.35e12: 12.54 s each, 7838 s. Beside
     # that 60 s to start, 2 x 43 s for weights, 16 s to hash, 12 x 64 s for state: 8769 s, thrice.
@@ -60,7 +63,7 @@ def test_training_on_two_nodes_asks_for_all_their_gpus_and_less_time() -> None:
     experiment = {**BIG, "resources": {"reasoning_sft": {"nodes": 2}}}
     found = list_resources("reasoning_sft", experiment, lrm_run())
     assert (found["gpu"], found["nodes"], found["threads"]) == (16, 2, 64)
-    assert found["mem_mb"] == 360_000
+    assert found["mem_mb"] == 232_000
     one = list_resources("reasoning_sft", BIG, lrm_run())["runtime"] - 30
     assert one / 2 < found["runtime"] - 30 < one
 

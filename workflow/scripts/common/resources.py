@@ -1,7 +1,8 @@
 """What a job asks a cluster for: GPUs, nodes, memory, run time, CPUs, from the experiment's size.
 
-- A training job owns whole nodes, all GPUs of each. Host memory: 10 bytes per parameter (fp32
-  weights on load, and again when they are gathered to be saved) and 5 GB per process.
+- A training job owns whole nodes, all GPUs of each. Host memory: the weights once as they are
+  trained (4 bytes per parameter, 2 in pure bf16), for one process of all reads them; 2 bytes per
+  parameter for the file's pages, or for the copy that is gathered to be saved; 5 GB per process.
 - Generation takes the fewest GPUs that hold the bf16 weights and as much again by 30 % for the
   KV cache.
 - A classifier that judges takes one GPU. Everything else takes none, above all what waits for a
@@ -288,10 +289,11 @@ def _training(
         tokens=min(run.recipe.get("max_length", tokens), tokens),
         epochs=run.recipe.get("epochs", 1) * rounds,
     )
+    trained = 2 if run.recipe.get("precision") == "bf16_pure" else 4
     return {
         "gpu": gpu,
         "nodes": nodes,
-        "mem_mb": _megabytes(10 * size + 5e9 * max(gpu // nodes, 1)),
+        "mem_mb": _megabytes((trained + 2) * size + 5e9 * max(gpu // nodes, 1)),
         "runtime": _minutes(sum(parts.values())),
         "threads": CPUS_PER_GPU * max(gpu // nodes, 1),
     }
