@@ -34,6 +34,7 @@ from workflow.scripts.common.resources import computing_gpus, fewest_gpus, param
 from workflow.scripts.common.staleness import TO_RUN, hidden_triggers, read_states
 from workflow.scripts.data.resolve_pins import check_pins, pin, read_lock
 from workflow.scripts.models.fit import check_fit
+from workflow.scripts.models.recipe import batch_plan
 from workflow.scripts.plan.check_sections import check_sections
 
 BASE = Path(workflow.basedir)
@@ -335,12 +336,17 @@ def training_runtime(rule):
 
 
 def check_memory_of(jobs):
-    """Make sure that every training job fits its GPUs."""
+    """Make sure that every training job fits its GPUs, and its batch divides over them."""
     for job in jobs:
         if job.rule.name in ("reasoning_sft", "safety_sft"):
             run, nodes = run_of(job.wildcards), job.resources.nodes
             gpus = computing_gpus(EXPERIMENT, run, job.resources.gpu, nodes)
             knobs = EXPERIMENT.get("runtime", {}).get(job.rule.name, {})
+            try:
+                devices = max(1, gpus * nodes)
+                batch_plan(run.recipe["global_batch"], devices, knobs.get("per_device_batch"))
+            except InputError as error:
+                raise InputError(f"{job.rule.name} {run.name}: {error}") from None
             size = parameters(EXPERIMENT, run)
             check_fit(run, RUNS, knobs, gpus, nodes, Path(ROOT_FOLDER, "models"), size)
 

@@ -80,7 +80,7 @@ def change(experiment: dict[str, Any], key: str, value: Any) -> None:
             "scorers.refusal",
             {
                 **{"type": "llm_judge", "rubric": "strongreject"},
-                "llm": {"base_url": "x", "model": "y", "max_requests": 1},
+                "llm": {"base_url": "http://x", "model": "y", "max_requests": 1},
             },
             "benchmarks.benign.scorers: 'refusal' scores harmful benchmarks, this one is benign",
         ),
@@ -104,7 +104,7 @@ def test_generated_data_need_their_section(tmp_path, tiny):
 
 
 def test_a_file_that_is_not_yaml_and_an_unknown_experiment_are_named(tmp_path):
-    with pytest.raises(InputError, match=r"experiments/mine.yaml: not YAML"):
+    with pytest.raises(InputError, match=r"experiments/mine.yaml:1: not YAML"):
         load(tmp_path, "seeds: [1")
     with pytest.raises(InputError, match=r"no experiments/other.yaml, expected one of mine"):
         load_experiment("other", tmp_path)

@@ -205,7 +205,7 @@ def test_a_model_without_its_head_is_refused(classifier, tmp_path):
         ({"model": "a/b", "revision": "main"}, "revision is 'main'"),
         ({"windows": "half"}, "windows is 'half', expected one of whole, first_256"),
         ({"window_tokens": 4096}, "window_tokens is 4096, expected at most the 512 positions"),
-        ({"overlap_tokens": 400}, "overlap_tokens is not below half"),
+        ({"overlap_tokens": 400}, "overlap_tokens is 400, expected below half"),
         ({"template": "{answer}"}, "expected {prompt} and {answer}"),
     ],
 )

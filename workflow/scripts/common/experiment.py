@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,14 +53,59 @@ def load_config(path: Path, schema: str, where: str) -> dict[str, Any]:
     Raises:
         InputError: One line: the file, the key, what stands there and what was expected.
     """
-    import yaml
-
-    try:
-        value = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise InputError(f"{where}: not YAML ({error})") from None
+    value = read_yaml(path, where)
     check_schema(value, schema, where)
     return value
+
+
+def read_yaml(path: Path, where: str) -> Any:
+    """Read a YAML file strictly: UTF-8, keys that are names and stand once, finite numbers.
+
+    Raises:
+        InputError: One line: the file, the line or the key, and what was expected.
+    """
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
+            seen: dict[Any, int] = {}
+            for key, _ in node.value:  # before `<<` puts in what it refers to
+                line = key.start_mark.line + 1
+                if key.tag == "tag:yaml.org,2002:merge":
+                    continue
+                if key.tag != "tag:yaml.org,2002:str":
+                    found = key.value or "null"
+                    raise InputError(f"{where}:{line}: key {found}, expected text: '{found}'")
+                if key.value in seen:
+                    before = seen[key.value]
+                    raise InputError(
+                        f"{where}:{line}: key {key.value} is given twice, first in line {before}"
+                    )
+                seen[key.value] = line
+            self.flatten_mapping(node)
+            return super().construct_mapping(node, deep)
+
+    try:
+        value = yaml.load(path.read_bytes().decode("utf-8-sig"), Loader)
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise InputError(f"{where}:{line}: not UTF-8, expected a file saved as UTF-8") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{where}:{mark.line + 1}" if mark else where
+        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or error
+        raise InputError(f"{place}: not YAML ({' '.join(str(problem).split())})") from None
+    _check_numbers(value, where, "")
+    return value
+
+
+def _check_numbers(value: Any, where: str, key: str) -> None:
+    """Raise `InputError` for a number that is infinite or none."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InputError(f"{where}: {key}: is {value}, expected a finite number")
+    if isinstance(value, dict | list):
+        for name, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            _check_numbers(inner, where, f"{key}.{name}" if key else str(name))
 
 
 def check_schema(value: Any, schema: str, where: str) -> None:
@@ -79,6 +126,16 @@ def check_schema(value: Any, schema: str, where: str) -> None:
         message = f"unknown key {unknown}; expected some of {', '.join(sorted(known))}"
     elif error.validator == "type":
         message = f"is {given!r}, expected {error.validator_value}"
+        if isinstance(given, str) and re.fullmatch(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", given):
+            # YAML 1.1 knows such a number only with a point and a sign
+            number, _, power = given.lower().partition("e")
+            point = "" if "." in number else ".0"
+            message += f": write {number}{point}e{int(power):+d}"
+    elif error.validator == "pattern" and error.validator_value.startswith("^[A-Za-z0-9]"):
+        message = (
+            f"is the name {given!r}, expected a letter or digit, then at most 63 of letters, "
+            "digits, '.', '_' and '-'"
+        )
     raise InputError(f"{where}: {key}: {message}")
 
 
@@ -135,7 +192,14 @@ def check_references(experiment: dict[str, Any], where: str) -> None:
         expect(f"alignments.{name}.recipe", alignment["recipe"], "recipes")
         for lrm in alignment.get("lrms", []):
             expect(f"alignments.{name}.lrms", lrm, "lrms")
-        epochs = experiment["recipes"][alignment["recipe"]]["epochs"]
+        recipe = experiment["recipes"][alignment["recipe"]]
+        epochs = recipe["epochs"]
+        kept = [epochs] if recipe.get("checkpoints") == "last" else alignment.get("epochs", [])
+        if alignment["per_epoch"] == "one_run" and set(alignment.get("epochs", [])) - set(kept):
+            raise InputError(
+                f"{where}: alignments.{name}.epochs: are {alignment['epochs']}, expected "
+                f"[{epochs}]: checkpoints of the recipe {alignment['recipe']} is last"
+            )
         for epoch in alignment.get("epochs", []):
             if epoch > epochs and alignment["per_epoch"] == "one_run":
                 past = f"epoch {epoch} is past the recipe's {epochs}"

@@ -370,13 +370,13 @@ def _generation_job(run: Run, name: str, benchmark: dict[str, Any], files: dict[
         },
         (f"models/{run.name}/manifest.json", files[f"benchmark {name}"]),
         "train" if engine == "hf" else "vllm",
-        _task_files(benchmark.get("task", "prompts")),
+        task_files(benchmark.get("task", "prompts")),
         also=(ENGINES[engine],),
     )
 
 
 @cache
-def _task_files(task: str) -> tuple[str, ...]:
+def task_files(task: str) -> tuple[str, ...]:
     """Return the files of `workflow/tasks/` that define an lm-eval task."""
     return tuple(
         str(path.relative_to(ROOT))

@@ -31,9 +31,16 @@ from workflow.scripts.common.io import write_jsonl
 from workflow.scripts.common.records import Record, write_records
 from workflow.scripts.data.micro import answers
 from workflow.scripts.data.micro.clock import LABELS, ClockSum, ask, draw_clock_sum
-from workflow.scripts.data.micro.corpus import make_corpus
+from workflow.scripts.data.micro.corpus import KINDS, make_corpus
 from workflow.scripts.data.micro.judge_data import make_judge_rows
-from workflow.scripts.data.micro.words import FRAMES, OPENINGS, Request, World, make_world
+from workflow.scripts.data.micro.words import (
+    CATEGORIES,
+    FRAMES,
+    OPENINGS,
+    Request,
+    World,
+    make_world,
+)
 
 SPEC: dict[str, type] = {
     "seed": int,
@@ -73,6 +80,18 @@ def check_spec(spec: Any) -> dict[str, Any]:
         raise InputError(
             f"micro_data.chain_lengths is {spec['chain_lengths']!r}, "
             f"expected whole numbers from 1 to {len(LABELS)}"
+        )
+    mix = spec["corpus_mix"]
+    if sorted(mix) != sorted(KINDS):
+        raise InputError(f"micro_data.corpus_mix has {sorted(mix)}, expected {sorted(KINDS)}")
+    if abs(sum(mix.values()) - 1) > 1e-6:
+        raise InputError(
+            f"micro_data.corpus_mix adds up to {sum(mix.values()):g}, expected shares of 1"
+        )
+    if spec["complied_categories"] > len(CATEGORIES):
+        raise InputError(
+            f"micro_data.complied_categories is {spec['complied_categories']}, expected at most "
+            f"the {len(CATEGORIES)} that there are"
         )
     return spec
 

@@ -71,6 +71,20 @@ def check_recipe(recipe: Any) -> dict[str, Any]:
             raise InputError(f"recipe.{key} is {recipe[key]!r}, expected {kind.__name__}")
     if set(recipe["gate"]) != GATE:
         raise InputError(f"recipe.gate has {sorted(recipe['gate'])}, expected {sorted(GATE)}")
+    heads = recipe["num_attention_heads"]
+    if recipe["hidden_size"] % (2 * heads):
+        raise InputError(
+            f"recipe.num_attention_heads is {heads}, expected a divisor of hidden_size / 2, "
+            f"{recipe['hidden_size'] // 2}: each head rotates pairs of numbers"
+        )
+    betas = recipe["adam_betas"]
+    if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
+        raise InputError(f"recipe.adam_betas is {betas}, expected two numbers in [0, 1)")
+    if recipe["gate"]["min_steps"] > recipe["gate"]["max_steps"]:
+        raise InputError(
+            f"recipe.gate.min_steps is {recipe['gate']['min_steps']}, expected at most max_steps, "
+            f"{recipe['gate']['max_steps']}"
+        )
     return recipe
 
 

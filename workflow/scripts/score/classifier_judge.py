@@ -69,6 +69,23 @@ def load_reader(
     return tokenizer, usable[0]
 
 
+def check_classifier(section: dict[str, Any], where: str) -> None:
+    """Raise `InputError` for values of a filled section that do not go together."""
+    expect_one_of(section["windows"], ("whole", "first_256"), f"{where}: windows")
+    expect_one_of(section["dtype"], ("bfloat16", "float32"), f"{where}: dtype")
+    expect_one_of(section["weights"], ("safetensors", "torch"), f"{where}: weights")
+    template = section["template"]
+    if template.count("{answer}") != 1 or template.count("{prompt}") != 1:
+        raise InputError(f"{where}: template is {template!r}, expected {{prompt}} and {{answer}}")
+    if template.index("{prompt}") > template.index("{answer}"):
+        raise InputError(f"{where}: template has {{answer}} first, expected {{prompt}} first")
+    if not 0 <= section["overlap_tokens"] < section["window_tokens"] // 2:
+        raise InputError(
+            f"{where}: overlap_tokens is {section['overlap_tokens']}, expected below half of "
+            f"window_tokens, {section['window_tokens']}"
+        )
+
+
 class ClassifierJudge:
     """Loads the classifier on first use.
 
@@ -84,18 +101,7 @@ class ClassifierJudge:
 
     def __init__(self, section: dict[str, Any], batch_size: int, device: str):
         self._section, self._batch_size = section, batch_size
-        expect_one_of(section["windows"], ("whole", "first_256"), "--scorer: windows")
-        expect_one_of(section["dtype"], ("bfloat16", "float32"), "--scorer: dtype")
-        expect_one_of(section["weights"], ("safetensors", "torch"), "--scorer: weights")
-        template = section["template"]
-        if template.count("{answer}") != 1 or template.count("{prompt}") != 1:
-            raise InputError(
-                f"--scorer: template is {template!r}, expected {{prompt}} and {{answer}}"
-            )
-        if template.index("{prompt}") > template.index("{answer}"):
-            raise InputError("--scorer: template has {answer} first, expected {prompt} first")
-        if not 0 <= section["overlap_tokens"] < section["window_tokens"] // 2:
-            raise InputError("--scorer: overlap_tokens is not below half of window_tokens")
+        check_classifier(section, "--scorer")
         if batch_size < 1:
             raise InputError(f"--runtime: batch_size is {batch_size}, expected at least 1")
         local = Path(section["model"]).is_dir()
