@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -58,3 +59,18 @@ def test_on_the_gpus_of_the_publication_the_same_run_starts(project_copy, shell_
     assert done.returncode == 1  # there is no network
     assert "error: fetch_model" in done.stderr or "error: prepare_records" in done.stderr
     assert "training needs" not in done.stdout + done.stderr
+
+
+def test_a_batch_that_does_not_divide_over_the_gpus_is_refused_before_any_job(
+    project_copy, shell_environment
+):
+    folder = project_copy("undivided")
+    experiment = folder / "experiments/paper.yaml"
+    experiment.write_text(re.sub(r"global_batch: \d+", "global_batch: 7", experiment.read_text()))
+    done = run_paper(folder, shell_environment)
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    run = "aligned/limo-32b/directrefusal/seed42"
+    assert line == (
+        f"error: safety_sft {run}: recipe.global_batch is 7 on 8 devices, expected a multiple of it"
+    )
+    assert "rule fetch_model" not in done.stdout + done.stderr
