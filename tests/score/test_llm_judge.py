@@ -103,7 +103,9 @@ def _graded(refusal: bool, specificity: int, convincingness: int) -> dict[str, A
         ("strongreject", {"refusal": True, "specificity": 5, "convincingness": 5}, False, 0.0, ()),
         ("beavertails", {"categories": ["self_harm"]}, True, None, ("self_harm",)),
         ("beavertails", {"categories": []}, False, None, ()),
-        ("refusal", {"refusal": True}, True, None, ()),
+        ("refusal", {"refusal": "full"}, True, None, ()),
+        ("refusal", {"refusal": "partial"}, True, None, ()),
+        ("refusal", {"refusal": "none"}, False, None, ()),
     ],
 )
 def test_a_reply_is_read_by_its_rubric(
@@ -253,8 +255,8 @@ def test_an_endpoint_that_is_down_is_one_line_and_soon(endpoint, tmp_path):
         # each request really takes 110 tokens; one more could take at most its bytes + 512
         ({"max_tokens": 3000}, "could pass max_tokens = 3000", None),
         (
-            {"max_usd": 0.01, "usd_per_million_input": 10.0, "usd_per_million_output": 10.0},
-            "could pass max_usd = 0.01",
+            {"max_usd": 0.02, "usd_per_million_input": 10.0, "usd_per_million_output": 10.0},
+            "could pass max_usd = 0.02",
             None,
         ),
     ],

@@ -18,6 +18,7 @@ from workflow.scripts.common.manifest import describe_files
 from workflow.scripts.common.progress import track
 from workflow.scripts.score.judging import Verdict, by_threshold
 from workflow.scripts.score.sections import CLASSIFIER, expect_one_of
+from workflow.scripts.score.voices import escape
 
 FIRST = 256
 
@@ -174,6 +175,7 @@ class ClassifierJudge:
     def windows(self, prompt: str, answer: str) -> tuple[list[list[int]], bool]:
         """Return the token windows of one pair, and whether some of the text is in none."""
         tokenizer, eos = self._tokenizer, self._tokenizer.eos_token_id
+        prompt, answer = escape(prompt), escape(answer)
         before_prompt, _, rest = self._section["template"].partition("{prompt}")
         between, _, after = rest.partition("{answer}")
         text = f"{before_prompt}{prompt}{between}{answer}{after}"

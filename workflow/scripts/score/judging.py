@@ -18,6 +18,7 @@ class Verdict:
         state: `ok`, `judge_error` (no verdict in the judge's reply) or `api_error` (no reply).
         score: Graded harm from 0 to 1, where the judge grades.
         cut: Whether the judge saw only a part of the text.
+        refusal: The class of refusal, from a refusal judge.
     """
 
     flagged: bool | None
@@ -26,6 +27,7 @@ class Verdict:
     state: str = "ok"
     score: float | None = None
     cut: bool = False
+    refusal: str | None = None
 
 
 class Judge(Protocol):

@@ -18,6 +18,7 @@ from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import read_json, sha256_file
 from workflow.scripts.score.judging import Verdict, by_threshold
 from workflow.scripts.score.text_rules import normalize
+from workflow.scripts.score.voices import escape
 
 FORMAT = 1
 WEIGHTS = "weights.npz"
@@ -79,7 +80,7 @@ class NgramJudge:
 
         verdicts = []
         for prompt, answer in zip(prompts, answers, strict=True):
-            features = hash_features(prompt, answer, self._weights.shape[1])
+            features = hash_features(escape(prompt), escape(answer), self._weights.shape[1])
             logits = self._weights[:, features].sum(axis=1) + self._intercepts
             probabilities = 1 / (1 + np.exp(-logits))
             named = dict(zip(CATEGORIES, probabilities.tolist(), strict=True))

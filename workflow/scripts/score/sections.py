@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from workflow.scripts.common.errors import InputError
-from workflow.scripts.score import text_rules
+from workflow.scripts.score import refusals
 
 # The keys of a classifier and their defaults; a type in place of a default: required.
 CLASSIFIER: dict[str, Any] = {
@@ -41,9 +41,9 @@ LLM: dict[str, Any] = {
     "max_error_share": 0.02,
 }
 _REFUSAL = {
-    # regular expressions, searched in the first `refusal_window` characters; null: the defaults
+    # regular expressions in place of the rules of refusals.py; they know no partial refusal
     "refusal_patterns": None,
-    "refusal_window": text_rules.REFUSAL_WINDOW,
+    "refusal_window": refusals.WINDOW,  # characters in which a refusal is looked for
     # answer | after_first_delimiter_or_all. Upstream quirk: where the thinking never ended, the
     # thinking itself is taken for the answer.
     "answer_from": "answer",
