@@ -1,7 +1,7 @@
 # `make` runs the micro experiment and shows its trade-off table; `make test` runs every test.
 PYTHON ?= python3.11
 EXPERIMENT ?= micro
-CORES ?= $(shell nproc)
+CORES ?= $(shell env -u OMP_NUM_THREADS nproc)
 BIN := .venv/bin
 REPORT := results/$(EXPERIMENT)/report
 # Tiny models gain nothing from more threads; two processes run side by side instead.
