@@ -26,6 +26,15 @@ def test_benchmarks_are_as_large_as_the_public_ones(state):
     assert sizes == public | {f"{k}-upstream": n for k, n in public.items()} | {"xstest": 250}
 
 
+def test_a_benchmark_whose_repeated_prompts_are_dropped_has_at_most_so_many(state, capsys):
+    plan = make_plan(state)
+    assert plan["at_most"] == ["beavertails"]
+    print_plan(plan)
+    said = capsys.readouterr().out
+    assert "beavertails (at most 1000 items)" in said
+    assert "beavertails-upstream (1000 items)" in said
+
+
 def test_what_aime_can_show_is_what_thirty_items_can(state):
     """Two groups of 30 from 50 %: 0.334 x sqrt(30) = 1.960 x 0.6665 + 0.842 x 0.623 (z test)."""
     found = make_plan(state)["detectable"]["aime24"]

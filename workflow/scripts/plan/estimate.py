@@ -232,6 +232,13 @@ class Estimator:
         known = self._items.get(benchmark) or self._rows("benchmarks", benchmark)
         return min(given, known) if given else known
 
+    def is_bound(self, benchmark: str) -> bool:
+        """Say whether a benchmark may turn out to have fewer items: repeated ones are dropped."""
+        prepare = self.state.experiment["benchmarks"][benchmark].get("prepare", {})
+        file = self.state.folder / "data" / "benchmarks" / f"{benchmark}.jsonl"
+        known = benchmark in self._items or file.exists()
+        return prepare.get("deduplicate", "none") != "none" and not known
+
     def _rows(self, section: str, name: str) -> int:
         """Return how many rows a training set or benchmark has: of its file, else as is known."""
         entry = self.state.experiment[section][name]

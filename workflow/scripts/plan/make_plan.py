@@ -41,7 +41,8 @@ def make_plan(state: ExperimentState, nodes: int | None = None) -> dict[str, Any
         `jobs` (each result with state, reasons and cost), `rules` (sums), `total`, `standing` (what
         the finished results took), `critical_path`, `wall_hours` on `nodes` nodes, `accepted`,
         `grids` (GPU-hours of each suite's alignments, see `list_grids`), `detectable` (the smallest
-        losses that each benchmark could show, see report/statistics.py).
+        losses that each benchmark could show, see report/statistics.py), `at_most` (the benchmarks
+        that may have fewer items than that).
     """
     estimator = Estimator(state)
     nodes = nodes or int(estimator.hardware["nodes"])
@@ -74,6 +75,7 @@ def make_plan(state: ExperimentState, nodes: int | None = None) -> dict[str, Any
         "wall_hours": wall_time(state.jobs, costs, nodes * per_node, cores) / 3600,
         "accepted": _accepted(state),
         "grids": list_grids(state, jobs),
+        "at_most": [name for name in state.experiment["benchmarks"] if estimator.is_bound(name)],
         "detectable": detectable_before_run(
             {name: estimator.items(name) for name in state.experiment["benchmarks"]}
         ),
@@ -277,9 +279,10 @@ def print_plan(plan: dict[str, Any]) -> None:
     print("\nSmallest loss that a benchmark shows with 80 % power, in points, for one model:")
     for name, found in plan["detectable"].items():
         unpaired, paired = found["unpaired"], found["paired_20_percent_differ"]
+        bound = "at most " if name in plan["at_most"] else ""
         print(
-            f"  {name} ({found['items']} items): {_points(unpaired)} unpaired, {_points(paired)} "
-            "paired where 20 % of the items differ"
+            f"  {name} ({bound}{found['items']} items): {_points(unpaired)} unpaired, "
+            f"{_points(paired)} paired where 20 % of the items differ"
         )
     _print_accepted(plan)
 
