@@ -40,6 +40,7 @@ def test_measured_samples_are_scaled_by_items_and_token_budget(project):
     project.finish(SAMPLES, seconds=10)
     # twice the repeats, twice the budget
     project.edit(lambda e: e["benchmarks"]["benign"].update(repeats=2))
+    project.edit(lambda e: e["benchmarks"]["benign"]["decoding"].update(temperature=1))
     project.edit(lambda e: e["benchmarks"]["benign"]["decoding"].update(max_answer_tokens=32))
     assert Estimator(project.read()).cost(SAMPLES).seconds == pytest.approx(40)
 
@@ -56,7 +57,8 @@ def test_a_new_experiment_is_estimated_from_the_hardware(project):
 
     def change(e):
         e["lrms"]["tiny"]["parameters_b"] = 7
-        e["data"]["safechain"] = {"prepare": {"source": {"path": "none.jsonl"}}}
+        fields = {"prompt": "q", "answer": "a"}
+        e["data"]["safechain"] = {"prepare": {"source": {"path": "none.jsonl"}, "fields": fields}}
         e["recipes"]["safety"] |= {"max_length": 2000, "precision": "bf16_mixed", "global_batch": 8}
         e["hardware"] = {"gpu_tflops": 1000, "training_utilisation": 0.4, "gpu_bandwidth_tb_s": 5}
 
