@@ -180,6 +180,40 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not(parent, data, t
     assert first["epoch2"] != other["epoch2"]
 
 
+def write_files(folder, **texts):
+    folder.mkdir(parents=True)
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+
+
+def test_checkpoints_are_moved_with_their_hashes_and_found_again_after_a_kill(
+    tmp_path, monkeypatch
+):
+    """The state's folder is deleted in the end, and no file is read again after that."""
+    from workflow.scripts.common import manifest as module
+
+    weights, out = tmp_path / "state" / "weights", tmp_path / "out"
+    write_files(weights / "epoch1", model="new")
+    write_files(out / "epoch1", model="old")
+    write_files(out / "epoch9", model="of another recipe")
+    monkeypatch.setattr(module, "SETTLED_NS", 0)
+    module.describe_files(weights / "epoch1", module.hash_record(weights, "epoch1"))
+    train_sft.deliver(weights, out, ["epoch1"])
+    assert [path.name for path in out.glob("epoch*")] == ["epoch1"]
+    assert (out / "epoch1" / "model").read_text() == "new"
+    # killed before the manifest: the same job finds what it had made
+    train_sft.deliver(weights, out, ["epoch1"])
+    assert (weights / "epoch1" / "model").read_text() == "new"
+    # killed between the two renames
+    (weights / "epoch1").rename(weights / ".epoch1.link")
+    train_sft.deliver(weights, out, ["epoch1"])
+    assert (weights / "epoch1" / "model").read_text() == "new"
+    subprocess.run(["rm", "-rf", tmp_path / "state"], check=True)
+    monkeypatch.setattr(module, "sha256_file", lambda path: pytest.fail(f"{path} is read again"))
+    module.describe_files(out / "epoch1", module.hash_record(out, "epoch1"))
+    assert (out / "epoch1" / "model").read_text() == "new"
+
+
 @pytest.mark.slow
 def test_padding_free_training_computes_the_same(parent, data, tmp_path):
     padded = train(parent, data, tmp_path / "a")

@@ -101,7 +101,7 @@ def _is_settled(path: Path, state: list[int]) -> bool:
     return _state(path) == state and time.time_ns() - state[2] > SETTLED_NS
 
 
-def _record(run_folder: Path, checkpoint: str) -> Path:
+def hash_record(run_folder: Path, checkpoint: str) -> Path:
     """Return where the hashes of a checkpoint are remembered: not among its own files."""
     return run_folder / f".{checkpoint}.hashed.json"
 
@@ -116,7 +116,8 @@ def write_manifest(run_folder: str | Path, checkpoints: list[str], **fields: Any
     """
     run_folder = Path(run_folder)
     files = {
-        name: describe_files(run_folder / name, _record(run_folder, name)) for name in checkpoints
+        name: describe_files(run_folder / name, hash_record(run_folder, name))
+        for name in checkpoints
     }
     write_json(
         run_folder / "manifest.json",
@@ -173,7 +174,7 @@ def load_checkpoint(path: str | Path, checkpoint: str | None = None, checked: bo
             raise InputError(
                 f"{folder / file}: differs from the manifest, expected {expected['bytes']} bytes"
             )
-    hashes = {} if checked else hash_files(folder, files, _record(run_folder, name))
+    hashes = {} if checked else hash_files(folder, files, hash_record(run_folder, name))
     for file, found in hashes.items():
         if found != files[file]["sha256"]:
             raise InputError(

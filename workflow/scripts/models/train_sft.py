@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import shutil
 import sys
 import time
@@ -36,6 +35,7 @@ from workflow.scripts.common.io import (
     write_json,
 )
 from workflow.scripts.common.manifest import (
+    hash_record,
     load_checkpoint,
     read_manifest,
     versions,
@@ -258,25 +258,31 @@ def failure(parent: dict[str, Any], recipe: Recipe, figures: list[dict[str, Any]
     return None
 
 
-def link(source: str, target: str) -> None:
-    """Link a file, or copy it where its file system ends."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
-
-
 def deliver(weights: Path, out: Path, names: list[str]) -> None:
-    """Link finished checkpoints into the run's folder, whose manifest then comes last.
+    """Move finished checkpoints into the run's folder, whose manifest then comes last.
 
-    The state keeps them, too, until it is deleted: a link takes no space.
+    The state keeps a link in the place of each, until it is deleted: a job that is killed before
+    its end finds them again. Moving a folder leaves its files' times alone, by which their hashes
+    are remembered; a second name for each file would not.
     """
     out.mkdir(parents=True, exist_ok=True)
     (out / "manifest.json").unlink(missing_ok=True)
-    for old in out.glob("epoch*"):
-        shutil.rmtree(old)
     for name in names:
-        shutil.copytree(weights / name, out / name, copy_function=link)
+        made, link = weights / name, weights / f".{name}.link"
+        if made.is_dir() and not made.is_symlink():
+            shutil.rmtree(out / name, ignore_errors=True)
+            link.unlink(missing_ok=True)
+            link.symlink_to((out / name).resolve())
+            shutil.move(made, out / name)
+        if link.is_symlink():  # also where a kill came in between
+            link.rename(made)
+        if not (out / name).is_dir():
+            raise InputError(f"{out / name}: was made and is gone, expected {weights} gone, too")
+        if (record := hash_record(weights, name)).exists():
+            shutil.move(record, hash_record(out, name))
+    for old in out.glob("epoch*"):
+        if old.name not in names:
+            shutil.rmtree(old)
 
 
 def summarise(figures: list[dict[str, Any]], encoded: Encoded, epochs: int) -> dict[str, Any]:

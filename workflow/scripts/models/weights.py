@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workflow.scripts.common.manifest import describe_files, hash_record
 from workflow.scripts.models.lora import merge_lora
 from workflow.scripts.models.recipe import Recipe
 from workflow.scripts.models.sharding import gather_weights
@@ -50,7 +51,8 @@ def save_weights(
     """Write the model of a trainer as a plain Hugging Face folder, from the first process.
 
     Adapters are merged, and weights trained under bf16 compute are stored in bf16. Every process
-    must call this: sharded weights are gathered. They are copied, and `writer` writes the copies.
+    must call this: sharded weights are gathered. They are copied, and `writer` writes and hashes
+    the copies.
     """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
@@ -81,3 +83,4 @@ def _write(shell: Any, state: dict[str, Any], parent: Path, folder: Path) -> Non
             shutil.copyfile(file, temporary / file.name)
     shutil.rmtree(folder, ignore_errors=True)
     temporary.rename(folder)
+    describe_files(folder, hash_record(folder.parent, folder.name))
