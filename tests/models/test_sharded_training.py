@@ -10,15 +10,34 @@ import pytest
 
 from tests.models.conftest import write_parent
 from tests.models.test_train_sft import RECIPE, arguments, losses, train, weight_bytes
+from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.manifest import load_checkpoint, read_manifest
 from workflow.scripts.common.records import read_records
 from workflow.scripts.models.launch import launch_arguments
 from workflow.scripts.models.order import EpochOrder
 from workflow.scripts.models.recipe import Runtime, parse_recipe
+from workflow.scripts.models.sharding import process_group
 
 KNOBS = {"gradient_checkpointing": True, "per_device_batch": 2}  # two forward passes per step
 N_STEPS = 6
 VOCABULARY = 20_000  # most of the weights: enough to be seen in a process's memory
+
+
+@pytest.mark.parametrize(("error", "left"), [(InputError, True), (RuntimeError, False)])
+def test_the_process_group_is_left_after_bad_input_and_not_after_a_crash(error, left):
+    """A crash strikes one process, and leaving would wait for the others."""
+    from torch import distributed
+
+    try:
+        with pytest.raises(error), process_group():
+            distributed.init_process_group(
+                "gloo", store=distributed.HashStore(), rank=0, world_size=1
+            )
+            raise error
+        assert distributed.is_initialized() != left
+    finally:
+        if distributed.is_initialized():
+            distributed.destroy_process_group()
 
 
 @pytest.fixture(scope="module")

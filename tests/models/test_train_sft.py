@@ -100,6 +100,13 @@ def test_an_unknown_render_option_is_an_input_error(parent, data, tmp_path):
         train_sft.main(arguments(parent, data, tmp_path / "out", render='{"newline": true}'))
 
 
+def test_attention_that_is_not_installed_ends_before_anything_is_loaded(parent, data, tmp_path):
+    runtime = '{"attention": "flash_attention_2"}'
+    with pytest.raises(InputError, match="expected its package to be installed"):
+        train_sft.main(arguments(parent, data, tmp_path / "out", runtime=runtime))
+    assert not (tmp_path / "out.state").exists()
+
+
 def test_errors_are_one_line_and_exit_status_2(root):
     command = [sys.executable, "-m", train_sft.MODULE, "--seed", "1", "--print-config"]
     done = subprocess.run(

@@ -370,6 +370,8 @@ def main(argv: list[str] | None = None) -> None:
     if runtime.gpu_memory_gb:
         check_training(read_shape(parent), recipe, runtime, world)
     claim_gpus(runtime.gpus)
+    if runtime.attention and not launched():
+        choose_attention(runtime.attention, runtime.gpus, recipe.precision)  # refuse early
     if flags := launch_arguments(runtime, recipe):
         if not launched():
             relaunch(MODULE, argv, flags, runtime.gpus)
