@@ -67,8 +67,8 @@ def save_weights(
     if state is None:
         return
     if recipe.lora:
-        merged = merge_lora(state, recipe.lora.alpha / recipe.lora.r)
-        state = {name: weight.to(dtype) for name, weight in merged.items() if name not in tied}
+        merged = merge_lora(state, recipe.lora.alpha / recipe.lora.r, dtype)
+        state = {name: weight for name, weight in merged.items() if name not in tied}
     if (parent / "generation_config.json").exists():
         shell.generation_config = GenerationConfig.from_pretrained(parent)
     writer.start(lambda: _write(shell, state, parent, folder))
