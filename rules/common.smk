@@ -23,6 +23,7 @@ from workflow.scripts.common.io import canonical_json
 from workflow.scripts.common.jobs import (
     GENERATION_KEYS,
     MICRO_FILES,
+    asks_api,
     input_keys,
     list_fetched_judges,
     list_jobs,
@@ -52,18 +53,23 @@ except InputError as error:
     sys.exit(f"error: {error}")
 
 
+def one_of(names):
+    """Return the pattern of a wildcard that takes one of `names`."""
+    return "|".join(map(re.escape, names)) or "none"
+
+
 wildcard_constraints:
     experiment=re.escape(NAME),
     # by their parts: an alternation of thousands of runs would make every match slow
     run="|".join(sorted({re.sub(r"seed\d+", r"seed\\d+", re.escape(run)) for run in RUNS})),
-    base="|".join(map(re.escape, EXPERIMENT["bases"])) or "none",
-    lrm="|".join(map(re.escape, EXPERIMENT["lrms"])),
-    alignment="|".join(map(re.escape, EXPERIMENT["alignments"])) or "none",
-    dataset="|".join(map(re.escape, EXPERIMENT["data"])),
-    benchmark="|".join(map(re.escape, EXPERIMENT["benchmarks"])),
-    scorer="|".join(map(re.escape, EXPERIMENT["scorers"])),
-    judge="|".join(map(re.escape, EXPERIMENT.get("judges", {}))) or "none",
-    suite="|".join(map(re.escape, list_suites(EXPERIMENT))) or "none",
+    base=one_of(EXPERIMENT["bases"]),
+    lrm=one_of(EXPERIMENT["lrms"]),
+    alignment=one_of(EXPERIMENT["alignments"]),
+    dataset=one_of(EXPERIMENT["data"]),
+    benchmark=one_of(EXPERIMENT["benchmarks"]),
+    scorer=one_of(EXPERIMENT["scorers"]),
+    judge=one_of(EXPERIMENT.get("judges", {})),
+    suite=one_of(list_suites(EXPERIMENT)),
 
 
 # What every result is made from, and which results have to be made: see staleness.py.
@@ -366,7 +372,7 @@ def check_tensor_parallel(jobs):
 
 def check_api_keys(jobs):
     """Make sure that the keys of endpoints that will be asked are in the environment."""
-    scorers = {job.wildcards.scorer for job in jobs if job.rule.name == "score_samples"}
+    scorers = {job.wildcards.scorer for job in jobs if job.rule.name == "score_samples_api"}
     for scorer in sorted(scorers):
         section = EXPERIMENT["scorers"][scorer]
         for part in ("llm", "extractor"):

@@ -10,6 +10,16 @@ localrules:
     fetch_judge,
 
 
+if not config.get("network_on_nodes"):
+
+    localrules:
+        score_samples_api,
+
+
+API_SCORERS = [name for name in EXPERIMENT["scorers"] if asks_api(EXPERIMENT, name)]
+OTHER_SCORERS = [name for name in EXPERIMENT["scorers"] if name not in API_SCORERS]
+
+
 rule train_judge:
     """Train the harm judge on labelled answers and test it on held-out ones (micro only)."""
     input:
@@ -90,6 +100,8 @@ rule score_samples:
         "results/{experiment}/logs/score/{run}/{benchmark}/{scorer}.log",
     benchmark:
         "results/{experiment}/benchmarks/score/{run}/{benchmark}/{scorer}.tsv"
+    wildcard_constraints:
+        scorer=one_of(OTHER_SCORERS),
     conda:
         "../envs/train.yaml"
     threads: THREADS
@@ -113,3 +125,8 @@ rule score_samples:
         python -m workflow.scripts.common.provenance \
             --result {output.score:q} --provenance {params.provenance:q} --files {output.verdicts:q} &>>{log:q}
         """
+
+
+use rule score_samples as score_samples_api with:
+    wildcard_constraints:
+        scorer=one_of(API_SCORERS),

@@ -45,7 +45,9 @@ COUNTS = {
     "reasoning_sft": 2,
     "safety_sft": 30 + 10,
     "generate_samples": GENERATIONS,
-    "score_samples": GENERATIONS,
+    # an extractor behind an API on the three reasoning benchmarks of upstream's 36 models
+    "score_samples": GENERATIONS - 3 * 36,
+    "score_samples_api": 3 * 36,
     "measure_overlap": 1,
     "make_report": 1,
     "make_suite_report": 1,
@@ -444,7 +446,9 @@ def test_upstream_evaluation_is_what_was_published_value_by_value(plan, benchmar
         section["fields"].pop(name, None)
     assert section == data
     scorings = [
-        w for rule, at, w in plan if rule == "score_samples" and at["benchmark"] == benchmark
+        w
+        for rule, at, w in plan
+        if rule.startswith("score_samples") and at["benchmark"] == benchmark
     ]
     assert len(scorings) == 1 + 3 + 30
     for words in scorings:

@@ -95,7 +95,8 @@ class Job:
         return {
             **self.sections,
             "code": {name: code_version(name, root) for name in modules},
-            "shell": code_version(f"{RULES}{self.rule}", root),
+            # score_samples_api has the command of score_samples
+            "shell": code_version(f"{RULES}{self.rule.removesuffix('_api')}", root),
             "packages": pinned_versions(imports, self.environment),
             **{f"file {path}": _outside_digest(path, root) for path in self.outside},
         }
@@ -176,7 +177,9 @@ def list_jobs(experiment: dict[str, Any]) -> dict[str, Job]:
                     add(
                         Job(
                             f"score/{run.name}/{name}/{scorer}/score.json",
-                            "score_samples",
+                            "score_samples_api"
+                            if asks_api(experiment, scorer)
+                            else "score_samples",
                             "score.score_samples",
                             {"scorer": section},
                             (samples, *judge, *([fetched[scorer]] if scorer in fetched else [])),
@@ -233,6 +236,12 @@ def scorer_section(experiment: dict[str, Any], name: str) -> dict[str, Any]:
     if "path" in model:
         return {**section, "model": model["path"]}
     return {**section, "model": model["hub"], "revision": model.get("revision")}
+
+
+def asks_api(experiment: dict[str, Any], scorer: str) -> bool:
+    """Say whether a scorer asks a model behind an API, for which it needs a network."""
+    section = experiment["scorers"][scorer]
+    return bool(section.get("llm") or section.get("extractor"))
 
 
 def list_fetched_judges(experiment: dict[str, Any]) -> list[str]:

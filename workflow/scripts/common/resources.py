@@ -82,6 +82,7 @@ def list_resources(
     Returns:
         `gpu` (on all nodes together), `nodes`, `mem_mb` (per node), `runtime` (minutes), `threads`.
     """
+    rule = rule.removesuffix("_api")  # the same job, on another machine
     sections = experiment.get("resources", {})
     given = {**sections.get(rule, {}), **sections.get(f"{rule}/{benchmark}", {})}
     if rule in TRAINING and run:

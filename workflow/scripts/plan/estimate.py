@@ -299,7 +299,7 @@ class Estimator:
             return self._training(path, run)
         if rule == "generate_samples" and run and benchmark:
             return self._generating(path, run, benchmark)
-        if rule == "score_samples" and run and benchmark and scorer:
+        if scorer and run and benchmark:
             return self._scoring(run, benchmark, scorer)
         if rule == "fetch_model" and run:
             size = 2 * parameters(self.state.experiment, run)
