@@ -65,7 +65,9 @@ PLANS = {
         "reasoning_sft": {8: 2},
         "safety_sft": {8: 40},
         "generate_samples": {2: 216},
-        "score_samples": {0: 166, 1: 50},
+        # an extractor behind an API: upstream's 34 models on its 3 reasoning benchmarks
+        "score_samples_api": {0: 102},
+        "score_samples": {0: 64, 1: 50},
         "make_report": {0: 1},
         "make_suite_report": {0: 1},
         "reports": {0: 1},
@@ -143,6 +145,37 @@ def test_each_experiment_has_the_jobs_and_gpus_that_its_file_says(
 
 def test_every_experiment_file_is_held(root: Path) -> None:
     assert {path.stem for path in (root / "experiments").glob("*.yaml")} == set(PLANS)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("  slurm_partiton: gpu", "default-resources: unknown key 'slurm_partiton', expected one"),
+        ("  gres: gpu:8", "default-resources: gres: 'gpu:8', expected the name of GPUs"),
+        ("  max_runtime: 12h", "default-resources: max_runtime: '12h', expected a whole number"),
+    ],
+)
+def test_a_wrong_line_of_the_profile_is_one_clear_line(
+    line: str, reason: str, clone: Path, without_slurm: dict[str, str]
+) -> None:
+    profile = clone / "slurm" / "wrong.yaml"
+    text = (clone / "slurm" / "config.yaml").read_text()
+    profile.write_text(
+        re.sub(
+            r"default-resources:\n.*?(?=\nslurm-)", f"default-resources:\n{line}", text, flags=re.S
+        )
+    )
+    command = [
+        "snakemake",
+        "--profile",
+        "slurm/wrong.yaml",
+        "--dry-run",
+        "--config",
+        "experiment=tiny",
+    ]
+    result = subprocess.run(command, cwd=clone, env=without_slurm, capture_output=True, text=True)
+    (error,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert result.returncode != 0 and reason in error and "Traceback" not in result.stderr
 
 
 def test_a_run_without_slurm_is_one_clear_line_and_no_hang(

@@ -45,9 +45,9 @@ COUNTS = {
     "reasoning_sft": 2,
     "safety_sft": 30 + 10,
     "generate_samples": GENERATIONS,
-    # an extractor behind an API on the three reasoning benchmarks of upstream's 36 models
-    "score_samples": GENERATIONS - 3 * 36,
-    "score_samples_api": 3 * 36,
+    # an extractor behind an API on the three reasoning benchmarks of upstream's 34 models
+    "score_samples": GENERATIONS - 3 * 34,
+    "score_samples_api": 3 * 34,
     "measure_overlap": 1,
     "make_report": 1,
     "make_suite_report": 1,
