@@ -334,7 +334,7 @@ def training_runtime(rule):
 
     @known
     def get(wildcards, threads, resources):
-        gpus = computing_gpus(EXPERIMENT, run_of(wildcards), resources.gpu, resources.nodes)
+        gpus = computing_gpus(EXPERIMENT, run_of(wildcards), gpus_of(resources), resources.nodes)
         knobs = EXPERIMENT.get("runtime", {}).get(rule, {})
         return canonical_json({"gpus": gpus, **({} if gpus else {"cpu_threads": threads}), **knobs})
 
@@ -346,7 +346,7 @@ def check_memory_of(jobs):
     for job in jobs:
         if job.rule.name in ("reasoning_sft", "safety_sft"):
             run, nodes = run_of(job.wildcards), job.resources.nodes
-            gpus = computing_gpus(EXPERIMENT, run, job.resources.gpu, nodes)
+            gpus = computing_gpus(EXPERIMENT, run, gpus_of(job.resources), nodes)
             knobs = EXPERIMENT.get("runtime", {}).get(job.rule.name, {})
             try:
                 devices = max(1, gpus * nodes)
@@ -362,7 +362,7 @@ def check_tensor_parallel(jobs):
     tensor = EXPERIMENT.get("runtime", {}).get("generate_samples", {}).get("tensor_parallel", 1)
     for job in jobs:
         if job.rule.name == "generate_samples":
-            gpus = computing_gpus(EXPERIMENT, run_of(job.wildcards), job.resources.gpu)
+            gpus = computing_gpus(EXPERIMENT, run_of(job.wildcards), gpus_of(job.resources))
             if 0 < gpus < tensor:
                 raise InputError(
                     f"runtime.generate_samples.tensor_parallel is {tensor}, but generate_samples "
@@ -390,7 +390,7 @@ def generation_runtime(wildcards, resources):
     A model takes as few GPUs as hold it; what is over serves further copies of it.
     """
     run = run_of(wildcards)
-    gpus = computing_gpus(EXPERIMENT, run, resources.gpu)
+    gpus = computing_gpus(EXPERIMENT, run, gpus_of(resources))
     knobs = EXPERIMENT.get("runtime", {}).get("generate_samples", {})
     if not gpus:
         return canonical_json({**knobs, "gpus": 0, "tensor_parallel": 1})

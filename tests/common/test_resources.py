@@ -141,6 +141,15 @@ def test_a_retry_has_half_as_much_memory_and_time_on_top_and_the_same_gpus() -> 
         assert first[key] == second[key] == third[key]
 
 
+def test_a_retry_grows_up_to_the_most_that_a_job_may_have() -> None:
+    first = list_resources("reasoning_sft", BIG, lrm_run())
+    most = {"mem_mb": first["mem_mb"] + 1000, "runtime": float("inf")}
+    third = list_resources("reasoning_sft", BIG, lrm_run(), attempt=3, most=most)
+    assert (third["mem_mb"], third["runtime"]) == (most["mem_mb"], 2 * first["runtime"])
+    short = list_resources("reasoning_sft", BIG, lrm_run(), most={"runtime": 60})
+    assert short["runtime"] == 60
+
+
 @pytest.mark.parametrize("key", KEYS)
 def test_the_experiment_has_the_last_word(key: str) -> None:
     experiment = {**deepcopy(BIG), "resources": {"generate_samples": {key: 3}}}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+from dataclasses import replace
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -13,22 +16,27 @@ from workflow.scripts.common.slurm import (
     Nodes,
     attempt_logs,
     check_asks,
+    check_profile,
     explain_failure,
+    fail_lost_jobs,
+    limit_nodes,
     parse_minutes,
     parse_nodes,
     query_nodes,
+    room_to_grow,
 )
 
 SINFO = """\
 gpu*|2-00:00:00|128|1031000|gpu:h100:8(S:0-1)
-gpu*|2-00:00:00|96+|515000+|gpu:a100:4,nvme:1
+gpu*|2-00:00:00|96|515000|gpu:a100:4,nvme:1
+gpu-large|7-00:00:00|128|515000|gpu:h100:8
 cpu|infinite|64|257000|(null)
 """
 ASK = Ask("safety_sft", "gpu", 8, 64, 360_000, 430)
 
 
 def test_sinfo_is_read_with_models_counts_and_limits() -> None:
-    h100, a100, cpu = parse_nodes(SINFO)
+    h100, a100, _, cpu = parse_nodes(SINFO)
     assert h100 == Nodes("gpu", True, 2880, 128, 1_031_000, 8, ("h100",))
     assert (a100.cpus, a100.mem_mb, a100.gpus, a100.models) == (96, 515_000, 4, ("a100",))
     assert (cpu.partition, cpu.default, cpu.minutes, cpu.gpus) == ("cpu", False, float("inf"), 0)
@@ -52,13 +60,22 @@ def test_time_limits_are_read_as_slurm_writes_them(text: str, minutes: float) ->
 
 def test_a_job_that_some_node_can_hold_passes() -> None:
     check_asks([ASK, Ask("make_report", "cpu", 0, 1, 4000, 60), ASK], parse_nodes(SINFO))
-    check_asks([Ask("safety_sft", None, 8, 64, 360_000, 430)], parse_nodes(SINFO))
+    check_asks([Ask("safety_sft", "", 8, 64, 360_000, 430)], parse_nodes(SINFO))
+    # one partition of a list has the time, the other has the memory
+    long, large = {"minutes": 9000}, {"mem_mb": 1_000_000}
+    for more in (long, large):
+        check_asks([replace(ASK, partition="gpu,gpu-large", **more)], parse_nodes(SINFO))
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"partition": "gpux"}, "slurm_partition: 'gpux' is no partition .* one of cpu, gpu"),
+        ({"partition": "gpu,gpux"}, "slurm_partition: 'gpux' is no partition"),
+        (
+            {"partition": "gpu,gpu-large", "minutes": 9000, "mem_mb": 1_000_000},
+            "1000000 MB and 9000 minutes, which no node of partition gpu, gpu-large has together",
+        ),
         ({"gpus": 16}, "safety_sft asks for 16 GPUs .* at most 8"),
         ({"partition": "cpu", "gpus": 1}, "asks for 1 GPUs .* partition cpu has at most 0"),
         ({"cpus": 256}, "asks for 256 CPUs .* at most 128"),
@@ -68,10 +85,66 @@ def test_a_job_that_some_node_can_hold_passes() -> None:
     ],
 )
 def test_what_no_node_can_hold_is_said_in_one_line(change: dict[str, object], message: str) -> None:
-    ask = Ask(**{**ASK.__dict__, **change})
+    ask = replace(ASK, **change)
     with pytest.raises(InputError, match=message) as error:
         check_asks([ASK, ask], parse_nodes(SINFO))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("partition", "room"),
+    [
+        ("gpu", {"mem_mb": 1_031_000, "runtime": 2880}),
+        ("", {"mem_mb": 1_031_000, "runtime": 2880}),
+        # what one of them has, not the best of both
+        ("gpu,gpu-large", {"mem_mb": 515_000, "runtime": 10080}),
+        ("cpu", {}),
+    ],
+)
+def test_retries_have_the_room_of_one_node_that_holds_the_first_attempt(
+    partition: str, room: dict[str, float]
+) -> None:
+    assert room_to_grow(replace(ASK, partition=partition), parse_nodes(SINFO)) == room
+
+
+def test_limits_of_the_partition_file_count_where_they_are_lower() -> None:
+    limits = {"gpu": (400_000, 1440), "cpu": (inf, inf)}
+    nodes = limit_nodes(parse_nodes(SINFO), limits)
+    assert room_to_grow(ASK, nodes) == {"mem_mb": 400_000, "runtime": 1440}
+    assert nodes[2:] == parse_nodes(SINFO)[2:]
+
+
+@pytest.mark.parametrize(
+    ("setting", "reason"),
+    [
+        ({"slurm_partiton": "gpu"}, "unknown key 'slurm_partiton', expected one of slurm_part"),
+        ({"gres": "gpu:8"}, "gres: 'gpu:8', expected the name of GPUs alone"),
+        ({"max_runtime": "12h"}, "max_runtime: '12h', expected a whole number"),
+    ],
+)
+def test_a_wrong_line_of_the_profile_is_named(setting: dict[str, str], reason: str) -> None:
+    check_profile({"slurm_partition": "gpu", "gres": "gpu", "max_runtime": "720", "mem_mb": "1"})
+    with pytest.raises(InputError, match=reason):
+        check_profile(setting)
+
+
+def test_a_job_that_stays_lost_has_failed_and_one_that_slurm_starts_again_has_not(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    states = {"1": "RUNNING", "2": "PREEMPTED", "3": "PREEMPTED", "4": "NODE_FAIL"}
+
+    async def query(command: str, logger: object) -> tuple[dict[str, str], float]:
+        return dict(states), 0.1
+
+    squeue = tmp_path / "squeue"
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    squeue.write_text("#!/bin/sh\nprintf '1\\n3\\n'\n")
+    squeue.chmod(0o755)
+    found, _ = asyncio.run(fail_lost_jobs(query)("squeue", None))  # type: ignore[arg-type]
+    assert found == {**states, "2": "FAILED", "4": "FAILED"}
+    # a controller that is too busy to answer is asked again later
+    squeue.write_text("#!/bin/sh\nexit 1\n")
+    assert asyncio.run(fail_lost_jobs(query)("squeue", None))[0] == states
 
 
 def test_a_machine_without_slurm_is_said_in_one_line(

@@ -1,9 +1,13 @@
-"""A real Slurm controller with two pretended nodes of eight pretended GPUs, on this machine.
+"""A real Slurm controller with two pretended nodes of eight pretended GPUs, on this machine, and a
+small one without.
 
 Slurm's own daemons from Debian's packages; only the hardware is pretended: `gres.conf` names null
 devices as GPUs, and `config_overrides` lets a node claim 64 CPUs and 1 TB. Needs root, no systemd,
 no cgroups and no accounting database. The configuration has to be in /etc/slurm, where the jobs'
 own `srun` looks; a configuration that is not ours is left alone.
+
+Partitions: `cpu`, the default, has short jobs and no GPU; `gpu` has both GPU nodes, `gpu-large` the
+second one; a job in `spot` is ended, and not started again, when one of them wants its node.
 
 python tests/slurm/cluster.py up      # prints the nodes; `down` removes all but the packages
 """
@@ -32,8 +36,10 @@ PACKAGES = {
 }
 ETC = Path("/etc/slurm")
 MARK = "# written by tests/slurm/cluster.py"
-NODES = ("node01", "node02")
+GPU_NODES, CPU_NODE = ("node01", "node02"), "cpu01"
+NODES = (*GPU_NODES, CPU_NODE)
 GPUS = 8
+CPU_NODE_MB, CPU_MINUTES = 5000, 70  # less than the second attempt of a job of 4000 MB and an hour
 
 SLURM_CONF = """\
 {mark}
@@ -76,13 +82,20 @@ MessageTimeout=10
 KillWait=3
 InactiveLimit=0
 JobRequeue=1
+PreemptType=preempt/partition_prio
+PreemptMode=CANCEL
 {nodes}
-PartitionName=gpu Nodes=ALL Default=YES MaxTime=7-0 DefaultTime=60 State=UP
+PartitionName=cpu Nodes={cpu_node} Default=YES MaxTime={cpu_minutes} DefaultTime=10 State=UP
+PartitionName=gpu Nodes={gpu_nodes} MaxTime=7-0 DefaultTime=60 PriorityTier=2 PreemptMode=OFF
+PartitionName=gpu-large Nodes=node02 MaxTime=7-0 DefaultTime=60 PriorityTier=2 PreemptMode=OFF
+PartitionName=spot Nodes=node02 MaxTime=7-0 DefaultTime=60 PriorityTier=1 PreemptMode=CANCEL
 """
 NODE = (
-    "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} Sockets=2 "
-    "CoresPerSocket=32 ThreadsPerCore=1 RealMemory=1000000 Gres=gpu:h100:{gpus} State=UNKNOWN"
+    "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} ThreadsPerCore=1 "
+    "State=UNKNOWN {has}"
 )
+GPU_NODE_HAS = f"Sockets=2 CoresPerSocket=32 RealMemory=1000000 Gres=gpu:h100:{GPUS}"
+CPU_NODE_HAS = f"Sockets=1 CoresPerSocket=16 RealMemory={CPU_NODE_MB}"
 GRES_CONF = """\
 {mark}
 AutoDetect=off
@@ -143,6 +156,12 @@ class Cluster:
         subprocess.run(["slurmctld"], check=True)
         _wait(f"slurmctld, see {self.folder}/slurmctld.log", 20, self._answers)
 
+    def reconfigure(self, before: str, after: str) -> None:
+        """Change a part of slurm.conf, and have the controller read it."""
+        conf = ETC / "slurm.conf"
+        conf.write_text(conf.read_text().replace(before, after))
+        subprocess.run(["scontrol", "reconfigure"], check=True)
+
     def start_node(self, node: str) -> None:
         subprocess.run(["slurmd", "-N", node], check=True)
 
@@ -154,7 +173,7 @@ class Cluster:
         _wait(f"{node} to be up", 60, lambda: self.nodes_up() == len(NODES))
 
     def stop(self, daemon: str) -> None:
-        """End one daemon: `slurmctld`, `slurmd-node01`, `slurmd-node02` or `munged`."""
+        """End one daemon: `slurmctld`, `munged`, or `slurmd-` and a node's name."""
         pid = self._pid(daemon)
         if not pid:
             return
@@ -198,10 +217,18 @@ class Cluster:
             os.mknod(self.folder / "dev" / f"gpu{i}", 0o20666, os.makedev(1, 3))
         host, ports = socket.gethostname().split(".")[0], _free_ports(1 + len(NODES))
         nodes = "\n".join(
-            NODE.format(name=name, host=host, port=port, gpus=GPUS)
+            NODE.format(
+                name=name,
+                host=host,
+                port=port,
+                has=GPU_NODE_HAS if name in GPU_NODES else CPU_NODE_HAS,
+            )
             for name, port in zip(NODES, ports[1:], strict=True)
         )
-        fields = {"mark": MARK, "host": host, "folder": self.folder, "ports": ports, "nodes": nodes}
+        fields = {
+            **{"mark": MARK, "host": host, "folder": self.folder, "ports": ports, "nodes": nodes},
+            **{"cpu_node": CPU_NODE, "gpu_nodes": ",".join(GPU_NODES), "cpu_minutes": CPU_MINUTES},
+        }
         ETC.mkdir(exist_ok=True)
         (ETC / "slurm.conf").write_text(SLURM_CONF.format(**fields))
         (ETC / "gres.conf").write_text(GRES_CONF.format(**fields, last=GPUS - 1))

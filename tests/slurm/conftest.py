@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +14,10 @@ import yaml
 from tests.slurm.cluster import Cluster, Unavailable
 
 SITE = {
+    "default-resources": {
+        "slurm_partition": "gpu,gpu-large",
+        "slurm_extra": "'--open-mode=append'",
+    },
     "slurm-status-command": "squeue",
     "slurm-init-seconds-before-status-checks": 2,
     "seconds-between-status-checks": 2,
@@ -39,7 +44,8 @@ def cluster() -> Iterator[Cluster]:
 def environment(root: Path) -> dict[str, str]:
     """What a user's shell has: the environment's programs, and one thread for tiny models."""
     path = f"{root / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
-    return {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1"}
+    own = {key: value for key, value in os.environ.items() if key != "HF_HOME"}
+    return {**own, "PATH": path, "OMP_NUM_THREADS": "1"}
 
 
 @pytest.fixture(scope="session")
@@ -54,10 +60,35 @@ def workflow_copy(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Calla
         shutil.copytree(root, folder, ignore=NOT_COPIED, dirs_exist_ok=True)
         (folder / ".venv").symlink_to(root / ".venv")
         shutil.copy2(root / "tests" / "experiments" / "tiny.yaml", folder / "experiments")
-        profile = folder / "slurm" / "config.yaml"
-        settings = yaml.safe_load(profile.read_text())
-        settings["default-resources"]["slurm_partition"] = "gpu"
-        profile.write_text(yaml.safe_dump({**settings, **SITE}))
+        edit_profile(folder, SITE)
         return folder
 
     return copy
+
+
+@pytest.fixture(scope="session")
+def copy_with_base(
+    workflow_copy: Callable[[str], Path], environment: dict[str, str]
+) -> Callable[[str], Path]:
+    """Return a function that copies the project with data and base model of `tiny`.
+
+    They are made once, without Slurm, where each job of a chain is noticed seconds late.
+    """
+    made = workflow_copy("base")
+    local = ["snakemake", "--cores", "2", "--config", "experiment=tiny", "--until", "pretrain_base"]
+    subprocess.run(local, cwd=made, env=environment, check=True, capture_output=True, timeout=300)
+
+    def copy(name: str) -> Path:
+        folder = workflow_copy(name)
+        shutil.copytree(made / "results", folder / "results")
+        return folder
+
+    return copy
+
+
+def edit_profile(folder: Path, settings: dict[str, object]) -> None:
+    """Replace settings of a copy's profile; None takes one out."""
+    profile = folder / "slurm" / "config.yaml"
+    edited = {**yaml.safe_load(profile.read_text()), **settings}
+    kept = {key: value for key, value in edited.items() if value is not None}
+    profile.write_text(yaml.safe_dump(kept))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -28,7 +30,9 @@ class SlurmJob:
     fields: dict[str, str]
 
     def gpus(self) -> int:
-        found = re.search(r"gpu(?::[a-z]\w*)?:(\d+)", self.fields.get("TresPerJob", ""))
+        """Return the GPUs of all its nodes, or of each where they were asked for with --gres."""
+        asked = self.fields.get("TresPerJob") or self.fields.get("TresPerNode", "")
+        found = re.search(r"gpu(?::[a-z]\w*)?:(\d+)", asked)
         return int(found[1]) if found else 0
 
     def seconds(self) -> tuple[datetime, datetime]:
@@ -135,6 +139,12 @@ class Run:
     def is_running(self, job: SlurmJob) -> bool:
         found = list_slurm_jobs(self.folder)
         return any(other.id == job.id and other.state == "RUNNING" for other in found)
+
+
+def hold(run: Run, job: SlurmJob) -> None:
+    """Stop a job's processes, so that it takes as long as the test needs."""
+    for process in run.wait_until(f"process of {job.rule}", lambda: processes_of(job)):
+        os.kill(process, signal.SIGSTOP)
 
 
 def processes_of(job: SlurmJob) -> list[int]:

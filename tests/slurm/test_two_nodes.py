@@ -39,9 +39,9 @@ def test_one_task_starts_on_each_node_and_they_meet(
     # the flags of `launch_prefix` in rules/slurm.smk and of the plugin for `nodes: 2`
     srun = "srun --nodes=2 --ntasks=2 --ntasks-per-node=1 --gpus-per-node=8 --cpus-per-task=1"
     log = tmp_path / "log"
-    sbatch = ["sbatch", "--parsable", "--wait", "--nodes=2", "--ntasks=2", "--gpus=16", "--time=5"]
+    sbatch = ["sbatch", "--partition=gpu", "--wait", "--nodes=2", "--ntasks=2", "--gpus=16"]
     subprocess.run(
-        [*sbatch, "--exclusive", f"--output={log}", f"--wrap={srun} python {script}"],
+        [*sbatch, "--time=5", "--exclusive", f"--output={log}", f"--wrap={srun} python {script}"],
         cwd=root,
         env={**environment, "PYTHONPATH": str(root)},
         timeout=180,
@@ -52,22 +52,26 @@ def test_one_task_starts_on_each_node_and_they_meet(
     assert lines == ["node01 8 3.0", "node02 8 3.0"]
 
 
-def test_a_training_job_of_two_nodes_holds_both(
-    cluster: Cluster, workflow_copy: Callable[[str], Path], environment: dict[str, str]
+def test_a_training_job_of_two_nodes_holds_both_and_its_driver_may_be_a_job(
+    cluster: Cluster,
+    copy_with_base: Callable[[str], Path],
+    environment: dict[str, str],
+    tmp_path: Path,
 ) -> None:
-    folder = workflow_copy("two-nodes")
+    folder, log = copy_with_base("two-nodes"), tmp_path / "log"
     with open(folder / "experiments" / "tiny.yaml", "a") as experiment:
         experiment.write("\nresources: {reasoning_sft: {nodes: 2}}\n")
-    # its parent is made here, which is faster than through Slurm
-    local = ["snakemake", "--cores", "1", "--config", "experiment=tiny", "--until", "pretrain_base"]
-    subprocess.run(local, cwd=folder, env=environment, check=True, capture_output=True, timeout=300)
-    run = Run.start(folder, [*COMMAND, "--until", "reasoning_sft"], environment)
+    command = f"cd {folder} && {' '.join(COMMAND)} --until reasoning_sft"
+    sbatch = ["sbatch", "--wait", "--partition=cpu", "--mem=1G", "--job-name=driver"]
+    submit = [*sbatch, f"--chdir={tmp_path}", f"--output={log}", f"--wrap={command}"]
+    run = Run.start(folder, submit, environment)
     try:
         (job,) = run.wait_for_jobs("reasoning_sft")
         assert (job.fields["NumNodes"], job.gpus()) == ("2", 16)
-        assert run.driver.wait(timeout=300) == 0, run.printed()[-3000:]
+        assert run.driver.wait(timeout=300) == 0, log.read_text()[-3000:]
     finally:
         run.end()
+        slurm("scancel", "--name=driver")
     (job,) = [job for job in list_slurm_jobs(folder) if job.rule == "reasoning_sft"]
     assert job.state == "COMPLETED"
     assert not slurm("squeue", "--noheader").strip()

@@ -65,6 +65,7 @@ def list_resources(
     scorer: str | None = None,
     attempt: int = 1,
     pinned: PinnedRows | None = None,
+    most: Mapping[str, float] | None = None,
 ) -> dict[str, int]:
     """Return what a job asks for.
 
@@ -78,6 +79,7 @@ def list_resources(
         attempt: 1, 2, …; memory and time grow by half of the first figure with each, for a job
             that ran out of either.
         pinned: Rows of hub data sets, from the experiment's lock.
+        most: The largest `mem_mb` and `runtime` that the job may ask for.
 
     Returns:
         `gpu` (on all nodes together), `nodes`, `mem_mb` (per node), `runtime` (minutes), `threads`.
@@ -106,10 +108,10 @@ def list_resources(
     else:
         found = {}
     found = {"gpu": 0, "nodes": 1, "mem_mb": 4_000, "runtime": 60, "threads": 1, **found, **given}
-    grown = 1 + (attempt - 1) / 2
-    return {
-        key: math.ceil(found[key] * (grown if key in ("mem_mb", "runtime") else 1)) for key in KEYS
-    }
+    for key in ("mem_mb", "runtime"):
+        grown = math.ceil(found[key] * (1 + (attempt - 1) / 2))
+        found[key] = int(min(grown, (most or {}).get(key, grown)))
+    return {key: found[key] for key in KEYS}
 
 
 def owns_nodes(rule: str, gpu: int) -> bool:

@@ -1,23 +1,37 @@
 """Before the first job is handed to Slurm: is the cluster there, does it have room for every job,
-and do jobs of an earlier, killed run of the same experiment still write its results?
+and do jobs of an earlier, killed run of the same experiment still write its results? Afterwards:
+which jobs have failed, and why?
 
-Plain Snakemake waits for ever without Slurm, submits what no node can hold once per retry, and
-knows nothing of jobs that have outlived their driver.
+Plain Snakemake waits for ever without Slurm, submits what no node can hold once per retry, knows
+nothing of jobs that have outlived their driver, and waits for ever for a preempted job.
 """
 
 from __future__ import annotations
 
 import getpass
 import re
+import shutil
 import subprocess
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 
 from workflow.scripts.common.errors import InputError
 
+PROFILE = "slurm/config.yaml"
+# What `default-resources` of the profile may hold: the site's own keys, those of the executor
+# plugin that make sense for every job, and the three that Snakemake adds.
+SITE_KEYS = (
+    *("slurm_partition", "slurm_account", "qos", "gpu_model", "gres", "constraint", "slurm_extra"),
+    *("max_mem_mb", "max_runtime", "clusters", "cpus_per_task", "cpus_per_gpu"),
+)
+SNAKEMAKE_KEYS = ("mem_mb", "disk_mb", "tmpdir")
 ANSWER_S = 30  # a busy controller answers within it
+# The plugin lets up to 180 s pass between two questions for states (2.8.0, `max_sleep_time`), and
+# never hears of a job that ended and was forgotten in between. A minute for slow answers.
+LONGEST_GAP_S = 240
 UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 
@@ -36,10 +50,10 @@ class Nodes:
 
 @dataclass(frozen=True)
 class Ask:
-    """What a rule's largest job asks for, per node; `partition` None stands for the default."""
+    """What a job asks for, per node; `partition` "" stands for the default, `a,b` for either."""
 
     rule: str
-    partition: str | None
+    partition: str
     gpus: int
     cpus: int
     mem_mb: int
@@ -53,11 +67,11 @@ def query_nodes() -> list[Nodes]:
     Raises:
         InputError: There is no Slurm on this machine, or its controller does not answer.
     """
-    return parse_nodes(_ask("sinfo", "--noheader", "--format=%P|%l|%c|%m|%G"))
+    return parse_nodes(_ask("sinfo", "--noheader", "--exact", "--format=%P|%l|%c|%m|%G"))
 
 
 def parse_nodes(text: str) -> list[Nodes]:
-    """Read `sinfo --format=%P|%l|%c|%m|%G`; a `+` stands behind the least of several values."""
+    """Read `sinfo --exact --format=%P|%l|%c|%m|%G`, a line for each kind of node."""
     nodes = []
     for line in text.split():
         partition, limit, cpus, mem_mb, gres = line.split("|")
@@ -68,8 +82,8 @@ def parse_nodes(text: str) -> list[Nodes]:
                 partition.rstrip("*"),
                 partition.endswith("*"),
                 parse_minutes(limit),
-                int(cpus.rstrip("+")),
-                int(mem_mb.rstrip("+")),
+                int(cpus),
+                int(mem_mb),
                 sum(int(count) for _, count in gpus),
                 tuple(model for model, _ in gpus if model),
             )
@@ -90,30 +104,44 @@ def parse_minutes(text: str) -> float:
     return int(days or 0) * 1440 + hours * 60 + minutes + seconds / 60
 
 
+def check_profile(settings: Mapping[str, str]) -> None:
+    """Check the profile's `default-resources`: Snakemake would carry a misspelt key along.
+
+    Raises:
+        InputError: For the first key that is unknown, or value that is of no use.
+    """
+    for key, value in settings.items():
+        where = f"{PROFILE}: default-resources: "
+        if key not in SITE_KEYS + SNAKEMAKE_KEYS:
+            raise InputError(f"{where}unknown key {key!r}, expected one of {', '.join(SITE_KEYS)}")
+        if key == "gres" and not re.fullmatch(r"\w*gpu\w*", value):
+            raise InputError(f"{where}gres: {value!r}, expected the name of GPUs alone, as in gpu")
+        if key in ("max_mem_mb", "max_runtime") and not value.isdecimal():
+            raise InputError(f"{where}{key}: {value!r}, expected a whole number")
+
+
 def check_asks(asks: Iterable[Ask], nodes: list[Nodes]) -> None:
     """Make sure that some node can hold each job.
 
     Raises:
         InputError: For the first that fits nowhere: what is asked, what there is, what to change.
     """
-    known = sorted({node.partition for node in nodes})
     for ask in asks:
-        if ask.partition is not None and ask.partition not in known:
-            raise InputError(
-                f"slurm/config.yaml: slurm_partition: {ask.partition!r} is no partition of this "
-                f"cluster, expected one of {', '.join(known)}"
-            )
-        here = [
-            n for n in nodes if n.partition == ask.partition or (not ask.partition and n.default)
-        ]
+        here = _nodes_of(ask.partition, nodes)
         if not here:  # no default partition: sbatch decides
             continue
         models = sorted({model for node in here for model in node.models})
         if ask.model and ask.gpus and ask.model not in models:
             raise InputError(
-                f"slurm/config.yaml: gpu_model: {ask.model!r} is on no node of partition "
-                f"{here[0].partition}, expected one of {', '.join(models) or 'none'}"
+                f"{PROFILE}: gpu_model: {ask.model!r} is on no node of partition "
+                f"{_names(here)}, expected one of {', '.join(models) or 'none'}"
             )
+        if any(_holds(node, ask) for node in here):
+            continue
+        change = (
+            f"change resources.{ask.rule} in the experiment, or slurm_partition, max_mem_mb or "
+            f"max_runtime in {PROFILE}"
+        )
         for what, wanted, most, unit in (
             ("gpu", ask.gpus, max(n.gpus for n in here), "GPUs"),
             ("threads", ask.cpus, max(n.cpus for n in here), "CPUs"),
@@ -123,9 +151,91 @@ def check_asks(asks: Iterable[Ask], nodes: list[Nodes]) -> None:
             if wanted > most:
                 raise InputError(
                     f"rule {ask.rule} asks for {wanted} {unit} ({what}), a node of partition "
-                    f"{here[0].partition} has at most {most:.0f}: change resources.{ask.rule} in "
-                    "the experiment, or slurm_partition in slurm/config.yaml"
+                    f"{_names(here)} has at most {most:.0f}: {change}"
                 )
+        raise InputError(
+            f"rule {ask.rule} asks for {ask.gpus} GPUs, {ask.cpus} CPUs, {ask.mem_mb} MB and "
+            f"{ask.minutes} minutes, which no node of partition {_names(here)} has together: "
+            f"{change}"
+        )
+
+
+def limit_nodes(nodes: Iterable[Nodes], limits: Mapping[str, tuple[float, float]]) -> list[Nodes]:
+    """Return the nodes with no more memory and minutes than `limits` gives their partition."""
+    limited = []
+    for node in nodes:
+        mem_mb, minutes = limits.get(node.partition, (inf, inf))
+        limited.append(
+            replace(node, mem_mb=int(min(node.mem_mb, mem_mb)), minutes=min(node.minutes, minutes))
+        )
+    return limited
+
+
+def room_to_grow(ask: Ask, nodes: list[Nodes]) -> dict[str, float]:
+    """Return the most memory and minutes that retries of a job may ask for.
+
+    It is what one node has: of those that hold the first attempt, the one with the longest time.
+    """
+    holding = [node for node in _nodes_of(ask.partition, nodes) if _holds(node, ask)]
+    if not holding:
+        return {}
+    best = max(holding, key=lambda node: (node.minutes, node.mem_mb))
+    return {"mem_mb": best.mem_mb, "runtime": best.minutes}
+
+
+def _nodes_of(partition: str, nodes: list[Nodes]) -> list[Nodes]:
+    """Return the nodes of a partition, of all in a list, or of the default one."""
+    if not partition:
+        return [node for node in nodes if node.default]
+    known = sorted({node.partition for node in nodes})
+    names = partition.split(",")
+    for name in names:
+        if name not in known:
+            raise InputError(
+                f"{PROFILE}: slurm_partition: {name!r} is no partition of this cluster, expected "
+                f"one of {', '.join(known)}"
+            )
+    return [node for node in nodes if node.partition in names]
+
+
+def _names(nodes: Iterable[Nodes]) -> str:
+    return ", ".join(dict.fromkeys(node.partition for node in nodes))
+
+
+def _holds(node: Nodes, ask: Ask) -> bool:
+    return (
+        (node.gpus >= ask.gpus)
+        and (node.cpus >= ask.cpus)
+        and (node.mem_mb >= ask.mem_mb)
+        and (node.minutes >= ask.minutes)
+        and (not ask.gpus or not ask.model or ask.model in node.models)
+    )
+
+
+def check_status_command(command: str | None) -> None:
+    """Make sure that the plugin will hear of every job's end.
+
+    Args:
+        command: `sacct` or `squeue`, as the profile or the plugin's default has it.
+
+    Raises:
+        InputError: `sacct` does not answer, or `squeue` forgets jobs before they are asked about.
+    """
+    if command == "sacct" and shutil.which("sacct"):
+        try:
+            _ask("sacct", "--noheader", "--allocations", "--starttime=now")
+        except InputError as error:
+            raise InputError(
+                f"{error}; expected accounting, or slurm-status-command: squeue in {PROFILE}"
+            ) from None
+        return
+    found = re.search(r"MinJobAge\s*=\s*(\d+)", _ask("scontrol", "show", "config"))
+    if found and int(found[1]) < LONGEST_GAP_S:
+        raise InputError(
+            f"MinJobAge of this cluster is {found[1]} s: squeue forgets finished jobs before they "
+            f"are asked about, expected slurm-status-command: sacct in {PROFILE}, or a MinJobAge "
+            f"of at least {LONGEST_GAP_S} s"
+        )
 
 
 def find_orphans(experiment: str, folder: Path) -> list[str]:
@@ -160,6 +270,36 @@ def cancel_orphans(experiment: str, folder: Path, seconds: float = 300) -> list[
                 f"{seconds:g} s after scancel, expected their end"
             )
     return found
+
+
+States = dict[str, str]
+Query = Callable[..., Awaitable[tuple[States | None, float | None]]]
+
+
+def fail_lost_jobs(query: Query) -> Query:
+    """Return the plugin's query for the states of jobs, in which a lost job is a failed one.
+
+    The plugin waits for a job that was preempted or lost its node, since Slurm may start it again
+    (2.8.0, `check_active_jobs`). Where Slurm does not, it waits for ever.
+    """
+
+    async def ask(*arguments: object) -> tuple[States | None, float | None]:
+        states, seconds = await query(*arguments)
+        lost = {job for job, state in (states or {}).items() if state in ("PREEMPTED", "NODE_FAIL")}
+        if lost and states:
+            states |= dict.fromkeys(lost - _started_again(lost), "FAILED")
+        return states, seconds
+
+    return ask
+
+
+def _started_again(jobs: Collection[str]) -> set[str]:
+    """Return those of the jobs that the controller has queued or running; all where unknown."""
+    try:
+        listed = _ask("squeue", "--noheader", f"--user={getpass.getuser()}", "--format=%A")
+    except InputError:  # asked again after the next query
+        return set(jobs)
+    return set(jobs) & set(listed.split())
 
 
 def attempt_logs(folder: Path, rule: str, wildcards: Iterable[str]) -> list[Path]:
