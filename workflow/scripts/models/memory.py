@@ -1,18 +1,37 @@
 """How much GPU memory a fine-tuning run needs, estimated before it starts.
 
-The model: bytes per GPU =
-  state       P · (weights + gradients + two Adam moments) / world; 16 bytes per parameter with
-              fp32 weights (fp32, bf16_mixed), 8 with bf16_pure (after Rajbhandari et al. 2020,
-              arXiv 1910.02054). With LoRA the frozen weights alone, and all four of the adapters
-+ gathered    what FSDP unshards at a time: embedding and head, and two decoder layers (the next one
-              is prefetched), as weights and gradients in the compute type; nothing with one GPU
-+ activations with checkpointing the input of each layer and all of one layer, else all of each;
-              a decoder layer with a gated MLP and fused attention keeps 6·h + 2·kv + 4·ffn
-              values per token (counted after Korthikanti et al. 2022, arXiv 2205.05198)
-+ loss        trl's, in tiles that never hold all logits: one tile of 4,096 tokens × 32,768 words
-              and the target tokens' hidden states with their gradients in the compute type, and in
-              fp32 the gradients of these and of the head while they are summed up
-and 10 % plus 2 GiB on top for the CUDA context, NCCL buffers and fragmentation.
+The model is torch's FSDP2 as accelerate sets it up: each decoder layer, the embedding, and the
+final norm with the head are one unit each, sharded over all GPUs and gathered when used. Symbols:
+P parameters, P' trained ones (P, or those of the adapters), N GPUs, L layers, h width, T tokens of
+a forward pass; w, c and r bytes of a stored value, of a computed one and of a gradient when it is
+summed over the GPUs. The terms without another source were read off the order in which torch's
+MemTracker sees tensors come and go (`benchmarks/memory_table.py` compares the two; docs/cost.md
+has the table). Bytes per GPU:
+
+weights      w·P / N, moments 2·w·P' / N, gradients w·P' / N: in all 16 bytes a parameter with fp32
+             weights (fp32, bf16_mixed), 8 with bf16_pure (Rajbhandari et al. 2020, 1910.02054)
+gathered     the unit in use and the next one, which FSDP2 fetches meanwhile, in the compute type
+reduction    a unit's gradients before they are summed, r bytes each; freed one unit later
+activations  with checkpointing the input of each layer, c·T·h, and all of one layer, else all of
+             each; a layer with a gated MLP, RMSNorm in fp32 and fused attention keeps
+             c·(3·h + 2·kv + 4·ffn) + 2·h·(2·c + 4) bytes a token (counted after Korthikanti et al.
+             2022, arXiv 2205.05198), and its backward pass 2·c·ffn more, with the gradient of one
+             matrix of the MLP. 2 KiB a token are for ids, rotary embeddings, row statistics
+loss         trl.kernels.chunked_logprob: one tile of 4,096 tokens × 32,768 words; of the hidden
+             states their gradient and the last norm; of the head its gradient in fp32 and then once
+             more in the compute type (not with adapters)
+optimizer    AdamW over lists of tensors (torch's default on GPUs) makes one temporary of w·P' / N;
+             the fused kernel none (torch.optim.adam)
+
+They are not all there at once. The estimate is the largest of five moments: the loss, the backward
+passes of the last layer (most activations), of the first layer and of the embedding (most
+gradients), and the optimizer's step. With gradient accumulation, the sharded gradients are there
+from the start.
+
+What no tracker of tensors sees comes on top: the `workspace` of flash attention's backward pass (dQ
+in fp32, dK and dV for each query head: mha_bwd in torch's flash_api.cpp), 3 GiB for the CUDA
+`context`, NCCL's buffers and cuBLAS' workspaces, and 5 % for `fragmentation`; these two are rules
+of thumb and unmeasured.
 """
 
 from __future__ import annotations
@@ -26,11 +45,14 @@ from typing import Any
 
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import read_json
-from workflow.scripts.models.recipe import Lora, Recipe, Runtime, batch_plan
+from workflow.scripts.models.recipe import Lora, Recipe, Runtime, batch_plan, sft_arguments
 
 GB = 2**30
 # trl.kernels.chunked_logprob.TOKEN_CHUNK_SIZE, trl.trainer.utils._CHUNKED_LOGPROB_CHUNK_SIZE
 LOSS_TILE_TOKENS, LOSS_TILE_WORDS = 4096, 32_768
+CONTEXT_GB = 3.0
+FRAGMENTED = 0.05
+SUMS = ("tracked", "total")
 
 
 @dataclass(frozen=True)
@@ -80,37 +102,106 @@ def guess_shape(parameters: float) -> Shape:
     )
 
 
-def estimate_memory(
-    shape: Shape,
-    precision: str,
-    world: int,
-    sequence: int,
-    micro_batch: int,
-    checkpointing: bool,
-    lora: Lora | None = None,
-) -> dict[str, float]:
-    """Return the estimate in GiB per GPU, by part and as `total`."""
-    weight = 2 if precision == "bf16_pure" else 4
-    compute = 4 if precision == "fp32" else 2
-    tokens = sequence * micro_batch
+def estimate_memory(shape: Shape, recipe: Recipe, runtime: Runtime, world: int) -> dict[str, float]:
+    """Return the estimate in GiB per GPU.
+
+    Args:
+        shape: Sizes of the model.
+        recipe: Of it count the precision, length, batch and adapters.
+        runtime: Of it count the examples per forward pass and gradient checkpointing.
+        world: Number of GPUs.
+
+    Returns:
+        The parts (module docstring) at the moment of the peak; `tracked`, the sum of those that are
+        tensors; and `total`, the sum of all.
+    """
+    stored = 2 if recipe.precision == "bf16_pure" else 4
+    compute = 4 if recipe.precision == "fp32" else 2
+    reduced = 2 if recipe.precision == "bf16_pure" else 4
+    sharded, trains_all = world > 1, recipe.lora is None
+    # One GPU computes under autocast, which leaves embeddings, norms and residuals in fp32.
+    stream = compute if sharded else stored
+    per_device, accumulation = batch_plan(recipe.global_batch, world, runtime.per_device_batch)
+    fused = sft_arguments(recipe, runtime, world, 0, "")["optim"].endswith("fused")
+
+    tokens = recipe.max_length * per_device
+    hidden = tokens * shape.hidden
     head = shape.vocab * shape.hidden
-    layer = (shape.parameters - head * (1 if shape.tied else 2)) / shape.layers
-    root = head * (1 if shape.tied else 2)
-    one_layer = tokens * (6 * shape.hidden + 2 * shape.kv + 4 * shape.ffn) * compute
-    inputs = tokens * shape.hidden * shape.layers * compute
-    states = 4 * weight * shape.parameters
-    if lora:
-        states = weight * (shape.parameters + 4 * count_adapters(shape, lora))
-    parts = {
-        "state": states / world,
-        "gathered": 0 if world == 1 else (1 if lora else 2) * compute * (root + 2 * layer),
-        "activations": inputs + one_layer if checkpointing else shape.layers * one_layer,
-        "loss": min(tokens, LOSS_TILE_TOKENS) * LOSS_TILE_WORDS * compute
-        + tokens * shape.hidden * (2 * compute + 4)
-        + 4 * head,
+    heads = head if shape.tied else 2 * head
+    layer = (shape.parameters - heads) / shape.layers
+    trained = count_adapters(shape, recipe.lora) if recipe.lora else shape.parameters
+    trained_head = head if trains_all else 0
+    trained_layer = layer if trains_all else trained / shape.layers
+
+    small = tokens * 2048 + 2**24
+    norm = hidden * (2 * stream + 4)
+    kept = 2 * norm + compute * (3 * hidden + tokens * (2 * shape.kv + 4 * shape.ffn))
+    backward = compute * (2 * tokens * shape.ffn + (shape.hidden * shape.ffn if trains_all else 0))
+    if runtime.gradient_checkpointing:
+        all_layers, last, first = shape.layers * stream * hidden, kept + backward, kept + backward
+    else:
+        all_layers, last, first = shape.layers * kept, backward, kept + backward
+    loss = compute * min(tokens, LOSS_TILE_TOKENS) * LOSS_TILE_WORDS
+    # Gradients in fp32, and then once more in the type of what they belong to.
+    loss += (4 + (stream if stream < 4 else 0)) * (hidden + trained_head)
+    head_type = compute
+    if sharded and not trains_all:  # peft hides the head: TRL gathers it as it is stored
+        head_type = stored
+        loss += 2 * compute * LOSS_TILE_WORDS * shape.hidden
+
+    gradients = stored * trained / world
+    held = gradients if accumulation > 1 else 0
+    # A tied head is one unit with the last norm, used again at the very end: it stays.
+    tied = compute * head * (2 if trains_all else 1) if shape.tied else 0
+    other = layer if shape.tied else max(head, layer)
+    moments = {
+        "loss": {
+            "gradients": held,
+            "gathered": head_type * head + compute * layer,
+            "activations": all_layers + norm + small,
+            "loss": loss,
+        },
+        "last layer": {
+            "gradients": max(held, stored * trained_head / world),
+            "gathered": compute * 2 * layer + tied,
+            "reduction": reduced * max(0 if shape.tied else trained_head, trained_layer),
+            "activations": all_layers + last + small,
+        },
+        "first layer": {
+            "gradients": gradients,
+            "gathered": compute * (layer + other) + tied,
+            "reduction": reduced * trained_layer,
+            "activations": stream * hidden + first + small,
+        },
+        "embedding": {
+            "gradients": gradients,
+            "gathered": tied,
+            "reduction": compute * trained_head + reduced * max(trained_head, trained_layer),
+            "activations": stream * hidden + small,
+        },
+        "step": {"gradients": gradients, "optimizer": 0 if fused else gradients},
     }
-    total = sum(parts.values()) * 1.1 + 2 * GB
-    return {name: round(size / GB, 2) for name, size in {**parts, "total": total}.items()}
+    if not sharded:
+        # Nothing is gathered; autocast keeps copies of all weights until the loss is there.
+        copies = compute * shape.parameters if stored > compute else 0
+        for name, moment in moments.items():
+            moment["gathered"] = copies if name in ("loss", "last layer") else 0
+            moment["reduction"] = 0
+    peak = max(moments.values(), key=lambda moment: sum(moment.values()))
+    parts = {
+        "weights": stored * shape.parameters / world,
+        "moments": 2 * stored * trained / world,
+        **{name: size for name, size in peak.items() if size},
+    }
+    tracked = sum(parts.values())
+    rest = {
+        "workspace": hidden * (4 + 2 * compute),
+        "context": CONTEXT_GB * GB,
+        "fragmentation": FRAGMENTED * tracked,
+    }
+    total = tracked + sum(rest.values())
+    sizes = {**parts, **rest, "tracked": tracked, "total": total}
+    return {name: round(size / GB, 2) for name, size in sizes.items()}
 
 
 def count_adapters(shape: Shape, lora: Lora) -> int:
@@ -133,7 +224,7 @@ def check_memory(
         margin: How many times the GPU's memory is let pass.
     """
     if estimate["total"] > margin * gpu_memory_gb:
-        parts = ", ".join(f"{name} {size}" for name, size in estimate.items() if name != "total")
+        parts = ", ".join(f"{name} {size}" for name, size in estimate.items() if name not in SUMS)
         raise InputError(
             f"training needs about {estimate['total']} GiB per GPU ({parts}{basis}), "
             f"runtime.gpu_memory_gb is {gpu_memory_gb}: expected more GPUs, "
@@ -152,16 +243,7 @@ def check_training(
     """Raise `InputError` when fine-tuning a model needs more than `gpu_memory_gb`."""
     if runtime.gpu_memory_gb is None or not runtime.gpus:
         return
-    per_device, _ = batch_plan(recipe.global_batch, world, runtime.per_device_batch)
-    estimate = estimate_memory(
-        shape,
-        recipe.precision,
-        world,
-        recipe.max_length,
-        per_device,
-        runtime.gradient_checkpointing,
-        recipe.lora,
-    )
+    estimate = estimate_memory(shape, recipe, runtime, world)
     check_memory(estimate, runtime.gpu_memory_gb, basis, margin)
 
 
