@@ -349,6 +349,39 @@ def test_the_extractor_reads_what_rules_cannot_and_never_sees_the_gold_answer(
     assert "987654" not in json.dumps(endpoint.requests)
 
 
+def test_an_extractor_of_choices_asks_for_a_letter_and_reads_what_it_gets(
+    endpoint, make_folder, score, tmp_path
+):
+    replies = ["c", "(c)", "Elephant", '{"answer": "C"}', "null", '{"answer": "A or B"}']
+    endpoint.reply = lambda messages: replies[int(messages[1]["content"].split("number ")[1][0])]
+    prompt = "Which is it?\n\nA) Ant\nB) Bee\nC) Elephant\nD) Dog"
+    samples = [
+        {"answer": f"See number {i} of the list.", "prompt": prompt, "target": "C"}
+        for i in range(len(replies))
+    ]
+    scorer = {"type": "choice", "extractor": endpoint.section()}
+    verdicts, _ = score(make_folder("reasoning", samples), tmp_path / "out", scorer)
+    assert [row["extracted"] for row in verdicts] == ["C", "C", "C", "C", None, None]
+    assert [row["state"] for row in verdicts] == ["ok"] * 4 + ["no_answer", "parse_error"]
+    system = endpoint.requests[0]["messages"][0]["content"]
+    assert "the letter of the option it chooses, one of A, B, C, D" in system
+
+
+def test_an_extractor_is_asked_about_what_is_no_whole_number_and_about_several_letters(
+    endpoint, make_folder, score, tmp_path
+):
+    endpoint.reply = lambda messages: '{"answer": null}'
+    numbers = [{"answer": a, "target": "5"} for a in ("Answer: 12 or 13", "\\boxed{5}")]
+    scorer = {"type": "integer", "extractor": endpoint.section()}
+    score(make_folder("reasoning", numbers), tmp_path / "integers", scorer)
+    assert len(endpoint.requests) == 1
+    letters = [{"answer": a, "target": "A"} for a in ("Answer: A or B", "Answer: A")]
+    scorer = {"type": "choice", "extractor": endpoint.section()}
+    verdicts, _ = score(make_folder("reasoning", letters), tmp_path / "letters", scorer)
+    assert len(endpoint.requests) == 2
+    assert [row["state"] for row in verdicts] == ["no_answer", "ok"]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

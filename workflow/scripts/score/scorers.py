@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from workflow.scripts.common.errors import InputError
+from workflow.scripts.common.targets import target_error
 from workflow.scripts.score import text_rules
 from workflow.scripts.score.answers import (
-    as_integer,
-    extract_answer,
-    extract_choice,
-    extract_expression,
-    same_answer,
+    Answer,
+    grade,
+    is_doubtful,
+    read_answer,
+    read_last_expression,
 )
 from workflow.scripts.score.judging import Judge, Verdict
 from workflow.scripts.score.refusals import is_off_topic, read_refusal
@@ -110,64 +111,54 @@ class AnswerScorer:
         self._extractor = None
         if section["extractor"] is not None:
             llm, where = load_judge("llm_judge"), "--scorer: extractor"
-            self._extractor = llm.LlmExtractor(
-                llm.ChatClient(section["extractor"], runtime["replies"], where)
-            )
+            client = llm.ChatClient(section["extractor"], runtime["replies"], where)
+            self._extractor = llm.LlmExtractor(client, section)
 
     def score(self, samples: Sequence[Sample]) -> list[dict[str, Any]]:
-        extracted = [self._extract(sample["answer"]) for sample in samples]
-        states = ["ok"] * len(samples)
+        for sample in samples:
+            if expected := target_error(self._section, sample["target"]):
+                raise InputError(
+                    f"item {sample['item_id']}: target is {sample['target']!r:.40}, {expected}"
+                )
+        answers = [read_answer(self._section, s["answer"], s["prompt"]) for s in samples]
+        # The rules guess, or a chat model reads, what states no answer in a usual form; the gold
+        # answer is no part of a request.
+        asked = [
+            i for i, s in enumerate(samples) if is_doubtful(answers[i]) and s["answer"].strip()
+        ]
         if self._extractor is not None:
-            # Only what the rules could not read; the gold answer is not part of the request.
-            unread = [
-                i for i, s in enumerate(samples) if extracted[i] is None and s["answer"].strip()
-            ]
             replies = self._extractor.extract(
-                [samples[i]["prompt"] for i in unread],
-                [samples[i]["answer"] for i in unread],
+                [samples[i]["prompt"] for i in asked],
+                [samples[i]["answer"] for i in asked],
                 len(samples),
             )
-            for i, (answer, state) in zip(unread, replies, strict=True):
-                if answer is not None and self._section["type"] == "choice":
-                    answer = extract_choice(f"Answer: {answer}", self._section["letters"])
-                states[i], extracted[i] = state, answer
+            for i, reply in zip(asked, replies, strict=True):
+                answers[i] = reply
+        else:
+            for i in asked:
+                if answers[i].text is None and samples[i].get("answer_finish") != "length":
+                    answers[i] = self._guess(samples[i], answers[i])
         return [
-            self._verdict(sample, answer, state)
-            for sample, answer, state in zip(samples, extracted, states, strict=True)
+            self._verdict(sample, answer) for sample, answer in zip(samples, answers, strict=True)
         ]
 
-    def _extract(self, answer: str) -> str | None:
-        if self._section["type"] == "choice":
-            return extract_choice(answer, self._section["letters"])
-        found = extract_answer(answer)
-        if found is None and self._extractor is None:
-            found = extract_expression(answer, self._section.get("timeout_s", 5))
-        return found
+    def _guess(self, sample: Sample, answer: Answer) -> Answer:
+        guess = read_last_expression(self._section, sample["answer"], sample["prompt"])
+        return guess if guess.state == "ok" else answer
 
-    def _verdict(self, sample: Sample, extracted: str | None, state: str) -> dict[str, Any]:
-        kind, target = self._section["type"], sample["target"]
-        correct = False
-        if extracted is None and kind == "choice":
-            extracted_or_default = self._section["default_choice"]
-        else:
-            extracted_or_default = extracted
-        if state == "ok":
-            state = sample["state"]
-            if extracted is None:
-                # a cut sample without an answer is a cut sample
-                state = "truncated" if state == "truncated" else "no_answer"
-            elif kind == "math_verify":
-                compared = same_answer(extracted, target, self._section["timeout_s"])
-                correct = compared.correct
-                state = "parse_error" if compared.failed else state
-            elif kind == "integer":
-                number = as_integer(extracted)
-                correct = number is not None and number == as_integer(target)
-                state = "parse_error" if number is None else state
-        if kind == "choice" and extracted_or_default is not None:
-            correct = extracted_or_default == target.strip()
+    def _verdict(self, sample: Sample, answer: Answer) -> dict[str, Any]:
+        state, correct, chosen = answer.state, False, answer.text
+        if chosen is None and self._section["type"] == "choice":
+            chosen = self._section["default_choice"]
+        if chosen is not None:
+            compared = grade(self._section, chosen, sample["target"], sample["prompt"])
+            correct = compared.correct
+            if answer.text is not None and state in ("ok", "parse_error"):
+                state = "parse_error" if compared.failed else "ok"
+        if state == "ok" or (state == "no_answer" and sample["state"] == "truncated"):
+            state = sample["state"]  # a cut sample without an answer is a cut sample
         valid = state not in ("judge_error", "api_error")
-        return {"state": state, "valid": valid, "correct": correct, "extracted": extracted}
+        return {"state": state, "valid": valid, "correct": correct, "extracted": answer.text}
 
     def describe(self) -> dict[str, Any]:
         return self._extractor.describe() if self._extractor else {}

@@ -1,0 +1,408 @@
+"""Which option of a multiple-choice question an answer chooses, from its text alone.
+
+The readers of `_READERS` are asked in order; the first that finds something decides, and within one
+the last statement does. What they find is one option's letter, or that several or none are stated.
+A letter counts where it stands for an option: alone, in brackets, before its option's text, after
+"option"; never where it begins a formula, a chemical name or a word.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from workflow.scripts.score.markup import own_part, plain_text, unbox
+
+LINE = 400  # characters of a line that are looked at
+MOST = 60  # statements of one kind that are looked at, from the end; the last one decides
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What an answer chooses: an option's letter, or no single one (`several` of them, or none)."""
+
+    letter: str | None = None
+    several: bool = False
+
+
+NOTHING = Choice()
+_NAMES = r"option|choice|answer|letter|alternative|statement|response|selection"
+_GOOD = (
+    r"correct|right|best|final|true|appropriate|accurate|valid|closest|nearest|proper|suitable|"
+    r"likely|intended|chosen|selected"
+)
+# What announces an answer; what follows the next copula (or mark) is read as the answer.
+_LABEL = re.compile(
+    rf"\b(?:(?:{_GOOD}) (?:{_NAMES}|one|description|value|match|explanation|product|structure|order"
+    rf"|sequence)|answer|ans\b\.?|my (?:{_NAMES}|pick|guess)|final (?:{_NAMES}|decision|pick)"
+    rf"|(?:{_NAMES}|one) (?:that|which)\b|correct\b(?= is\b|:))"
+    r"|答案|正确选项|选项|正解|答え|解答|정답|답은|답:|\b(?:antwort|lösung|réponse|reponse|respuesta|"
+    r"resposta|risposta|ответ|jawaban|đáp án|cevap|odpowiedź)\b",
+    re.IGNORECASE,
+)
+_COPULA = re.compile(
+    r"[:=]|->|→|⇒| - |\b(?:is|are|was|be|remains|becomes|seems|appears|ist|lautet|est|es|"
+    r"é|è|это|jest"
+    r"|là|adalah)\b|[是为為は은는]|\.(?= ?\()",
+    re.IGNORECASE,
+)
+_HEADING = re.compile(
+    r"^[^\w]*(?:the )?(?:(?:final|correct|best|right) )?(?:answer|choice|option|conclusion|solution"
+    r"|答案|答え|정답|antwort|réponse|respuesta|ответ)[^\w]*$",
+    re.IGNORECASE,
+)
+_SHORT_LINE = re.compile(r"^[^\n]{2,60}$", re.MULTILINE)
+_HYPOTHESIS = re.compile(
+    r"\b(?:if|whether|suppose|assuming|unless|don't think|not sure|why)\b[^.!?\n]{0,40}$",
+    re.IGNORECASE,
+)
+_DECIDES = re.compile(
+    r"\b(?:cho(?:ose|osing|se)|pick(?:ed|ing)?|select(?:ed|ing)?|go(?:ing)? with|opt(?:ing)? for|"
+    r"settle on|vote for|lean(?:ing)? towards?|guess|mak(?:es?|ing)|"
+    r"leav(?:es?|ing)(?: us)?(?: with)?|"
+    r"say(?:ing)?|it's|it is|it must be|it should be|that would be|"
+    r"wähle|elijo|escolho)\b(?: is| only)?"
+    r"|[选選](?:择|擇)?",
+    re.IGNORECASE,
+)
+# Words before the letter that say nothing of it
+_LEAD = re.compile(
+    r"(?:[\s:=>.'#-]+|\b(?:the|that of|of|to be|be|given by|labell?ed|indeed|therefore|thus|hence|"
+    r"then|so|donc|also|la|le|el|die|der|das|clearly|most likely|most|likely|probably|"
+    r"simply|just|actually|definitely|again|"
+    rf"(?:{_GOOD})(?= (?:{_NAMES}))|(?:{_NAMES})s?)\b[:,#]?)+",
+    re.IGNORECASE,
+)
+# Words that go on after a letter; after any other word it is an article or begins a name
+_GOES_ON = (
+    r"because|since|as|for|due|given|which|where|that|is|was|with|by|not|from|based|according|"
+    r"rather|instead|the (?:correct|right|best|only)|if|when|but|while|here|only|"
+    r"after|in this|in the|i\.e|and (?:not|the|this|it)|"
+    r"parce|car|porque|weil|da|perché|потому"
+)
+_JOINED = r"\s*(?:,|/|&|\+|\b(?:and/or|and|or|und|oder|et|ou|y|o|e|и|или|nor)\b|[和或与及、])+\s*"
+_NO_OPTION = re.compile(
+    r"^\W*(?:none\b|no (?:option|correct|answer|choice)|neither\b|null\b|unknown\b|unclear\b)",
+    re.IGNORECASE,
+)
+_WRONG = re.compile(
+    r"\b(?:not|isn't|incorrect|wrong|false|invalid|doesn't|cannot|can't|eliminat\w*|rule[sd]? out|"
+    r"excluded?|unlike\w*|sorry|unable|possible|plausible)\b|n't\b|[❌✗✘]",
+    re.IGNORECASE,
+)
+_CONCLUDES = re.compile(
+    r"\b(?:so|thus|therefore|hence|answer|conclu\w+|finally|must be|overall)\b", re.IGNORECASE
+)
+_RIGHT = re.compile(r"[✅✓✔☑]")
+_CLOSING = re.compile(
+    r"^\W*(?:i hope|hope (?:this|that|it)|let me know|feel free|if you|"
+    r"please let|good luck|thanks?\b)",
+    re.IGNORECASE,
+)
+
+
+class _Reader:
+    """One answer, ready to be read: its plain text, its lines, and the question's options."""
+
+    def __init__(self, text: str, letters: str, options: Mapping[str, str]):
+        boxed, spans = unbox(text)
+        parts, done, length = [], 0, 0
+        self.boxes: list[tuple[int, int]] = []
+        for start, end in spans:
+            before, inside = plain_text(boxed[done:start]), plain_text(boxed[start:end])
+            parts += [before, inside]
+            length += len(before) + len(inside)
+            self.boxes.append((length - len(inside), length))
+            done = end
+        self.text = "".join([*parts, plain_text(boxed[done:])])
+        self.letters, self.options = letters, options
+        self.texts = {letter: _canonical(option) for letter, option in options.items()}
+        lines = [line.strip() for line in self.text.split("\n")]
+        self.lines = [line[:LINE] for line in lines if re.search(r"\w", line)]
+        while len(self.lines) > 1 and _CLOSING.match(self.lines[-1]):
+            self.lines.pop()
+        one = f"[{letters}{letters.lower()}]"
+        upper = f"[{letters}]"
+        self.leading = re.compile(rf"([(\[{{]?)\s?({one})(\s?[)\]}}])?(?![A-Za-z0-9_'’])")
+        self.joined = re.compile(
+            rf"[)\]]?{_JOINED}(?:or |and )?(?:{_NAMES})?\s?[(\[]?({upper})(?![\w'’-]|\s?[=^])"
+            r"(?! (?:is|was|has|would|are)\b)"
+        )
+        self.named = re.compile(
+            rf"\b(?:{_NAMES})s?\s[(\[]?({upper})[)\]]?(?![\w'’])(?!\s?[=^+])|[(\[]({upper})[)\]]",
+            re.IGNORECASE,
+        )
+        self.predicate = re.compile(
+            rf"(?<![\w'’^_\\-])(?:(?:{_NAMES})\s)?"
+            rf"[(\[]?({upper})[)\]]?(?:[:.,)]\s[^\n.]{{1,80}}?)?,?\s"
+            r"(?:is|must be|seems(?: to be)?|appears(?: to be)?|would be|should be|has to be)\s"
+            r"(?:\w+ly |thus |also |our |my |the |a |only |single |most |very |one ){0,4}"
+            r"(?:correct|right|best|answer|true|closest|valid|accurate|appropriate)\b",
+        )
+
+    def letter_at(self, tail: str) -> Choice | None:
+        """Read a text that begins with an option's letter; None when it does not."""
+        tail = tail[:LINE]
+        tail = _LEAD.sub("", tail, count=1) if _LEAD.match(tail) else tail
+        if found := re.match(r"not\b|isn't\b", tail):
+            but = re.search(r"\bbut (?:rather |instead )?(.*)", tail[found.end() :])
+            return self.letter_at(but[1]) if but else None
+        if re.match(r"neither\b", tail):
+            return NOTHING
+        tail = re.sub(r"^(?:either|both|between)\s", "", tail)
+        tail = _LEAD.sub("", tail, count=1) if _LEAD.match(tail) else tail
+        found = self.leading.match(tail)
+        if not found:
+            return None
+        letter, rest = found[2].upper(), tail[found.end() :]
+        other = self.joined.match(rest)
+        if other and found[2].isupper() and other[1].upper() != letter:
+            return Choice(several=True)
+        if self._names_an_option(letter, rest):
+            return Choice(letter)
+        if self.texts and _canonical(tail.rstrip(" .")) in self.texts.values():
+            return None  # "C2H5OH" or "A large one" is an option's text itself
+        if re.match(
+            r"[.:,]?\s(?:is|was|isn't|can|can't|does|doesn't|would|has)\b", rest
+        ) and _WRONG.search(rest.split(". ")[0]):
+            return None  # "A is not correct"
+        bracketed = bool(found[3])
+        if not re.search(r"\w", rest.split("\n")[0].split(". ")[0]) and not re.match(
+            r"\s?[=+^/]", rest
+        ):
+            return Choice(letter)
+        if found[2].islower() and not bracketed:
+            return Choice(letter) if re.match(rf"[).:,]?\s(?:{_GOES_ON})\b", rest) else None
+        if bracketed or re.match(
+            r"[.:,;!]\s|[。，、]|\s?[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]", rest
+        ):
+            return Choice(letter)
+        if re.match(rf"\s(?:{_GOES_ON})\b|\s?[✅✓✔☑]|\s?[→>(\[]", rest):
+            return Choice(letter)
+        # a dash before a text, which is no difference of two things
+        dash = re.match(r"\s?-\s(?!\d*[A-Za-z]\b)", rest) and not re.search(r"[=^+]", rest)
+        return Choice(letter) if dash else None
+
+    def _names_an_option(self, letter: str, rest: str) -> bool:
+        """Tell whether the letter is followed by its own option's text."""
+        own = self.texts.get(letter)
+        said = _canonical(re.sub(r"^[\s.:,;=)\]-]+(?=[^\s])", "", rest).lstrip("("))
+        return bool(own) and said.startswith(str(own))
+
+    def option_of(self, text: str) -> Choice | None:
+        """Find the option whose text this is, or the only one that it names."""
+        if not self.texts:
+            return None
+        for part in (text, text.split(". ")[0], text.split(", ")[0]):
+            bare = _canonical(part)
+            same = [k for k, own in self.texts.items() if own and bare in (own, f"the {own}")]
+            if len(same) == 1:
+                return Choice(same[0])
+        return None
+
+    def named_in(self, text: str) -> Choice | None:
+        """Find the only option whose text a sentence contains."""
+        if _WRONG.search(text):
+            return None
+        said, found = _canonical(text), set()
+        for letter, own in sorted(self.texts.items(), key=lambda one: -len(one[1])):
+            bounded = rf"(?<![\w.,^-]){re.escape(own)}(?![\w^]|[.,]\d)"
+            if own and re.search(bounded, said):
+                found.add(letter)
+                said = re.sub(bounded, " ", said)  # "an increase" within "not an increase"
+        return Choice(found.pop()) if len(found) == 1 else None
+
+    def said_after(self, start: int, tail: str) -> Choice | None:
+        """Read what follows a label, up to the end of its line (or the next one that has text)."""
+        if not re.search(r"\w", _COPULA.sub("", tail, count=1)):
+            below = self.text[start + len(tail) :].lstrip(" \n-*_=:.>#").split("\n", 1)[0][:LINE]
+            return (
+                self.letter_at(below)
+                or self.option_of(below)
+                or self.named_in(below)
+                or _none_of(below)
+            )
+        sentence = re.split(r"[.!?]\s(?!\()", tail, maxsplit=1)[0]
+        places = [
+            found.end() for found in _COPULA.finditer(tail) if found.end() <= len(sentence) + 2
+        ]
+        if re.match(r"\s?[(\[]", tail):
+            places.insert(0, 0)
+        for place in places[:6]:
+            if found := self.letter_at(tail[place:]):
+                return found
+        if not places:
+            return None
+        said = sentence[places[0] :]
+        if named := self.only_named(said):
+            return named
+        for place in places[:6]:
+            if found := self.option_of(tail[place:]) or _none_of(tail[place:]):
+                return found
+        return self.named_in(said)
+
+    def only_named(self, text: str) -> Choice | None:
+        """Find the letters that a text names as options: `option C`, `(C)`."""
+        if _WRONG.search(text):
+            return None
+        letters = {(found[1] or found[2]).upper() for found in self.named.finditer(text)}
+        if len(letters) == 1:
+            return Choice(letters.pop())
+        return Choice(several=True) if letters else None
+
+
+def _none_of(text: str) -> Choice | None:
+    return NOTHING if _NO_OPTION.match(text) else None
+
+
+def _canonical(text: str) -> str:
+    """Write an option's text so that spellings of one text are equal."""
+    text = plain_text(text[:LINE]).lower()
+    text = re.sub(r"\\(?:times|cdot)\b", "x", text).replace("×", "x").replace("·", "x")
+    text = text.translate(str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻₀₁₂₃₄₅₆₇₈₉", "0123456789-0123456789"))
+    text = re.sub(r"[{}\\^_]|(?<=\d),(?=\d{3})", "", text)
+    text = re.sub(r"\s*([x+/=-])\s*", r"\1", text)
+    return re.sub(r"\s+", " ", text).strip(" .,;:!?()")
+
+
+def _last(pattern: re.Pattern[str], text: str) -> Iterable[re.Match[str]]:
+    return deque(pattern.finditer(text), maxlen=MOST)
+
+
+Found = Iterator[tuple[int, Choice]]
+
+
+def stated(reader: _Reader) -> Found:
+    """`The correct answer is C`, `Answer: c`, a heading and the letter below it, `\\boxed{C}`."""
+    text = reader.text
+    for label in _last(_LABEL, text):
+        if _HYPOTHESIS.search(text[max(0, label.start() - 60) : label.start()]):
+            continue
+        tail = text[label.end() : label.end() + LINE].split("\n", 1)[0]
+        if found := reader.said_after(label.end(), tail):
+            yield label.start(), found
+    for line in _last(_SHORT_LINE, text):
+        if _HEADING.match(line.group()) and (found := reader.said_after(line.end(), "")):
+            yield line.start(), found
+    last: tuple[int, Choice] | None = None
+    for start, end in reader.boxes[-MOST:]:
+        found = reader.letter_at(text[start:end])
+        if not found:
+            # a boxed value and its letter: `\\boxed{24} (option C)`
+            behind = text[end : end + 60].split("\n", 1)[0]
+            found = reader.only_named(behind) or _none_of(text[start:end])
+        if found and last and re.fullmatch(_JOINED, text[last[0] : start]):
+            found = found if found == last[1] else Choice(several=True)
+        if found:
+            last = (end, found)
+            yield start, found
+
+
+def declared(reader: _Reader) -> Found:
+    """`Option C is correct`, `C is the best answer`, `I would choose C`."""
+    text = reader.text
+    for found in _last(reader.predicate, text):
+        before = text[max(0, found.start() - 60) : found.start()]
+        if _HYPOTHESIS.search(before):
+            continue
+        several = re.search(rf"(?<![\w'’])[{reader.letters}][)\]]?{_JOINED}[(\[]?$", before)
+        yield found.start(), Choice(several=True) if several else Choice(found[1])
+    for found in _last(_DECIDES, text):
+        if _HYPOTHESIS.search(text[max(0, found.start() - 60) : found.start()]):
+            continue
+        if choice := reader.letter_at(text[found.end() : found.end() + LINE].split("\n", 1)[0]):
+            yield found.start(), choice
+
+
+def pointed_at(reader: _Reader) -> Found:
+    """The last sentence that names one option: `This corresponds to option C`, `making (B) …`."""
+    for line in reversed(reader.lines[-3:]):
+        for sentence in reversed(re.split(r"[.!?;]\s", line)):
+            if found := reader.only_named(sentence):
+                yield 0, found
+                return
+
+
+def alone(reader: _Reader) -> Found:
+    """The letter, alone or before its text, on the last line or else on the first."""
+    if not reader.lines:
+        return
+    marked = re.compile(rf"[(\[]?([{reader.letters}])[)\].:]\s?\S")
+    listed = {found[1] for line in reader.lines if (found := marked.match(line))}
+    for place in (-1, 0):
+        line = reader.lines[place]
+        if len(listed) > 1 or (place and _WRONG.search(line)):
+            continue
+        ending = re.search(
+            rf"(?:[,;>-] |\b(?:so|thus|hence|therefore|is|option)[,:]? )"
+            rf"[(\[]?([{reader.letters}])[)\]]?"
+            r"[.!]?$",
+            line,
+            re.IGNORECASE,
+        )
+        last = Choice(ending[1].upper()) if ending and place else None
+        if choice := reader.letter_at(line) or last:
+            yield 0, choice
+            return
+
+
+def ticked(reader: _Reader) -> Found:
+    """The one option of a list that has a tick."""
+    lines = [line for line in reader.lines[-MOST:] if _RIGHT.search(line)]
+    found = [choice for line in lines if (choice := reader.letter_at(_RIGHT.sub("", line)))]
+    if len(found) == 1:
+        yield 0, found[0]
+
+
+def in_words(reader: _Reader) -> Found:
+    """An option's text in place of its letter, in a box or on the last line."""
+    for start, end in reader.boxes[-MOST:]:
+        if found := reader.option_of(reader.text[start:end]):
+            yield start, found
+    if not reader.boxes and reader.lines:
+        last = reader.lines[-1]
+        concludes = _CONCLUDES.search(last) is not None
+        if found := reader.option_of(last) or (reader.named_in(last) if concludes else None):
+            yield 0, found
+
+
+_READERS: tuple[Callable[[_Reader], Found], ...] = (
+    stated,
+    declared,
+    pointed_at,
+    alone,
+    ticked,
+    in_words,
+)
+
+
+def read_choice(text: str, letters: str = "ABCD", prompt: str = "") -> Choice:
+    """Read which option a text chooses.
+
+    Args:
+        text: The answer.
+        letters: The letters of the options.
+        prompt: The question; its options (`A) …` lines) are known by their text, too.
+    """
+    reader = _Reader(own_part(text, prompt), letters, read_options(prompt, letters))
+    for read in _READERS:
+        if found := sorted(read(reader), key=lambda one: one[0]):
+            return found[-1][1]
+    return NOTHING
+
+
+def read_options(prompt: str, letters: str) -> dict[str, str]:
+    """Return the options of a question by their letters: its last `A) …`, `B) …` … lines."""
+    options: dict[str, str] = {}
+    start = len(prompt)
+    for letter in reversed(letters):
+        marks = list(re.finditer(rf"^[ \t]*\(?{letter}[).:][ \t]", prompt[:start], re.MULTILINE))
+        if not marks:
+            continue
+        option = prompt[marks[-1].end() : start]
+        start = marks[-1].start()
+        # what follows the last option after an empty line is no part of it
+        options[letter] = option.split("\n\n", 1)[0].strip()
+    return options if len(options) > 1 else {}
