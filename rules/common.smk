@@ -231,6 +231,13 @@ def as_json(function):
     return known(lambda wildcards: canonical_json(function(wildcards)))
 
 
+def target_readers(benchmark):
+    """Return the scorers that compare a benchmark's answers with its targets."""
+    section = EXPERIMENT["benchmarks"][benchmark]
+    names = section["scorers"] if section["kind"] == "reasoning" else []
+    return [EXPERIMENT["scorers"][name] for name in names]
+
+
 def run_of(wildcards):
     """Return the run that a rule's output belongs to."""
     if hasattr(wildcards, "run"):

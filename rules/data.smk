@@ -88,10 +88,11 @@ rule prepare_benchmark:
     params:
         provenance=provenance("data/benchmarks/{benchmark}.json"),
         section=as_json(lambda w: EXPERIMENT["benchmarks"][w.benchmark]["prepare"]),
+        scorers=as_json(lambda w: target_readers(w.benchmark)),
     shell:
         r"""
         python -m workflow.scripts.data.prepare_benchmark \
-            --benchmark {params.section:q} --name {wildcards.benchmark} \
+            --benchmark {params.section:q} --name {wildcards.benchmark} --scorers {params.scorers:q} \
             --out {output.prompts:q} --report {output.report:q} &>{log:q}
         python -m workflow.scripts.common.provenance \
             --result {output.report:q} --provenance {params.provenance:q} --files {output.prompts:q} &>>{log:q}

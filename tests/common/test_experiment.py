@@ -86,6 +86,16 @@ def change(experiment: dict[str, Any], key: str, value: Any) -> None:
         ),
         ("benchmarks.benign.scorers", ["math"], "benchmarks.benign.scorers: 'math' scores reasoni"),
         ("benchmarks.benign.decoding.top_p", 0, "benchmarks.clock_sums.decoding: top_p is 0, expe"),
+        (
+            "benchmarks.clock_sums",
+            {
+                "prepare": {"source": {"path": "sums.jsonl"}, "fields": {"prompt": "question"}},
+                "kind": "reasoning",
+                "decoding": {"temperature": 0, "max_thinking_tokens": 80, "max_answer_tokens": 48},
+                "scorers": ["math"],
+            },
+            "benchmarks.clock_sums.prepare.fields: no target, expected the field of the gold",
+        ),
         ("extra", 3, "the file: unknown key extra; expected some of alignments, "),
     ],
 )

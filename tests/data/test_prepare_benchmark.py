@@ -156,6 +156,32 @@ def test_strongreject_comes_from_an_installed_package(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("target", "scorer", "words"),
+    [
+        ("nan", {"type": "math_verify"}, "item b: target is 'nan', expected a gold answer"),
+        ("x + 1", {"type": "integer"}, "item b: target is 'x + 1', expected a whole number"),
+        ("E", {"type": "choice"}, "item b: target is 'E', expected one of the letters ABCD"),
+        ("1,024", {"type": "integer"}, None),
+        ("E", {"type": "choice", "letters": "ABCDE"}, None),
+    ],
+)
+def test_a_target_that_its_scorer_cannot_read_is_named(
+    tmp_path: Path, target: str, scorer: dict, words: str | None
+) -> None:
+    write_jsonl(tmp_path / "rows.jsonl", [{"i": "b", "q": "x", "a": target}])
+    section = {"source": {"path": str(tmp_path / "rows.jsonl")}}
+    section |= {"fields": {"item_id": "i", "prompt": "q", "target": "a"}}
+    command = ["--benchmark", json.dumps(section), "--name", "bench", "--scorers"]
+    command += [json.dumps([scorer]), "--out", str(tmp_path / "items.jsonl")]
+    if words is None:
+        main(command)
+        return
+    with pytest.raises(InputError) as error:
+        main(command)
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize(
     ("change", "words"),
     [
         ({"fields": {"target": "a"}}, "expected prompt among them"),

@@ -14,11 +14,13 @@ import argparse
 import hashlib
 import json
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.io import sha256_file, write_json, write_jsonl
+from workflow.scripts.common.targets import target_error
 from workflow.scripts.data.rows import (
     BadRow,
     KeyTypes,
@@ -86,9 +88,18 @@ def add_choices(
 
 
 def prepare_benchmark(
-    section: dict[str, Any], name: str
+    section: dict[str, Any], name: str, scorers: Sequence[dict[str, Any]] = ()
 ) -> tuple[list[dict[str, str]], dict[str, Any]]:
-    """Return the items of a checked section and the report on them."""
+    """Return the items of a checked section and the report on them.
+
+    Args:
+        section: The checked section.
+        name: The benchmark's name.
+        scorers: Those scorers of its answers that have to read every item's target.
+
+    Raises:
+        InputError: Two items of one id, or a target that a scorer cannot read.
+    """
     fields, join = section["fields"], section.get("join", "\n")
     choices, mark = section.get("choices"), section.get("target_after")
     rng = random.Random(choices["seed"]) if choices and choices["order"] == "seed" else None
@@ -115,6 +126,11 @@ def prepare_benchmark(
                 f"{name}: item_id {item['item_id']!r} stands twice, expected unique ids"
             )
         seen.add(item["item_id"])
+        for scorer in scorers:
+            if expected := target_error(scorer, item["target"]):
+                raise InputError(
+                    f"{name}: item {item['item_id']}: target is {item['target']!r:.40}, {expected}"
+                )
     return items, report
 
 
@@ -122,14 +138,15 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--benchmark", required=True, help="the benchmark's section, as JSON")
     parser.add_argument("--name", required=True, help="the benchmark's name")
+    parser.add_argument("--scorers", default="[]", help="scorers that read the targets, as JSON")
     parser.add_argument("--out", type=Path, required=True, help="items, JSON lines")
     parser.add_argument("--report", type=Path, help="what was dropped and why, JSON")
     args = parser.parse_args(argv)
     try:
-        section = json.loads(args.benchmark)
+        section, scorers = json.loads(args.benchmark), json.loads(args.scorers)
     except ValueError as error:
-        raise InputError(f"--benchmark: not JSON ({error})") from None
-    items, report = prepare_benchmark(check_benchmark(section, args.name), args.name)
+        raise InputError(f"--benchmark or --scorers: not JSON ({error})") from None
+    items, report = prepare_benchmark(check_benchmark(section, args.name), args.name, scorers)
     write_jsonl(args.out, items)
     if args.report:
         write_json(args.report, report | {"sha256": sha256_file(args.out)})

@@ -56,7 +56,7 @@ def load_benchmark(section: dict[str, Any], name: str) -> Benchmark:
 
     Raises:
         InputError: For an unknown or missing key, a missing, empty or ill data file, an unknown
-            task, or a row without a prompt.
+            task, a row without a prompt, or one of a reasoning benchmark without a target.
     """
     where = f"benchmark {name}"
     _check(section, where)
@@ -129,6 +129,8 @@ def _items(task: Any, section: dict[str, Any]) -> list[Item]:
         for name in sorted(asked):
             if not str(doc.get(name) or "").strip():
                 raise InputError(f"{where}: row {number} has no {name}, expected text")
+        if section["kind"] == "reasoning" and not str(task.doc_to_target(doc)).strip():
+            raise InputError(f"{where}: row {number} has no target, expected a gold answer")
         item_id = str(doc.get("item_id", number - 1))
         if item_id in items:
             raise InputError(f"{where}: row {number}: id {item_id!r} stands twice")

@@ -62,6 +62,17 @@ def check_sections(experiment: dict[str, Any], where: str) -> None:
             raise InputError(
                 f"{here}.task: is {task!r}, expected the name of a file of workflow/tasks/"
             )
+        prepare = benchmark.get("prepare")
+        if (
+            benchmark["kind"] == "reasoning"
+            and prepare is not None
+            and "target" not in prepare.get("fields", {})
+            and "choices" not in prepare
+        ):
+            raise InputError(
+                f"{here}.prepare.fields: no target, expected the field of the gold answer (or "
+                "choices): the benchmark is of kind reasoning"
+            )
         for scorer in benchmark["scorers"]:
             section = experiment["scorers"][scorer]
             kind, kinds = benchmark["kind"], KINDS[section["type"]]
