@@ -72,6 +72,7 @@ METHODS = (
     "Safety tax: points of reasoning accuracy lost against the LRM; per harm point removed with "
     "Fieller's interval over items, given only where the harm removed is clear of zero.",
     "Tokens of thinking: Student's interval over items; the seeds' half widths are averaged.",
+    "A harmful score over several benchmarks is their unweighted mean, each by its first scorer.",
     "Truncated and unanswered samples stay in n: a reasoning sample without an answer is not "
     "correct. Only samples without a verdict (judge or API error) are left out of n valid.",
 )
@@ -118,9 +119,17 @@ def headline(rows: list[dict[str, Any]]) -> str:
             text = f"{text if 'unclear' in lost else 'No tax was measured'} on {where}; points of "
             text += f"reasoning accuracy lost: {_join([_loss(row) for row in aligned])}"
         after = [f"{number(row['metrics']['harmful_score']['estimate'])} %" for row in aligned]
-        text += f"; the harmful score went from {number(before['estimate'])} % to {_join(after)}."
+        of = sorted(key.partition("/")[2] for key in aligned[0]["metrics"] if _of_a_benchmark(key))
+        mean = f" (mean of {_join(of)}, each by its first scorer)" if len(of) > 1 else ""
+        text += (
+            f"; the harmful score{mean} went from {number(before['estimate'])} % to {_join(after)}."
+        )
         sentences.append(text)
     return " ".join(sentences)
+
+
+def _of_a_benchmark(key: str) -> bool:
+    return key.startswith("harmful_score/") and "@" not in key
 
 
 def caveats(rows: list[dict[str, Any]]) -> str:
