@@ -25,9 +25,9 @@ ENDINGS = ROOT / "tests" / "score" / "endings"
 OUTCOMES = ("right", "missed", "misread", "invented")
 # Set and kind: how many are read right. A change that lowers one has to say why.
 RECORDED: dict[tuple[str, str], int] = {
-    ("choice", "choice"): 258,
-    ("values", "math_verify"): 145,
-    ("values", "integer"): 71,
+    ("choice", "choice"): 309,
+    ("values", "math_verify"): 171,
+    ("values", "integer"): 83,
 }
 
 

@@ -43,7 +43,7 @@ _LABEL = re.compile(
     re.IGNORECASE,
 )
 _COPULA = re.compile(
-    r"[:=]|->|→|⇒| - |\b(?:is|are|was|be|remains|becomes|seems|appears|ist|lautet|est|es|"
+    r"[:=]|['’]s\b|->|→|⇒| - |\b(?:is|are|was|be|remains|becomes|seems|appears|ist|lautet|est|es|"
     r"é|è|это|jest"
     r"|là|adalah)\b|[是为為は은는]|\.(?= ?\()",
     re.IGNORECASE,
@@ -62,7 +62,8 @@ _DECIDES = re.compile(
     r"\b(?:cho(?:ose|osing|se)|pick(?:ed|ing)?|select(?:ed|ing)?|go(?:ing)? with|opt(?:ing)? for|"
     r"settle on|vote for|lean(?:ing)? towards?|guess|mak(?:es?|ing)|"
     r"leav(?:es?|ing)(?: us)?(?: with)?|"
-    r"say(?:ing)?|it's|it is|it must be|it should be|that would be|"
+    r"say(?:ing)?|it's|it is|it must be|has to be|can only be|"
+    r"confident (?:in|about|of)|it should be|that would be|"
     r"wähle|elijo|escolho)\b(?: is| only)?"
     r"|[选選](?:择|擇)?",
     re.IGNORECASE,
@@ -89,7 +90,8 @@ _NO_OPTION = re.compile(
 )
 _WRONG = re.compile(
     r"\b(?:not|isn't|incorrect|wrong|false|invalid|doesn't|cannot|can't|eliminat\w*|rule[sd]? out|"
-    r"excluded?|unlike\w*|sorry|unable|possible|plausible)\b|n't\b|[❌✗✘]",
+    r"excluded?|unlike\w*|sorry|unable|"
+    r"let's|let us|let me|consider\w*|possible|plausible)\b|n't\b|[❌✗✘]",
     re.IGNORECASE,
 )
 _CONCLUDES = re.compile(

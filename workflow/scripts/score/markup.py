@@ -140,7 +140,8 @@ def plain_text(text: str) -> str:
     text = re.sub(r"<answer>", " answer: ", text, flags=re.IGNORECASE)
     text = re.sub(r"</?[A-Za-z]{1,12}>", " ", text)
     text = re.sub(r" ?[–—−] ?(?=\D)", " - ", text)
-    text = re.sub(r"\\[()\[\],;:! ]|\\(?:left|right|quad|qquad)\b|[$*`\"“”„«»‘]", "", text)
+    text = re.sub(r"\\[,;: ]", " ", text)
+    text = re.sub(r"\\[()\[\]!]|\\(?:left|right|quad|qquad)\b|[$*`\"“”„«»‘]", "", text)
     for _ in range(3):  # commands in commands
         text = _IN_TEXT.sub(r"\1", text)
     text = re.sub(r"(?m)^[ >#~|]{1,20}(?:[-•+] )?|^[-•+] |_{2,3}", "", text)

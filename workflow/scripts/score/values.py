@@ -129,6 +129,8 @@ def last_expression(text: str, prompt: str = "", timeout_s: int = 5) -> str | No
                 return bold[-1]
         if not re.search(r"[\d$\\]", sentence):
             continue
+        if sentence.count("$") == 1 and (money := re.search(r"\$(\d[\d,]*(?:\.\d+)?)", sentence)):
+            return money[1]
         equals = re.search(r"[=≈]([^=≈$]{1,100})$", sentence.rstrip(" .*"))
         if equals and is_exact(equals[1].strip()):
             return equals[1].strip()
