@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
 
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.node import (
+    check_compiler,
     check_gpus,
     describe_allocation,
     job_environment,
@@ -93,3 +96,22 @@ def test_a_manifest_names_job_node_and_gpus() -> None:
         "gpus": ["4", "5"],
     }
     assert describe_allocation({}) is None
+
+
+def test_a_node_without_a_compiler_or_headers_is_an_input_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Triton looks for CC, gcc and clang, and for the Python.h of sysconfig."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sysconfig, "get_paths", lambda: {"include": str(tmp_path)})
+    with pytest.raises(InputError, match=r"no C compiler .* expected one"):
+        check_compiler({})
+    with pytest.raises(InputError, match="no C compiler"):
+        check_compiler({"CC": "/nowhere/cc"})
+    (tmp_path / "clang").write_text("#!/bin/sh\n")
+    (tmp_path / "clang").chmod(0o755)
+    with pytest.raises(InputError, match=r"Python\.h: missing"):
+        check_compiler({})
+    (tmp_path / "Python.h").touch()
+    check_compiler({})
+    check_compiler({"CC": sys.executable})

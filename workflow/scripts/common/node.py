@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,6 @@ SCRATCH = ("SLURM_TMPDIR", "LOCAL_SCRATCH", "SCRATCH_LOCAL")
 CACHES = {
     "TRITON_CACHE_DIR": "triton",
     "TORCHINDUCTOR_CACHE_DIR": "inductor",
-    "VLLM_CACHE_ROOT": "vllm",
     "HF_DATASETS_CACHE": "datasets",
     "MPLCONFIGDIR": "matplotlib",
     "CUDA_CACHE_PATH": "cuda",
@@ -77,6 +78,28 @@ def check_gpus(environ: Mapping[str, str] = os.environ) -> None:
         raise InputError(
             f"Slurm job {environ.get('SLURM_JOB_ID')} asked for {asked} GPUs on {nodes} node(s), "
             f"was given GPUs {','.join(given)} on {environ.get('SLURMD_NODENAME', 'its node')}"
+        )
+
+
+def check_compiler(environ: Mapping[str, str]) -> None:
+    """Make sure that Triton can build its bridge to the GPU's driver, which it does in C.
+
+    No CUDA toolkit is needed: Triton brings its own assembler.
+
+    Raises:
+        InputError: There is no C compiler, or Python's headers are missing.
+    """
+    compiler = environ.get("CC") or next(filter(None, map(shutil.which, ("gcc", "clang"))), None)
+    if not compiler or not shutil.which(compiler):
+        raise InputError(
+            "no C compiler on this node's PATH (gcc or clang, or CC), which Triton needs on "
+            "GPUs: expected one, such as `module load gcc`"
+        )
+    header = Path(sysconfig.get_paths()["include"], "Python.h")
+    if not header.exists():
+        raise InputError(
+            f"{header}: missing, though Triton needs it on GPUs: expected Python's "
+            "headers (python3-dev, or a Python of conda or uv)"
         )
 
 

