@@ -84,14 +84,14 @@ def site(
 
 
 def disturb(run: Run, endpoint: Endpoint) -> Site:
+    (judging,) = run.wait_for_jobs("train_judge")
+    hold(run, judging)
     (generating,) = run.wait_for_jobs("generate_samples")
     hold(run, generating)
     # a job of higher priority wants the whole node
-    slurm("sbatch", "--partition=gpu", "--nodelist=node02", "--exclusive", "--wrap=true")
+    preempter = f"--chdir={run.folder.parent}"
+    slurm("sbatch", preempter, "--partition=gpu", "--nodelist=node02", "--exclusive", "--wrap=true")
     (preempted,) = run.wait_for_jobs("generate_samples", "PREEMPTED")
-
-    (judging,) = run.wait_for_jobs("train_judge")
-    hold(run, judging)
     read = (Path("/proc") / str(processes_of(judging)[0]) / "environ").read_bytes().split(b"\0")
     slurm("scancel", judging.id)
     assert run.driver.wait(timeout=400) == 0, run.printed()[-3000:]
