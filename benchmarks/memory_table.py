@@ -16,7 +16,6 @@ of forward and backward passes and of the optimizer step; the formula's estimate
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import tempfile
@@ -32,16 +31,13 @@ from unittest import mock
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from workflow.scripts.common.experiment import load_experiment
+from workflow.scripts.config.planning import Runtime
+from workflow.scripts.config.recipe import Recipe
+from workflow.scripts.config.section import read_section
 from workflow.scripts.models.encode import Encoded
 from workflow.scripts.models.launch import launch_arguments
 from workflow.scripts.models.memory import GB, QWEN_32B, Shape, estimate_memory
-from workflow.scripts.models.recipe import (
-    Recipe,
-    Runtime,
-    parse_recipe,
-    parse_runtime,
-    sft_arguments,
-)
+from workflow.scripts.models.recipe import sft_arguments
 from workflow.scripts.models.train_sft import model_dtype
 
 STEPS = 2
@@ -75,7 +71,7 @@ def paper_settings(
         "lora": LORA if lora else None,
     }
     runtime = experiment["runtime"]["safety_sft"] | {"gpus": gpus}
-    return parse_recipe(json.dumps(recipe)), parse_runtime(json.dumps(runtime))
+    return read_section(Recipe, recipe, "recipe"), read_section(Runtime, runtime, "runtime")
 
 
 def track(shape: Shape, recipe: Recipe, runtime: Runtime) -> dict[str, float]:

@@ -14,7 +14,6 @@ from snakemake.settings.types import RerunTrigger
 
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.experiment import (
-    check_schema,
     list_runs,
     list_suites,
     load_experiment,
@@ -24,28 +23,27 @@ from workflow.scripts.common.jobs import (
     GENERATION_KEYS,
     MICRO_FILES,
     asks_api,
+    fetched_part,
     input_keys,
     list_fetched_judges,
     list_jobs,
     list_keys,
     report_section,
-    scorer_section,
 )
 from workflow.scripts.common.resources import computing_gpus, fewest_gpus, parameters
 from workflow.scripts.common.staleness import TO_RUN, hidden_triggers, read_states
+from workflow.scripts.config.experiment import Config
+from workflow.scripts.config.section import read_section
 from workflow.scripts.data.resolve_pins import check_pins, pin, read_lock
 from workflow.scripts.models.fit import check_fit
 from workflow.scripts.models.recipe import batch_plan
-from workflow.scripts.plan.check_sections import check_sections
 
 BASE = Path(workflow.basedir)
 try:
-    check_schema(config, "config", "config.yaml")
-    NAME = config["experiment"]
+    NAME = read_section(Config, config, "config.yaml").experiment
     # A name of the hub means the commit that the experiment's lock file holds.
     LOCK = read_lock(BASE / "experiments" / f"{NAME}.lock.json")
     EXPERIMENT = pin(load_experiment(NAME, BASE), LOCK)
-    check_sections(EXPERIMENT, f"experiments/{NAME}.yaml")
     RUNS = list_runs(EXPERIMENT)
     JOBS = list_jobs(EXPERIMENT)
     KEYS = list_keys(JOBS, BASE)

@@ -73,7 +73,7 @@ rule fetch_judge:
         **RESOURCES,
     params:
         provenance=provenance("score/judges/{scorer}/fetched.json"),
-        scorer=as_json(lambda w: scorer_section(EXPERIMENT, w.scorer)),
+        scorer=as_json(lambda w: fetched_part(EXPERIMENT["scorers"][w.scorer])),
     shell:
         r"""
         python -m workflow.scripts.score.fetch_judge \
@@ -109,7 +109,7 @@ rule score_samples:
         **RESOURCES,
     params:
         provenance=provenance("score/{run}/{benchmark}/{scorer}/score.json"),
-        scorer=as_json(lambda w: scorer_section(EXPERIMENT, w.scorer)),
+        scorer=as_json(lambda w: EXPERIMENT["scorers"][w.scorer]),
         runtime=canonical_json(EXPERIMENT.get("runtime", {}).get("score_samples", {})),
         judge=lambda w, input: (
             ["--judge", str(Path(input.judge).parent)] if input.get("judge") else []

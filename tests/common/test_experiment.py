@@ -10,7 +10,6 @@ import yaml
 
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.experiment import list_runs, load_experiment
-from workflow.scripts.plan.check_sections import check_sections
 
 
 @pytest.fixture
@@ -38,11 +37,15 @@ def change(experiment: dict[str, Any], key: str, value: Any) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
-        ("seeds", [-1], "seeds.0: -1 is less than the minimum of 0"),
-        ("seeds", [], "seeds: [] should be non-empty"),
-        ("recipes.safety.epochs", -1, "recipes.safety.epochs: -1 is less than the minimum of 1"),
-        ("recipes.safety.lr", 1e-5, "recipes.safety: unknown key lr; expected some of adam_betas"),
-        ("recipes.safety.epochs", "five", "recipes.safety.epochs: is 'five', expected integer"),
+        ("seeds", [-1], "seeds.0 is -1, expected at least 0"),
+        ("seeds", [], "seeds is [], expected at least 1 item"),
+        ("recipes.safety.epochs", -1, "recipes.safety.epochs is -1, expected at least 1"),
+        ("recipes.safety.lr", 1e-5, "recipes.safety.lr is unknown; expected some of learning_rate"),
+        (
+            "recipes.safety.epochs",
+            "five",
+            "recipes.safety.epochs is 'five', expected a whole number",
+        ),
         ("lrms.tiny.base", "big", "lrms.tiny.base: 'big' is no entry of bases, expected tiny"),
         (
             "alignments.safechain.data",
@@ -52,28 +55,28 @@ def change(experiment: dict[str, Any], key: str, value: Any) -> None:
         ("alignments.safechain.epochs", [9], "alignments.safechain.epochs: epoch 9 is past the"),
         ("benchmarks.benign.scorers", ["x"], "benchmarks.benign.scorers: 'x' is no entry of scor"),
         ("scorers.ngram.judge", "x", "scorers.ngram.judge: 'x' is no entry of judges, expected"),
-        ("scorers.math.judge", "x", "scorers.math: unknown key judge; expected some of default_"),
-        ("micro_data.seeds", 3, "micro_data: unknown key seeds; expected some of benign, "),
+        ("scorers.math.judge", "x", "scorers.math.judge is unknown; expected some of extractor"),
+        ("micro_data.seeds", 3, "micro_data.seeds is unknown; did you mean seed? expected some of"),
         (
             "data.reasoning",
             {},
-            "data.reasoning: has none of its sources, expected one of generated",
+            "data.reasoning: has no source, expected one of generated",
         ),
         (
             "data.reasoning",
             {"prepare": {"source": {"hub": "a/b", "path": "c"}}},
             "data.reasoning.prepare.source: has hub and path, expected one of hub, path, package",
         ),
-        ("bases.tiny", {"chat_format": "micro"}, "bases.tiny: has none of its sources, expected"),
+        ("bases.tiny", {"chat_format": "micro"}, "bases.tiny: has no source, expected"),
         ("lrms.tiny", {"base": "tiny", "data": "reasoning"}, "lrms.tiny: recipe is missing, as it"),
         ("lrms.tiny", {"hub": "org/model"}, "lrms.tiny: chat_format is missing, as it is ready-ma"),
         (
             "scorers.math",
             {"type": "hf_classifier", "model": {"revision": "a" * 40}},
-            "scorers.math.model: has none of its sources, expected one of hub, path",
+            "scorers.math.model: has no source, expected one of hub, path",
         ),
-        ("scorers.math.type", "hf_classifier", "scorers.math: model is missing, expected str"),
-        ("scorers.math", {"type": "integer", "timeout_s": 5}, "scorers.math: unknown timeout_s;"),
+        ("scorers.math.type", "hf_classifier", "scorers.math.model is missing"),
+        ("scorers.math", {"type": "integer", "timeout_s": 5}, "scorers.math.timeout_s is unknown;"),
         ("resources", {"generate": {"gpu": 1}}, "resources.generate: no such rule, expected some"),
         ("resources", {"generate_samples/x": {"gpu": 1}}, "resources.generate_samples/x: no such"),
         (
@@ -85,7 +88,7 @@ def change(experiment: dict[str, Any], key: str, value: Any) -> None:
             "benchmarks.benign.scorers: 'refusal' scores harmful benchmarks, this one is benign",
         ),
         ("benchmarks.benign.scorers", ["math"], "benchmarks.benign.scorers: 'math' scores reasoni"),
-        ("benchmarks.benign.decoding.top_p", 0, "benchmarks.clock_sums.decoding: top_p is 0, expe"),
+        ("benchmarks.benign.decoding.top_p", 0, "benchmarks.clock_sums.decoding.top_p is 0, expe"),
         (
             "benchmarks.clock_sums",
             {
@@ -94,22 +97,22 @@ def change(experiment: dict[str, Any], key: str, value: Any) -> None:
                 "decoding": {"temperature": 0, "max_thinking_tokens": 80, "max_answer_tokens": 48},
                 "scorers": ["math"],
             },
-            "benchmarks.clock_sums.prepare.fields: no target, expected the field of the gold",
+            "benchmarks.clock_sums: prepare.fields has no target, expected the field of the gold",
         ),
-        ("extra", 3, "the file: unknown key extra; expected some of alignments, "),
+        ("extra", 3, "extra is unknown; expected some of description, "),
     ],
 )
 def test_a_wrong_key_value_or_reference_is_named(tmp_path, tiny, key, value, said):
     change(tiny, key, value)
     with pytest.raises(InputError) as error:
-        check_sections(load(tmp_path, tiny), "experiments/mine.yaml")
+        load(tmp_path, tiny)
     assert str(error.value).startswith(f"experiments/mine.yaml: {said}")
     assert "\n" not in str(error.value)
 
 
 def test_generated_data_need_their_section(tmp_path, tiny):
     del tiny["micro_data"]
-    with pytest.raises(InputError, match=r"data.reasoning.generated: needs the section micro_data"):
+    with pytest.raises(InputError, match=r"data.reasoning.generated needs the section micro_data"):
         load(tmp_path, tiny)
 
 

@@ -20,10 +20,11 @@ import yaml
 
 from workflow.scripts.common import pins
 from workflow.scripts.common.codehash import forget_files, reached_modules, reached_packages
-from workflow.scripts.common.document_config import describe_keys
-from workflow.scripts.common.experiment import check_references, check_schema, load_config
+from workflow.scripts.common.experiment import check_experiment
 from workflow.scripts.common.jobs import PARTS, Job, _outside_digest, list_jobs, list_keys
 from workflow.scripts.common.pins import package_of, read_lock
+from workflow.scripts.config.document import describe_keys
+from workflow.scripts.config.experiment import Experiment
 from workflow.scripts.plan.record_code import list_scripts
 
 Paths = set[str]
@@ -40,8 +41,7 @@ def apart(experiment: Any) -> Any:
 def tiny(root: Path) -> dict[str, Any]:
     experiment = apart(yaml.safe_load((root / TINY).read_text()))
     experiment["resources"] = {"safety_sft": {"gpu": 8, "runtime": 60}}
-    check_schema(experiment, "experiment", "tiny.yaml")
-    return experiment
+    return check_experiment(experiment, "tiny.yaml")
 
 
 def results(jobs: dict[str, Job]) -> Paths:
@@ -157,6 +157,7 @@ MATRIX: dict[str, Callable[[Paths], Paths]] = {
     "scorers.classifier": having("/packed/classifier"),
     "scorers.classifier.model": having("judges/classifier", "/packed/classifier"),
     "scorers.classifier.weights": having("judges/classifier", "/packed/classifier"),
+    "scorers.classifier.window_tokens": having("judges/classifier", "/packed/classifier"),
     "scorers.own_classifier": having("/filed/own_classifier"),
     "judges.ngram": having("score/judges/ngram", "/harmful/ngram"),
     "judges.second": having("score/judges/second"),
@@ -236,7 +237,7 @@ def changed(experiment: dict[str, Any], key: str) -> dict[str, Any]:
     elif value is None:
         section[last] = {"probe": "probe"}
     elif path[-1:] == ["source"] and last == "path":
-        section[last] = EVERY_KEY
+        section[last] = "tests/experiments/other_rows.jsonl"
     else:
         section[last] = f"{value}x"
     return after
@@ -248,9 +249,9 @@ def keys_of(root: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def every_key(root: Path) -> dict[str, Any]:
-    experiment = load_config(root / EVERY_KEY, "experiment", EVERY_KEY)
-    check_references(experiment, EVERY_KEY)
-    return apart(experiment)
+    experiment = apart(yaml.safe_load((root / EVERY_KEY).read_text()))
+    check_experiment(experiment, EVERY_KEY)
+    return experiment  # with its defaults, for a key that is not there cannot be changed
 
 
 @pytest.mark.parametrize("key", keys_of(Path(__file__).parents[2]))
@@ -263,14 +264,15 @@ def test_a_changed_key_makes_exactly_these_results_stale(every_key, key):
 
 def test_every_key_of_the_schema_is_in_the_matrix(root):
     """A new key needs an entry in every_key.yaml, and with it a row of the matrix."""
-    schema = yaml.safe_load((root / "workflow/schemas/experiment.schema.yaml").read_text())
-    keys = [key.strip("`") for key, *_ in describe_keys(schema, schema["$defs"])]
+    schema = Experiment.model_json_schema()
+    rows = describe_keys(schema, schema["$defs"])
+    keys = [re.sub(r" \(\w+\)", "", key.strip("`")) for key, *_ in rows]
     known = [key for key in keys if "[]" not in key]  # a list counts as a whole
     ends = {key for key in known if not any(other.startswith(f"{key}.") for other in known)}
 
     def pattern(key: str) -> str:
         parts = key.split(".")
-        if isinstance(schema["properties"][parts[0]].get("additionalProperties"), dict):
+        if {"patternProperties", "additionalProperties"} & set(schema["properties"][parts[0]]):
             parts[1] = "NAME"
         key = ".".join(parts)
         return max((end for end in known if f"{key}.".startswith(f"{end}.")), key=len)
@@ -284,7 +286,7 @@ def test_run_time_knobs_make_nothing_stale(tiny):
     after["runtime"] = {"generate_samples": {"batch_size": 1}}
     after["hardware"] = {"nodes": 4, "gpu_tflops": 312}
     after["budget"] = {"gpu_hours": 10, "disk_gb": 100, "usd": 1}
-    check_schema(after, "experiment", "tiny.yaml")
+    check_experiment(after, "tiny.yaml")
     assert stale(tiny, after) == set()
 
 
@@ -300,7 +302,16 @@ def test_key_order_and_number_format_make_nothing_stale(tiny):
     after["recipes"]["safety"]["min_lr_ratio"] = 0.05
     after["recipes"]["reasoning"]["min_lr_ratio"] = 0.0  # was 0
     after["benchmarks"]["benign"]["decoding"]["temperature"] = 0.0  # was 0
-    assert stale(tiny, after) == set()
+    assert stale(tiny, check_experiment(after, TINY)) == set()
+
+
+def test_a_default_that_is_written_down_makes_nothing_stale(tiny):
+    after = copy.deepcopy(tiny)
+    after["recipes"]["safety"].update(max_grad_norm=1, lora=None, padding_free=False)
+    after["benchmarks"]["harmful"].update(repeats=1, task="prompts", engine="hf")
+    after["scorers"]["ngram"]["judge_thinking"] = True
+    after["data"]["safechain"]["render"] = {"newline_before_answer": True}
+    assert check_experiment(after, TINY) == tiny
 
 
 def test_two_settings_that_swap_their_values_are_seen(tiny):

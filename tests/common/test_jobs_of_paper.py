@@ -172,6 +172,6 @@ def test_a_suite_without_benchmarks_is_named(paper, tmp_path):
     with pytest.raises(InputError) as error:
         load_experiment("mine", tmp_path)
     assert str(error.value) == (
-        "experiments/mine.yaml: alignments.directrefusal.suite: no benchmark is of the suite "
-        "'upstraem'"
+        "experiments/mine.yaml: alignments.directrefusal.suite: 'upstraem' is no entry of "
+        "the benchmarks' suites, expected upstream"
     )

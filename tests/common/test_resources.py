@@ -39,7 +39,7 @@ BIG = {
         "math": {"type": "math_verify"},
     },
 }
-SFT = {"epochs": 5, "max_length": 20000}
+SFT = {"epochs": 5, "max_length": 20000, "checkpoints": "last"}
 
 
 def lrm_run(name: str = "lrm/s1/seed0") -> Run:

@@ -198,13 +198,13 @@ def test_the_context_of_a_document_ends_inside_it(data):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"max_step": "5"}, "micro_data.max_step is '5', expected int"),
-        ({"chain_lengths": [9]}, "micro_data.chain_lengths"),
+        ({"max_step": "5"}, "micro_data: max_step is '5', expected a whole number"),
+        ({"chain_lengths": [9]}, "micro_data: chain_lengths.0 is 9, expected at most 8"),
         ({"safety_records": 10**6}, "micro_data.safety_records"),
         ({"harmful": 10**6}, "micro_data.harmful"),
-        ({"corpus_mix": {"manual": 1}}, "micro_data.corpus_mix"),
+        ({"corpus_mix": {"manual": 1}}, "micro_data: corpus_mix."),
         ({"corpus_documents": 50}, "micro_data.corpus_documents"),
-        ({"colour": 1}, "micro_data has"),
+        ({"colour": 1}, "micro_data: colour is unknown"),
     ],
 )
 def test_a_wrong_spec_is_named(tmp_path, changes, message):

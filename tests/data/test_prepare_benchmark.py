@@ -184,10 +184,10 @@ def test_a_target_that_its_scorer_cannot_read_is_named(
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"fields": {"target": "a"}}, "expected prompt among them"),
-        ({"fields": {"prompt": "q", "label": "a"}}, "fields names ['label']"),
-        ({"target_after": "####"}, "expected a field for the target"),
-        ({"choices": {"correct": "a"}}, "expected correct (a field)"),
+        ({"fields": {"target": "a"}}, "fields has no prompt"),
+        ({"fields": {"prompt": "q", "label": "a"}}, "fields names label, "),
+        ({"target_after": "####"}, "target_after without a field"),
+        ({"choices": {"correct": "a"}}, "choices.incorrect is missing"),
         ({"choices": {"correct": "a", "incorrect": ["q"], "order": "seed"}}, "a seed goes with"),
         ({"fields": {"prompt": "q", "item_id": "a"}}, "item_id 'y' stands twice"),
         ({"fields": {"prompt": "question"}}, "no field 'question': 2"),

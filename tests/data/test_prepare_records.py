@@ -267,21 +267,23 @@ def test_the_same_rows_in_every_file_format(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"split_thinking": None}, "unknown key 'split_thinking', expected some of"),
-        ({"first": True}, "first is True, expected int"),
-        ({"first": 0}, "expected 1 or more"),
+        ({"split_thinking": None}, "split_thinking is unknown; "),
+        ({"first": True}, "first is True, expected a whole number"),
+        ({"first": 0}, "first is 0, expected at least 1"),
         ({"fields": {"prompt": "q"}}, "nothing gives the answer"),
-        ({"fields": {"prompt": "q", "answr": "a"}}, "fields names ['answr']"),
-        ({"strip": ["thought"]}, "strip names ['thought']"),
-        ({"split": {"field": "q"}}, "expected {field, delimiter, opening?}"),
+        ({"fields": {"prompt": "q", "answr": "a"}}, "fields names answr, "),
+        ({"strip": ["thought"]}, "strip names thought, "),
+        ({"split": {"field": "q"}}, "split.delimiter is missing"),
         ({"split": {"field": "q", "pattern": "("}}, "no regular expression"),
         ({"split": {"field": "q", "pattern": "(?P<x>.)"}}, "pattern names ['x']"),
-        ({"deduplicate": "fuzzy"}, "expected none, exact, normalised"),
+        ({"deduplicate": "fuzzy"}, "expected 'none', 'exact' or 'normalised'"),
         ({"where": {"label": 1}}, "where: no field 'label'"),
         ({"where": {"q": "zzz"}}, "no row of 1 has"),
-        ({"render": {"newline": True}}, "expected newline_before_answer"),
-        ({"source": {"hub": "a/b", "revision": "main", "split": "x"}}, "resolve_pins"),
-        ({"source": {"hub": "a/b", "url": "x"}}, "source: keys are ['hub', 'url']"),
+        (
+            {"source": {"hub": "a/b", "revision": "main", "split": "x"}},
+            "revision is 'main'",
+        ),
+        ({"source": {"hub": "a/b", "url": "x"}}, "source.url is unknown; "),
         ({"source": {"path": "nowhere.jsonl"}}, "nowhere.jsonl: no such file"),
         ({"source": {"package": "no-such-package-here", "file": "x.csv"}}, "not installed"),
     ],
@@ -299,7 +301,7 @@ def test_the_command_line_reports_in_one_line_and_imports_no_torch(tmp_path: Pat
     result = subprocess.run([*command, *arguments], capture_output=True, text=True)
     lines = [line for line in result.stderr.splitlines() if not line.startswith("import time:")]
     assert result.returncode == 2
-    assert len(lines) == 1 and lines[0].startswith("error: n: unknown key 'sourc'")
+    assert len(lines) == 1 and lines[0].startswith("error: n: source is missing")
     assert not any(word in result.stderr for word in ("| torch", "| datasets", "| pandas"))
 
 

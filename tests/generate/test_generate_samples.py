@@ -19,8 +19,9 @@ from workflow.scripts.common.chat import CHAT_FORMATS
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import write_jsonl
 from workflow.scripts.common.manifest import load_checkpoint
+from workflow.scripts.config.decoding import Decoding
 from workflow.scripts.generate import benchmarks, generate_samples
-from workflow.scripts.generate.turns import Decoding, Turn, TurnFormat
+from workflow.scripts.generate.turns import Turn, TurnFormat
 
 from .conftest import QUESTIONS, write_run
 
@@ -61,7 +62,9 @@ def test_greedy_samples_are_what_the_model_itself_would_say(
 
     samples = generate("--checkpoints", "epoch1")
     model = Qwen2ForCausalLM.from_pretrained(load_checkpoint(model_run, "epoch1"))
-    form = TurnFormat(CHAT_FORMATS["micro"], tokenizer, Decoding(12, 6))
+    form = TurnFormat(
+        CHAT_FORMATS["micro"], tokenizer, Decoding(max_thinking_tokens=12, max_answer_tokens=6)
+    )
     for sample in samples:
         turn = Turn(form, sample["prompt"])
         with torch.inference_mode():

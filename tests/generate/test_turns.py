@@ -9,7 +9,8 @@ import pytest
 from workflow.scripts.common.chat import CHAT_FORMATS
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.records import Record
-from workflow.scripts.generate.turns import Completion, Decoding, Turn, TurnFormat
+from workflow.scripts.config.decoding import Decoding
+from workflow.scripts.generate.turns import Completion, Turn, TurnFormat
 
 CONTROL = {
     "micro": ["<|im_start|>", "<|im_end|>"],
@@ -229,20 +230,3 @@ def test_a_tokenizer_without_the_delimiters_is_refused(tokenizer: Any) -> None:
     decoding = Decoding(max_thinking_tokens=1, max_answer_tokens=1)
     with pytest.raises(InputError, match=r"epoch1: does not know the delimiter '<think>"):
         TurnFormat(CHAT_FORMATS["deepseek-r1"], tokenizer, decoding, where="epoch1")
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"max_thinking_token": 1}, "unknown key max_thinking_token; expected some of max_"),
-        ({"temperature": -1}, "temperature is -1, expected 0 or more"),
-        ({"top_p": 0}, "top_p is 0, expected above 0"),
-        ({"seed": "1"}, "seed is '1', expected int"),
-        ({"max_answer_tokens": True}, "max_answer_tokens is True, expected int"),
-        ({"force_answer": 1}, "force_answer is 1, expected bool"),
-    ],
-)
-def test_ill_decoding_is_named(change: dict[str, Any], message: str) -> None:
-    section = {"max_thinking_tokens": 1, "max_answer_tokens": 1, **change}
-    with pytest.raises(InputError, match=f"^decoding: {message}"):
-        Decoding.from_section(section, "decoding")

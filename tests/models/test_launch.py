@@ -5,8 +5,9 @@ import sys
 
 import pytest
 
+from workflow.scripts.config.planning import Runtime
+from workflow.scripts.config.recipe import Recipe
 from workflow.scripts.models.launch import launch_arguments, thread_environment
-from workflow.scripts.models.recipe import Recipe, Runtime
 
 RECIPE = Recipe(learning_rate=1e-5, epochs=1, global_batch=8)
 

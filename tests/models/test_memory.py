@@ -1,12 +1,13 @@
 import json
 import subprocess
 import sys
-from dataclasses import replace
 
 import pytest
 
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.experiment import Run
+from workflow.scripts.config.planning import Runtime
+from workflow.scripts.config.recipe import Lora, Recipe
 from workflow.scripts.models import memory
 from workflow.scripts.models.fit import check_fit
 from workflow.scripts.models.memory import (
@@ -20,14 +21,19 @@ from workflow.scripts.models.memory import (
     guess_shape,
     read_shape,
 )
-from workflow.scripts.models.recipe import Lora, Recipe, Runtime
 
 
 def estimate(precision, tokens, shape=QWEN_32B, gpus=8, accumulation=1, lora=None, **knobs):
     """Return the estimate for one example per GPU and forward pass, recomputed unless told."""
-    recipe = Recipe(1e-5, 1, gpus * accumulation, precision=precision, max_length=tokens, lora=lora)
     runtime = {"gpus": gpus, "per_device_batch": 1, "gradient_checkpointing": True, **knobs}
-    recipe = replace(recipe, global_batch=recipe.global_batch * runtime["per_device_batch"])
+    recipe = Recipe(
+        learning_rate=1e-5,
+        epochs=1,
+        global_batch=gpus * accumulation * runtime["per_device_batch"],
+        precision=precision,
+        max_length=tokens,
+        lora=lora,
+    )
     return estimate_memory(shape, recipe, Runtime(**runtime), gpus)
 
 
@@ -78,7 +84,8 @@ from workflow.scripts.models.memory import QWEN_32B, estimate_memory
 for tokens, precision, accumulation, more in json.loads(sys.argv[1]):
     lora = more.get("lora", False)
     recipe, runtime = paper_settings(8, tokens, precision, accumulation, lora)
-    runtime = replace(runtime, gradient_checkpointing=more.get("checkpointing", True))
+    checkpointing = more.get("checkpointing", True)
+    runtime = runtime.model_copy(update={"gradient_checkpointing": checkpointing})
     shape = with_layers(QWEN_32B, 3)
     if more.get("tied"):
         head = shape.hidden * shape.vocab

@@ -4,12 +4,13 @@ import pytest
 
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.experiment import Run
+from workflow.scripts.config.planning import Runtime
+from workflow.scripts.config.recipe import Recipe
+from workflow.scripts.config.section import parse_section, read_section
 from workflow.scripts.models.fit import check_fit
 from workflow.scripts.models.recipe import (
     batch_plan,
     check_recomputation,
-    parse_recipe,
-    parse_runtime,
     sft_arguments,
     steps_per_epoch,
 )
@@ -20,42 +21,48 @@ RECIPE = {"learning_rate": 1e-4, "epochs": 5, "global_batch": 16}
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"learning_rat": 1}, "recipe.learning_rat is unknown"),
-        ({"epochs": -1}, "recipe.epochs is -1, expected at least 1"),
-        ({"epochs": 1.5}, "recipe.epochs is 1.5, expected int"),
-        ({"epochs": True}, "recipe.epochs is True, expected int"),
-        ({"learning_rate": 0}, "recipe.learning_rate is 0.0, expected above 0"),
-        ({"learning_rate": float("nan")}, "recipe.learning_rate is nan"),
-        ({"schedule": "step"}, "recipe.schedule is 'step'"),
+        ({"learning_rat": 1}, "recipe: learning_rat is unknown; did you mean learning_rate?"),
+        ({"epochs": -1}, "recipe: epochs is -1, expected at least 1"),
+        ({"epochs": 1.5}, "recipe: epochs is 1.5, expected a whole number"),
+        ({"epochs": True}, "recipe: epochs is True, expected a whole number"),
+        ({"learning_rate": 0}, "recipe: learning_rate is 0, expected above 0"),
+        ({"learning_rate": float("nan")}, "recipe: learning_rate is nan"),
+        ({"schedule": "step"}, "recipe: schedule is 'step'"),
         ({"schedule": "linear", "min_lr_ratio": 0.1}, "only cosine decays to a minimum"),
-        ({"warmup_ratio": 1}, "recipe.warmup_ratio is 1.0"),
-        ({"adam_betas": [0.9]}, "recipe.adam_betas"),
-        ({"adam_betas": [0.9, 1.0]}, "recipe.adam_betas"),
-        ({"precision": "fp16"}, "recipe.precision is 'fp16'"),
-        ({"packing": True}, "recipe.packing"),
-        ({"checkpoints": "all"}, "recipe.checkpoints is 'all'"),
-        ({"lora": {"r": 8}}, "recipe.lora.alpha is missing"),
-        ({"lora": {"r": 0, "alpha": 1, "dropout": 0, "target_modules": ["q"]}}, "recipe.lora.r"),
-        ({"gate": {"threshold": 0.9, "max_rounds": 3, "n": 4, "tries": 1}}, "recipe.gate.tries"),
-        ({"gate": {"threshold": 90, "max_rounds": 3, "n": 4}}, "recipe.gate.threshold is 90.0"),
-        ({"gate": [1]}, "recipe.gate is [1], expected an object"),
+        ({"warmup_ratio": 1}, "recipe: warmup_ratio is 1, expected below 1"),
+        ({"adam_betas": [0.9]}, "recipe: adam_betas.1 is missing"),
+        ({"adam_betas": [0.9, 1.0]}, "recipe: adam_betas.1 is 1.0, expected below 1"),
+        ({"precision": "fp16"}, "recipe: precision is 'fp16'"),
+        ({"packing": True}, "recipe: packing"),
+        ({"checkpoints": "all"}, "recipe: checkpoints is 'all'"),
+        ({"lora": {"r": 8}}, "recipe: lora.alpha is missing"),
+        ({"lora": {"r": 0, "alpha": 1, "dropout": 0, "target_modules": ["q"]}}, "recipe: lora.r"),
+        (
+            {"gate": {"threshold": 0.9, "max_rounds": 3, "n": 4, "tries": 1}},
+            "recipe: gate.tries is unknown",
+        ),
+        (
+            {"gate": {"threshold": 90, "max_rounds": 3, "n": 4}},
+            "recipe: gate.threshold is 90, expected at most 1",
+        ),
+        ({"gate": [1]}, "recipe: gate is [1], expected a mapping"),
     ],
 )
 def test_a_wrong_recipe_key_is_named(change, told):
     with pytest.raises(InputError) as error:
-        parse_recipe(json.dumps(RECIPE | change))
+        parse_section(Recipe, json.dumps(RECIPE | change), "recipe")
     assert told in str(error.value)
     assert "\n" not in str(error.value)
 
 
 def test_a_missing_recipe_key_is_named():
-    with pytest.raises(InputError, match=r"recipe\.epochs is missing"):
-        parse_recipe('{"learning_rate": 1, "global_batch": 2}')
+    with pytest.raises(InputError, match="recipe: epochs is missing"):
+        parse_section(Recipe, '{"learning_rate": 1, "global_batch": 2}', "recipe")
 
 
 def test_an_unknown_runtime_key_is_named():
-    with pytest.raises(InputError, match=r"runtime\.gpu is unknown"):
-        parse_runtime('{"gpu": 8}')
+    with pytest.raises(InputError, match="runtime: gpu is unknown; did you mean gpus"):
+        parse_section(Runtime, '{"gpu": 8}', "runtime")
 
 
 @pytest.mark.parametrize("per_device", [1, 2, 4, 8])
@@ -81,8 +88,8 @@ def test_the_published_safety_run_has_625_steps():
 
 def test_schedules_become_those_of_transformers():
     def arguments(**change):
-        recipe = parse_recipe(json.dumps(RECIPE | change))
-        return sft_arguments(recipe, parse_runtime("{}"), 1, 1, "x")
+        recipe = parse_section(Recipe, json.dumps(RECIPE | change), "recipe")
+        return sft_arguments(recipe, Runtime(), 1, 1, "x")
 
     assert arguments()["lr_scheduler_type"] == "cosine"
     assert arguments(schedule="linear")["lr_scheduler_type"] == "linear"
@@ -99,24 +106,24 @@ LORA = {"r": 8, "alpha": 16, "dropout": 0.1, "target_modules": ["q_proj"]}
 
 def test_dropout_with_recomputation_on_several_devices_is_refused(tmp_path):
     """Where accelerate's wrapper would draw another mask the second time."""
-    recipe = parse_recipe(json.dumps(RECIPE | {"lora": LORA}))
-    runtime = parse_runtime('{"gpus": 8, "gradient_checkpointing": true}')
+    recipe = read_section(Recipe, RECIPE | {"lora": LORA}, "recipe")
+    runtime = Runtime(gpus=8, gradient_checkpointing=True)
     with pytest.raises(InputError, match=r"recipe\.lora\.dropout is 0\.1 .* on 8 devices"):
         check_recomputation(recipe, runtime, 8)
     check_recomputation(recipe, runtime, 1)
-    check_recomputation(recipe, parse_runtime('{"gpus": 8}'), 8)
+    check_recomputation(recipe, Runtime(gpus=8), 8)
     run = Run("aligned/m/x/seed1", "aligned", {}, "s1", recipe=RECIPE | {"lora": LORA})
     knobs = {"gradient_checkpointing": True}
     with pytest.raises(InputError, match=r"^aligned/m/x/seed1: recipe\.lora\.dropout"):
         check_fit(run, {run.name: run}, knobs, 8, 1, tmp_path, 32e9)  # before the first job
-    without = parse_recipe(json.dumps(RECIPE | {"lora": LORA | {"dropout": 0}}))
+    without = read_section(Recipe, RECIPE | {"lora": LORA | {"dropout": 0}}, "recipe")
     check_recomputation(without, runtime, 8)
 
 
 def test_what_the_trainer_is_told_on_gpus_and_on_the_cpu():
-    recipe = parse_recipe(json.dumps(RECIPE))
-    gpus = sft_arguments(recipe, parse_runtime('{"gpus": 8}'), 8, 1, "out")
-    cpu = sft_arguments(recipe, parse_runtime("{}"), 1, 1, "out")
+    recipe = read_section(Recipe, RECIPE, "recipe")
+    gpus = sft_arguments(recipe, Runtime(gpus=8), 8, 1, "out")
+    cpu = sft_arguments(recipe, Runtime(), 1, 1, "out")
     # one kernel on GPUs; on the CPU it rounds otherwise, and micro's tables would change
     assert (gpus["optim"], cpu["optim"]) == ("adamw_torch_fused", "adamw_torch")
     # gradients stay sharded while they accumulate

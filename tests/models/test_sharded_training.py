@@ -13,9 +13,11 @@ from tests.models.test_train_sft import RECIPE, arguments, losses, train, weight
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.manifest import load_checkpoint, read_manifest
 from workflow.scripts.common.records import read_records
+from workflow.scripts.config.planning import Runtime
+from workflow.scripts.config.recipe import Recipe
+from workflow.scripts.config.section import read_section
 from workflow.scripts.models.launch import launch_arguments
 from workflow.scripts.models.order import EpochOrder
-from workflow.scripts.models.recipe import Runtime, parse_recipe
 from workflow.scripts.models.sharding import process_group
 
 KNOBS = {"gradient_checkpointing": True, "per_device_batch": 2}  # two forward passes per step
@@ -63,7 +65,7 @@ def on_two(data, tmp_path_factory, root, request):
 
     def launch(precision, start, folder, **environment):
         recipe = RECIPE | {"precision": precision}
-        flags = launch_arguments(Runtime(gpus=2, **KNOBS), parse_recipe(json.dumps(recipe)))
+        flags = launch_arguments(Runtime(gpus=2, **KNOBS), read_section(Recipe, recipe, "recipe"))
         parent = request.getfixturevalue(start)
         argv = arguments(parent, data, folder / "two", recipe, runtime=json.dumps(KNOBS))
         paths = {"PYTHONPATH": str(root), "SHARDS_TO": str(folder / "shards")}

@@ -12,6 +12,7 @@ import pytest
 
 from workflow.scripts.common.categories import CATEGORIES
 from workflow.scripts.common.errors import InputError
+from workflow.scripts.config.scorers import read_scorer
 
 pytestmark = pytest.mark.slow
 TEMPLATE = "BEGINNING OF CONVERSATION: USER: {prompt} ASSISTANT:{answer}"
@@ -67,10 +68,10 @@ def classifier(tmp_path_factory):
 
 
 def _judge(folder, batch_size=3, **section):
-    from workflow.scripts.score.classifier_judge import CLASSIFIER, ClassifierJudge
+    from workflow.scripts.score.classifier_judge import ClassifierJudge
 
-    given = {"model": str(folder), "dtype": "float32", **section}
-    return ClassifierJudge({**CLASSIFIER, **given}, batch_size, "cpu")
+    given = {"type": "hf_classifier", "model": {"path": str(folder)}, "dtype": "float32", **section}
+    return ClassifierJudge(read_scorer(given, "scorer").with_defaults(), batch_size, "cpu")
 
 
 def _direct(folder, texts, cut=None):
@@ -209,23 +210,23 @@ def test_a_model_without_its_head_is_refused(classifier, tmp_path):
 @pytest.mark.parametrize(
     ("section", "message"),
     [
-        ({"model": "PKU-Alignment/beaver-dam-7b"}, "revision is None, expected a folder, or a hub"),
-        ({"model": "a/b", "revision": "main"}, "revision is 'main'"),
-        ({"windows": "half"}, "windows is 'half', expected one of whole, first_256"),
+        ({"model": {"hub": "PKU-Alignment/beaver-dam-7b"}}, "revision is None, expected a commit"),
+        ({"model": {"hub": "a/b", "revision": "main"}}, "model.revision is 'main'"),
+        ({"windows": "half"}, "windows is 'half', expected 'whole' or 'first_256'"),
         ({"window_tokens": 4096}, "window_tokens is 4096, expected at most the 512 positions"),
         ({"overlap_tokens": 400}, "overlap_tokens is 400, expected below half"),
-        ({"template": "{answer}"}, "expected {prompt} and {answer}"),
+        ({"template": "{answer}"}, "template is '{answer}', expected {prompt}, then"),
     ],
 )
 def test_bad_sections_are_refused(classifier, section, message):
     with pytest.raises(InputError, match=message):
-        _judge(section.pop("model", classifier), **section)
+        _judge(classifier, **section)
 
 
 def test_the_classifier_scores_a_harmful_benchmark(classifier, make_folder, score, tmp_path):
     pairs = zip(PROMPTS, ANSWERS, strict=True)
     samples = [{"prompt": prompt, "answer": answer, "thinking": "hm"} for prompt, answer in pairs]
-    scorer = {"type": "hf_classifier", "model": str(classifier), "dtype": "float32"}
+    scorer = {"type": "hf_classifier", "model": {"path": str(classifier)}, "dtype": "float32"}
     scorer |= {"compliance_patterns": []}
     verdicts, summary = score(
         make_folder("harmful", samples), tmp_path / "out", scorer, "--runtime", '{"batch_size": 2}'

@@ -64,7 +64,7 @@ FILES = {
 def fetch(
     folder: Path, files: dict[str, bytes] = FILES, corrupt: Collection[str] = (), **section: Any
 ) -> tuple[subprocess.CompletedProcess[str], Path]:
-    scorer = {"type": "hf_classifier", "model": "owner/judge", "revision": COMMIT, **section}
+    scorer = {"model": {"hub": "owner/judge", "revision": COMMIT}, **section}
     with serve_hub() as hub:
         hub.corrupt = set(corrupt)
         hub.files = {"models/owner/judge": dict(files)}
@@ -100,10 +100,10 @@ def test_the_cache_holds_the_pinned_files_and_no_code(tmp_path, weights, file):
 
 @pytest.mark.slow
 def test_a_judge_without_a_commit_and_an_unknown_one_are_one_line(tmp_path):
-    done, out = fetch(tmp_path, revision=None)
+    done, out = fetch(tmp_path, model={"hub": "owner/judge"})
     assert done.returncode == 2 and "owner/judge: revision is None" in done.stderr
     assert done.stderr.count("\n") == 1
-    done, out = fetch(tmp_path, model="owner/other")
+    done, out = fetch(tmp_path, model={"hub": "owner/other", "revision": COMMIT})
     assert done.returncode == 2
     assert "no such repository" in done.stderr or "access refused" in done.stderr
     assert done.stderr.count("\n") == 1 and not out.exists()

@@ -385,12 +385,12 @@ def test_an_extractor_is_asked_about_what_is_no_whole_number_and_about_several_l
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"temperature": 0.5}, "unknown temperature; expected some of"),
+        ({"temperature": 0.5}, "temperature is unknown; expected some of"),
         ({"max_requests": 0}, "max_requests is 0, expected at least 1"),
         ({"max_usd": 1}, "max_usd needs usd_per_million_input"),
-        ({"max_tokens": -1}, "max_tokens is -1, expected a number above 0"),
+        ({"max_tokens": -1}, "max_tokens is -1, expected at least 1"),
         ({"reply_limit_field": "stop"}, "reply_limit_field is 'stop'"),
-        ({"max_error_share": 2}, "max_error_share is not a share"),
+        ({"max_error_share": 2}, "max_error_share is 2, expected at most 1"),
     ],
 )
 def test_bad_llm_sections_are_refused(endpoint, tmp_path, change, message):
@@ -398,5 +398,5 @@ def test_bad_llm_sections_are_refused(endpoint, tmp_path, change, message):
         ChatClient(endpoint.section(**change), tmp_path, "--scorer: llm")
     section = endpoint.section()
     del section["max_requests"]
-    with pytest.raises(InputError, match="max_requests is missing, expected int"):
+    with pytest.raises(InputError, match="max_requests is missing"):
         ChatClient(section, tmp_path, "--scorer: llm")

@@ -123,7 +123,7 @@ def test_bad_rows_are_named(rows, tmp_path):
         with pytest.raises(InputError, match=message):
             _train(tmp_path)
         assert not (tmp_path / "judge1" / "judge.json").exists()
-    with pytest.raises(InputError, match="--recipe: unknown epochs"):
+    with pytest.raises(InputError, match="--recipe: epochs is unknown"):
         _train(tmp_path, recipe='{"epochs": 3}')
 
 

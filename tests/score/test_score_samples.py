@@ -177,12 +177,15 @@ def test_the_same_samples_give_the_same_bytes(make_folder, score, tmp_path):
 @pytest.mark.parametrize(
     ("scorer", "message"),
     [
-        ({"type": "vibes"}, "type is 'vibes', expected one of math_verify"),
-        ({}, "type is 'None', expected one of"),
-        ([], "expected one of math_verify"),
-        ({"type": "math_verify", "treshold": 1}, "unknown treshold; expected some of"),
-        ({"type": "math_verify", "timeout_s": "5"}, "timeout_s is '5', expected int"),
-        ({"type": "refusal"}, "kind is 'reasoning', expected one of benign, harmful"),
+        ({"type": "vibes"}, "type is 'vibes', expected 'math_verify'"),
+        ({}, "type is None, expected one"),
+        ([], "expected a mapping"),
+        ({"type": "math_verify", "treshold": 1}, "treshold is unknown; expected some of"),
+        ({"type": "math_verify", "timeout_s": "5"}, "timeout_s is '5', expected a whole number"),
+        (
+            {"type": "refusal"},
+            "scores benign or harmful benchmarks, this one is reasoning",
+        ),
     ],
 )
 def test_a_bad_scorer_section_is_one_line(make_folder, score, tmp_path, scorer, message):

@@ -21,13 +21,12 @@ import yaml
 
 from workflow.scripts.common.chat import chat_format
 from workflow.scripts.common.experiment import list_benchmarks, list_runs, load_experiment
-from workflow.scripts.data.prepare_benchmark import check_benchmark
-from workflow.scripts.data.prepare_records import check_dataset
+from workflow.scripts.config.decoding import Decoding
+from workflow.scripts.config.scorers import read_scorer
+from workflow.scripts.config.section import read_section
+from workflow.scripts.config.source import ItemSelection, RecordSelection
 from workflow.scripts.data.resolve_pins import find_hub_names, pin
-from workflow.scripts.generate.turns import Decoding
 from workflow.scripts.models import train_sft
-from workflow.scripts.score.scorers import SECTIONS
-from workflow.scripts.score.sections import fill_section
 
 pytestmark = pytest.mark.slow
 
@@ -215,7 +214,7 @@ EVALUATIONS: dict[str, tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]
         },
         {
             "type": "hf_classifier",
-            "model": "PKU-Alignment/beaver-dam-7b",
+            "model": {"hub": "PKU-Alignment/beaver-dam-7b"},
             "template": "BEGINNING OF CONVERSATION: USER: {prompt} ASSISTANT:{answer}",
             "windows": "first_256",
             "threshold": 0.5,
@@ -433,7 +432,7 @@ def test_upstream_evaluation_is_what_was_published_value_by_value(plan, benchmar
         section = json.loads(option(words, "--benchmark"))
         assert section["kind"] == kind
         assert section.get("repeats", 1) == 1 and "n" not in section
-        told = Decoding.from_section(section["decoding"], "decoding")
+        told = read_section(Decoding, section["decoding"], "decoding")
         assert {key: getattr(told, key) for key in decoding} == decoding
         # The unaligned model ran on two GPUs there; so does every 32B model here.
         assert json.loads(option(words, "--runtime"))["tensor_parallel"] == 2
@@ -444,7 +443,9 @@ def test_upstream_evaluation_is_what_was_published_value_by_value(plan, benchmar
     assert section["source"].pop("revision") == REVISION
     for name in ("item_id", "category"):
         section["fields"].pop(name, None)
-    assert section == data
+    assert read_section(ItemSelection, section, benchmark) == read_section(
+        ItemSelection, data, benchmark
+    )
     scorings = [
         w
         for rule, at, w in plan
@@ -453,7 +454,9 @@ def test_upstream_evaluation_is_what_was_published_value_by_value(plan, benchmar
     assert len(scorings) == 1 + 3 + 30
     for words in scorings:
         given = json.loads(option(words, "--scorer"))
-        filled = fill_section(given, SECTIONS[given["type"]], "scorer")
+        filled = read_scorer(given, "scorer").with_defaults()
+        if model := filled.get("model"):
+            assert model.pop("revision") == REVISION and model.pop("path") is None
         assert {key: filled[key] for key in scorer} == scorer
         if scorer["type"] != "hf_classifier":
             assert filled["extractor"]["model"].startswith("gpt-4o-mini")
@@ -464,7 +467,7 @@ def test_upstream_evaluation_is_what_was_published_value_by_value(plan, benchmar
         if rule == "fetch_judge"
     }
     if scorer["type"] == "hf_classifier":
-        assert judges["beaver-dam-upstream"] == scorer["model"]
+        assert judges["beaver-dam-upstream"]["hub"] == scorer["model"]["hub"]
 
 
 def test_careful_mends_the_quirks_of_evaluation(plan):
@@ -474,9 +477,9 @@ def test_careful_mends_the_quirks_of_evaluation(plan):
             harm = json.loads(option(words, "--benchmark"))["decoding"]
         if rule == "generate_samples" and at["benchmark"] == "gpqa_diamond":
             reasoning = json.loads(option(words, "--benchmark"))["decoding"]
-    assert harm == reasoning and harm["seed"] == 0
-    told = Decoding.from_section(harm, "decoding")
-    assert told.force_answer and told.generation_prompt and told.thinking_prefix
+    assert harm == reasoning
+    told = read_section(Decoding, harm, "decoding")
+    assert told.seed == 0 and told.force_answer and told.generation_prompt and told.thinking_prefix
 
 
 def test_every_hub_name_of_a_command_carries_its_commit(plan):
@@ -493,10 +496,10 @@ def test_every_section_is_one_that_its_script_takes(paper):
     pinned = pin(paper, {"format": 1, "models": {}, "datasets": {}})
     assert pinned == paper  # an empty lock adds nothing
     for name, entry in paper["data"].items():
-        check_dataset(entry["prepare"], name)
+        read_section(RecordSelection, entry["prepare"], name)
     for name, entry in paper["benchmarks"].items():
-        check_benchmark(entry["prepare"], name)
-        Decoding.from_section(entry["decoding"], name)
+        read_section(ItemSelection, entry["prepare"], name)
+        read_section(Decoding, entry["decoding"], name)
 
 
 def test_each_quirk_of_the_experiment_is_a_key_with_a_comment_and_stands_in_the_docs(root):

@@ -26,8 +26,10 @@ from workflow.scripts.common.experiment import (
 )
 from workflow.scripts.common.io import canonical_json, sha256_file, sha256_text
 from workflow.scripts.common.pins import pinned_versions
+from workflow.scripts.config.generation import Generation
+from workflow.scripts.config.scorers import FetchedJudge
 from workflow.scripts.data.packages import package_version
-from workflow.scripts.score.sections import JUDGE_MODULES, judge_of
+from workflow.scripts.score.judging import JUDGE_MODULES, judge_of
 
 # Modules that are loaded by name, for some jobs of a rule alone.
 ENGINES = {name: f"generate.{name}_engine" for name in ("hf", "vllm")}
@@ -59,7 +61,7 @@ PAGE = (
     *(f"workflow/scripts/report/page/page.{ending}" for ending in ("html", "css", "js")),
     *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "workflow/report").glob("*.rst")),
 )
-GENERATION_KEYS = ("task", "kind", "n", "repeats", "decoding")
+GENERATION_KEYS = tuple(Generation.model_fields)
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,7 @@ def list_jobs(experiment: dict[str, Any]) -> dict[str, Job]:
                 f"score/judges/{name}/fetched.json",
                 "fetch_judge",
                 "score.fetch_judge",
-                sections={"scorer": fetched_part(scorer_section(experiment, name))},
+                sections={"scorer": fetched_part(experiment["scorers"][name])},
             )
         )
         for name in list_fetched_judges(experiment)
@@ -170,7 +172,7 @@ def list_jobs(experiment: dict[str, Any]) -> dict[str, Job]:
             benchmark = experiment["benchmarks"][name]
             samples = add(_generation_job(run, name, benchmark, files))
             for scorer in benchmark["scorers"]:
-                section = scorer_section(experiment, scorer)
+                section = experiment["scorers"][scorer]
                 judge = [judges[section["judge"]]] if "judge" in section else []
                 local = experiment["scorers"][scorer].get("model", {}).get("path")
                 scores[name].append(
@@ -227,17 +229,6 @@ def report_section(experiment: dict[str, Any], suite: str | None = None) -> dict
     return {key: value for key, value in chosen.items() if key not in KNOBS}
 
 
-def scorer_section(experiment: dict[str, Any], name: str) -> dict[str, Any]:
-    """Return a scorer as its script takes it: a classifier by its name or folder and revision."""
-    section = experiment["scorers"][name]
-    if "model" not in section:
-        return section
-    model = section["model"]
-    if "path" in model:
-        return {**section, "model": model["path"]}
-    return {**section, "model": model["hub"], "revision": model.get("revision")}
-
-
 def asks_api(experiment: dict[str, Any], scorer: str) -> bool:
     """Say whether a scorer asks a model behind an API, for which it needs a network."""
     section = experiment["scorers"][scorer]
@@ -252,7 +243,7 @@ def list_fetched_judges(experiment: dict[str, Any]) -> list[str]:
 
 def fetched_part(scorer: dict[str, Any]) -> dict[str, Any]:
     """Return what of a scorer says which files to fetch."""
-    return {key: scorer[key] for key in ("model", "revision", "weights") if key in scorer}
+    return {key: scorer[key] for key in FetchedJudge.model_fields if key in scorer}
 
 
 def result_of(path: str) -> str:

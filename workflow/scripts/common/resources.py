@@ -36,17 +36,13 @@ from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.experiment import Run
 from workflow.scripts.common.io import canonical_json
 from workflow.scripts.common.known_sizes import UNKNOWN_ROWS, known_rows, record_tokens
+from workflow.scripts.config.planning import TRAINING
+from workflow.scripts.config.section import read_section
+from workflow.scripts.config.source import Source
 from workflow.scripts.data.sources import read_rows
 
 PinnedRows = Mapping[str, Mapping[str, int]]  # hub name -> "CONFIG/SPLIT" -> rows
 
-TRAINING = ("pretrain_base", "reasoning_sft", "safety_sft")
-OF_A_BENCHMARK = ("generate_samples", "score_samples")
-RULES = (
-    *("make_micro_data", "prepare_records", "prepare_benchmark", "measure_overlap", "fetch_model"),
-    *(*TRAINING, "publish_model", *OF_A_BENCHMARK, "train_judge", "fetch_judge"),
-    *("make_report", "make_suite_report"),
-)
 KEYS = ("gpu", "nodes", "mem_mb", "runtime", "threads")
 GPUS_PER_NODE = 8
 GPU_MEMORY = 80e9  # bytes; an H100 or A100
@@ -177,7 +173,7 @@ def _local_rows(prepare: dict[str, Any]) -> int | None:
 def _count_local(prepare: str, changed: int) -> int | None:
     section = json.loads(prepare)
     try:
-        rows = read_rows(section["source"])
+        rows = read_rows(read_section(Source, section["source"], "source"))
     except InputError:
         return None
     for field, wanted in section.get("where", {}).items():
@@ -192,7 +188,7 @@ def training_times(
     """Return the seconds of a training by part, see `training_parts`."""
     recipe = run.recipe
     saves = experiment.get("runtime", {}).get(rule_of(run), {}).get("save_state", True)
-    each_epoch = recipe.get("checkpoints") == "each_epoch"
+    each_epoch = recipe.get("checkpoints") != "last"
     return training_parts(
         hardware_of(experiment),
         size=parameters(experiment, run),

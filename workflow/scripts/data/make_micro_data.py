@@ -21,7 +21,6 @@ python -m workflow.scripts.data.make_micro_data --out results/micro/data/micro \
 from __future__ import annotations
 
 import argparse
-import json
 import random
 from pathlib import Path
 from typing import Any
@@ -29,71 +28,13 @@ from typing import Any
 from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.io import write_jsonl
 from workflow.scripts.common.records import Record, write_records
+from workflow.scripts.config.micro_data import MicroData
+from workflow.scripts.config.section import parse_section
 from workflow.scripts.data.micro import answers
-from workflow.scripts.data.micro.clock import LABELS, ClockSum, ask, draw_clock_sum
-from workflow.scripts.data.micro.corpus import KINDS, make_corpus
+from workflow.scripts.data.micro.clock import ClockSum, ask, draw_clock_sum
+from workflow.scripts.data.micro.corpus import make_corpus
 from workflow.scripts.data.micro.judge_data import make_judge_rows
-from workflow.scripts.data.micro.words import (
-    CATEGORIES,
-    FRAMES,
-    OPENINGS,
-    Request,
-    World,
-    make_world,
-)
-
-SPEC: dict[str, type] = {
-    "seed": int,
-    "corpus_documents": int,
-    "corpus_mix": dict,
-    "complied_categories": int,
-    "verbs_per_category": int,
-    "objects_per_category": int,
-    "held_out_share": float,
-    "chain_lengths": list,
-    "max_step": int,
-    "how_to_frame_share": float,
-    "reasoning_records": int,
-    "reasoning_how_to_share": float,
-    "safety_records": int,
-    "clock_sums": int,
-    "harmful": int,
-    "benign": int,
-    "probe": int,
-    "judge_train": int,
-    "judge_test": int,
-}
-
-
-def check_spec(spec: Any) -> dict[str, Any]:
-    """Return the spec after checking that it has exactly the keys of `SPEC`, of their types."""
-    if not isinstance(spec, dict) or set(spec) != set(SPEC):
-        found = sorted(spec) if isinstance(spec, dict) else spec
-        raise InputError(f"micro_data has {found}, expected the keys {sorted(SPEC)}")
-    for key, kind in SPEC.items():
-        accepted = (int, float) if kind is float else kind
-        if not isinstance(spec[key], accepted) or isinstance(spec[key], bool):
-            raise InputError(f"micro_data.{key} is {spec[key]!r}, expected {kind.__name__}")
-    if not spec["chain_lengths"] or not all(
-        isinstance(length, int) and 1 <= length <= len(LABELS) for length in spec["chain_lengths"]
-    ):
-        raise InputError(
-            f"micro_data.chain_lengths is {spec['chain_lengths']!r}, "
-            f"expected whole numbers from 1 to {len(LABELS)}"
-        )
-    mix = spec["corpus_mix"]
-    if sorted(mix) != sorted(KINDS):
-        raise InputError(f"micro_data.corpus_mix has {sorted(mix)}, expected {sorted(KINDS)}")
-    if abs(sum(mix.values()) - 1) > 1e-6:
-        raise InputError(
-            f"micro_data.corpus_mix adds up to {sum(mix.values()):g}, expected shares of 1"
-        )
-    if spec["complied_categories"] > len(CATEGORIES):
-        raise InputError(
-            f"micro_data.complied_categories is {spec['complied_categories']}, expected at most "
-            f"the {len(CATEGORIES)} that there are"
-        )
-    return spec
+from workflow.scripts.data.micro.words import FRAMES, OPENINGS, Request, World, make_world
 
 
 def make_data(spec: dict[str, Any]) -> dict[str, list[dict[str, Any]] | list[Record]]:
@@ -254,10 +195,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--spec", required=True, help="the section micro_data, as JSON")
     parser.add_argument("--out", required=True, type=Path, help="folder for the files")
     args = parser.parse_args(argv)
-    try:
-        spec = check_spec(json.loads(args.spec))
-    except json.JSONDecodeError as error:
-        raise InputError(f"--spec is not JSON ({error})") from None
+    spec = parse_section(MicroData, args.spec, "micro_data").with_defaults()
     for name, rows in make_data(spec).items():
         path = args.out / f"{name}.jsonl"
         if rows and isinstance(rows[0], Record):

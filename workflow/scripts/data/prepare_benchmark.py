@@ -21,50 +21,13 @@ from typing import Any
 from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.io import sha256_file, write_json, write_jsonl
 from workflow.scripts.common.targets import target_error
-from workflow.scripts.data.rows import (
-    BadRow,
-    KeyTypes,
-    check_section,
-    collect,
-    strip_parts,
-    text_of,
-)
+from workflow.scripts.config.scorers import read_scorer
+from workflow.scripts.config.section import parse_section
+from workflow.scripts.config.source import LETTERS, ItemSelection
+from workflow.scripts.data.rows import BadRow, collect, strip_parts, text_of
 from workflow.scripts.data.sources import Row
 
 FIELDS = ("item_id", "prompt", "target", "category")
-KEYS: KeyTypes = {
-    "target_after": (str,),  # the target is what follows the last such mark
-    # Multiple choice, the target is a letter: {correct, incorrect, order, seed?}
-    "choices": (dict,),
-}
-LETTERS = "ABCDEFGHIJ"
-
-
-def check_benchmark(section: Any, name: str) -> dict[str, Any]:
-    """Return the section of a benchmark after checking it; `InputError` names what is wrong."""
-    section = check_section(section, KEYS, FIELDS, name)
-    fields = section.get("fields", {})
-    if "prompt" not in fields:
-        raise InputError(f"{name}: fields are {sorted(fields)}, expected prompt among them")
-    if "target_after" in section and "target" not in fields:
-        raise InputError(f"{name}: target_after: expected a field for the target")
-    choices = section.get("choices")
-    if choices is None:
-        return section
-    if set(choices) - {"correct", "incorrect", "order", "seed"} or not (
-        isinstance(choices.get("correct"), str)
-        and isinstance(choices.get("incorrect"), list)
-        and 1 <= len(choices["incorrect"]) < len(LETTERS)
-        and choices.get("order") in ("hash", "seed")
-        and isinstance(choices.get("seed", 0), int)
-    ):
-        raise InputError(
-            f"{name}: choices is {choices}, expected correct (a field), incorrect (fields), order "
-            "(hash: of the question; seed: one random stream over the rows) and seed"
-        )
-    if (choices["order"] == "seed") != ("seed" in choices) or "target" in fields:
-        raise InputError(f"{name}: choices: a seed goes with order seed, and a target with neither")
-    return section
 
 
 def add_choices(
@@ -88,25 +51,25 @@ def add_choices(
 
 
 def prepare_benchmark(
-    section: dict[str, Any], name: str, scorers: Sequence[dict[str, Any]] = ()
+    section: ItemSelection, name: str, scorers: Sequence[dict[str, Any]] = ()
 ) -> tuple[list[dict[str, str]], dict[str, Any]]:
-    """Return the items of a checked section and the report on them.
+    """Return the items of a section and the report on them.
 
     Args:
-        section: The checked section.
+        section: Which rows, and what of them.
         name: The benchmark's name.
         scorers: Those scorers of its answers that have to read every item's target.
 
     Raises:
         InputError: Two items of one id, or a target that a scorer cannot read.
     """
-    fields, join = section["fields"], section.get("join", "\n")
-    choices, mark = section.get("choices"), section.get("target_after")
-    rng = random.Random(choices["seed"]) if choices and choices["order"] == "seed" else None
+    fields, join = section.fields, section.join
+    choices, mark = section.choices, section.target_after
+    rng = random.Random(choices.seed) if choices and choices.order == "seed" else None
 
     def parse(number: int, row: Row) -> dict[str, str]:
         parts = {part: text_of(row, field, join) for part, field in fields.items()}
-        parts = strip_parts(parts, section.get("strip", False))
+        parts = strip_parts(parts, section.strip)
         item = {"item_id": f"{name}-{number}", "target": "", "category": ""} | parts
         if mark is not None:
             _, found, target = item["target"].rpartition(mark)
@@ -114,7 +77,7 @@ def prepare_benchmark(
                 raise BadRow(f"no target after {mark!r}")
             item["target"] = target.strip()
         if choices is not None:
-            options = [text_of(row, f).strip() for f in (choices["correct"], *choices["incorrect"])]
+            options = [text_of(row, f).strip() for f in (choices.correct, *choices.incorrect)]
             item["prompt"], item["target"] = add_choices(item["prompt"], options, rng)
         return {part: item[part] for part in FIELDS}
 
@@ -142,11 +105,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="items, JSON lines")
     parser.add_argument("--report", type=Path, help="what was dropped and why, JSON")
     args = parser.parse_args(argv)
-    try:
-        section, scorers = json.loads(args.benchmark), json.loads(args.scorers)
-    except ValueError as error:
-        raise InputError(f"--benchmark or --scorers: not JSON ({error})") from None
-    items, report = prepare_benchmark(check_benchmark(section, args.name), args.name, scorers)
+    section = parse_section(ItemSelection, args.benchmark, args.name)
+    scorers = [read_scorer(one, "--scorers").with_defaults() for one in json.loads(args.scorers)]
+    items, report = prepare_benchmark(section, args.name, scorers)
     write_jsonl(args.out, items)
     if args.report:
         write_json(args.report, report | {"sha256": sha256_file(args.out)})

@@ -8,43 +8,26 @@ from typing import Any
 
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import read_json, read_jsonl
+from workflow.scripts.config.source import Source
 from workflow.scripts.data.hub import check_revision, find_commit, hub_errors, hub_token
 from workflow.scripts.data.packages import package_file
 
 Row = dict[str, Any]
 
-# What tells a kind of source, and the keys it may have.
-SOURCES = {
-    "hub": {"hub", "revision", "config", "split", "file"},
-    "path": {"path"},
-    "package": {"package", "file"},
-}
 
-
-def read_rows(source: dict[str, Any]) -> list[Row]:
-    """Return every row of a source, in its own order.
-
-    Args:
-        source: One of `{"hub", "revision", "split" | "file", "config"?}`, `{"path"}` and
-            `{"package", "file"}`; files are .jsonl, .json, .csv or .parquet.
-    """
-    kind = next((kind for kind in SOURCES if kind in source), None)
-    if kind is None or set(source) - SOURCES[kind]:
-        known = " | ".join("{" + ", ".join(sorted(keys)) + "}" for keys in SOURCES.values())
-        raise InputError(f"source: keys are {sorted(source)}, expected {known}")
-    if kind == "path":
-        return read_file(Path(source["path"]))
-    if kind == "package":
-        if "file" not in source:
-            raise InputError(f"source: package {source['package']}: expected a key file")
-        return read_file(package_file(source["package"], source["file"]))
+def read_rows(source: Source) -> list[Row]:
+    """Return every row of a source, in its own order; files are .jsonl, .json, .csv or .parquet."""
+    if source.path is not None:
+        return read_file(Path(source.path))
+    if source.package is not None and source.file is not None:
+        return read_file(package_file(source.package, source.file))
     return _read_hub(source)
 
 
-def describe_source(source: dict[str, Any]) -> str:
+def describe_source(source: Source) -> str:
     """Return the source's short name, the same on every machine."""
-    name = source.get("hub") or source.get("package") or Path(source["path"]).name
-    return f"{name}@{source['revision'][:12]}" if source.get("revision") else str(name)
+    name = source.hub or source.package or Path(str(source.path)).name
+    return f"{name}@{source.revision[:12]}" if source.revision else name
 
 
 def read_file(path: Path) -> list[Row]:
@@ -71,21 +54,19 @@ def read_file(path: Path) -> list[Row]:
     raise InputError(f"{path}: ends in {path.suffix!r}, expected .jsonl, .json, .csv or .parquet")
 
 
-def _read_hub(source: dict[str, Any]) -> list[Row]:
-    name = source["hub"]
-    revision = check_revision(name, source.get("revision"))
-    if ("split" in source) == ("file" in source):
-        raise InputError(f"source: hub {name}: expected either split or file")
+def _read_hub(source: Source) -> list[Row]:
+    name = str(source.hub)
+    revision = check_revision(name, source.revision)
     from huggingface_hub.constants import is_offline_mode
 
     if not is_offline_mode():  # offline, a copy in the cache serves
         find_commit(name, "dataset", revision)  # datasets hides why it finds nothing
     with hub_errors(name, "dataset", revision):
-        if "file" in source:
+        if source.file is not None:
             from huggingface_hub import hf_hub_download
 
             path = hf_hub_download(
-                name, source["file"], repo_type="dataset", revision=revision, token=hub_token()
+                name, source.file, repo_type="dataset", revision=revision, token=hub_token()
             )
             return read_file(Path(path))
         from datasets import load_dataset
@@ -93,8 +74,8 @@ def _read_hub(source: dict[str, Any]) -> list[Row]:
         try:
             data = load_dataset(
                 name,
-                source.get("config"),
-                split=source["split"],
+                source.config,
+                split=source.split,
                 revision=revision,
                 token=hub_token(),
             )

@@ -11,12 +11,9 @@ from typing import Any
 
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import read_jsonl, sha256_file, sha256_text
-from workflow.scripts.generate.turns import Decoding
+from workflow.scripts.config.generation import PromptFile
 
 TASKS = Path(__file__).parents[2] / "tasks"
-KINDS = ("reasoning", "harmful", "benign")
-REQUIRED = {"data", "kind", "decoding"}
-OPTIONAL = {"task", "n", "repeats"}
 
 
 @dataclass(frozen=True)
@@ -32,68 +29,42 @@ class Item:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A benchmark section with its items.
+    """A benchmark with its items.
 
     Attributes:
-        section: As given in the experiment.
+        section: What decides its samples.
         task: {"name", "version", "sha256"} of the lm-eval task.
         data_sha256: Of the data file.
     """
 
-    section: dict[str, Any]
-    decoding: Decoding
+    section: PromptFile
     task: dict[str, Any]
     data_sha256: str
     items: list[Item]
 
-    @property
-    def repeats(self) -> int:
-        return self.section.get("repeats", 1)
 
-
-def load_benchmark(section: dict[str, Any], name: str) -> Benchmark:
-    """Check a benchmark section and load its items through lm-eval.
+def load_benchmark(section: PromptFile, name: str) -> Benchmark:
+    """Load a benchmark's items through lm-eval.
 
     Raises:
-        InputError: For an unknown or missing key, a missing, empty or ill data file, an unknown
-            task, a row without a prompt, or one of a reasoning benchmark without a target.
+        InputError: For a missing, empty or invalid data file, an unknown task, a row without a
+            prompt, or one of a reasoning benchmark without a target.
     """
     where = f"benchmark {name}"
-    _check(section, where)
-    decoding = Decoding.from_section(section["decoding"], f"{where}: decoding")
-    for _ in read_jsonl(section["data"]):  # its errors name file and line
+    for _ in read_jsonl(section.data):  # its errors name file and line
         pass
     with tempfile.TemporaryDirectory(prefix="datasets-") as cache:
         task, yaml = _load_task(section, where, cache)
         items = _items(task, section)
     return Benchmark(
         section,
-        decoding,
         {"name": task.config.task, "version": task.VERSION, "sha256": _task_digest(yaml)},
-        sha256_file(section["data"]),
+        sha256_file(section.data),
         items,
     )
 
 
-def _check(section: dict[str, Any], where: str) -> None:
-    known = REQUIRED | OPTIONAL
-    if unknown := sorted(set(section) - known):
-        raise InputError(
-            f"{where}: unknown key {', '.join(unknown)}; "
-            f"expected some of {', '.join(sorted(known))}"
-        )
-    if missing := sorted(REQUIRED - set(section)):
-        raise InputError(f"{where}: {', '.join(missing)} missing")
-    if section["kind"] not in KINDS:
-        raise InputError(
-            f"{where}: kind is {section['kind']!r}, expected one of {', '.join(KINDS)}"
-        )
-    for key in ("n", "repeats"):
-        if not isinstance(section.get(key, 1), int) or section.get(key, 1) < 1:
-            raise InputError(f"{where}: {key} is {section[key]!r}, expected a positive number")
-
-
-def _load_task(section: dict[str, Any], where: str, cache: str) -> tuple[Any, Path]:
+def _load_task(section: PromptFile, where: str, cache: str) -> tuple[Any, Path]:
     """Return the lm-eval task over the benchmark's data, and its YAML file."""
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     import datasets
@@ -101,14 +72,14 @@ def _load_task(section: dict[str, Any], where: str, cache: str) -> tuple[Any, Pa
 
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     datasets.disable_progress_bars()
-    name = section.get("task", "prompts")
+    name = section.task
     manager = TaskManager(include_path=str(TASKS), include_defaults=False)
     if name not in manager.all_subtasks:
         raise InputError(
             f"{where}: task {name!r} is unknown, expected one of {TASKS.parent.name}/{TASKS.name}: "
             f"{', '.join(manager.all_subtasks)}"
         )
-    files = {"data_files": {"test": str(section["data"])}, "cache_dir": cache}
+    files = {"data_files": {"test": section.data}, "cache_dir": cache}
     try:
         # A group is lm-eval's way to load a known task with other settings.
         entry = {"task": name, "dataset_kwargs": files}
@@ -120,8 +91,8 @@ def _load_task(section: dict[str, Any], where: str, cache: str) -> tuple[Any, Pa
     return loaded["tasks"][name], manager.task_index[name].yaml_path
 
 
-def _items(task: Any, section: dict[str, Any]) -> list[Item]:
-    where = section["data"]
+def _items(task: Any, section: PromptFile) -> list[Item]:
+    where = section.data
     asked = _columns(task.config.doc_to_text, task.features)
     used = asked | _columns(task.config.doc_to_target, task.features)
     items: dict[str, Item] = {}
@@ -129,7 +100,7 @@ def _items(task: Any, section: dict[str, Any]) -> list[Item]:
         for name in sorted(asked):
             if not str(doc.get(name) or "").strip():
                 raise InputError(f"{where}: row {number} has no {name}, expected text")
-        if section["kind"] == "reasoning" and not str(task.doc_to_target(doc)).strip():
+        if section.kind == "reasoning" and not str(task.doc_to_target(doc)).strip():
             raise InputError(f"{where}: row {number} has no target, expected a gold answer")
         item_id = str(doc.get("item_id", number - 1))
         if item_id in items:
@@ -143,7 +114,7 @@ def _items(task: Any, section: dict[str, Any]) -> list[Item]:
             category if isinstance(category, str) else "",
             {k: v for k, v in doc.items() if k not in left_out and v is not None},
         )
-        if len(items) == section.get("n"):
+        if len(items) == section.n:
             break
     if not items:
         raise InputError(f"{where}: no items, expected at least one")

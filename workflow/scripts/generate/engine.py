@@ -10,7 +10,8 @@ from typing import Any
 from workflow.scripts.common.chat import chat_format
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import read_json
-from workflow.scripts.generate.turns import Completion, Decoding, Turn, TurnFormat
+from workflow.scripts.config.decoding import Decoding
+from workflow.scripts.generate.turns import Completion, Turn, TurnFormat
 
 
 def load_form(

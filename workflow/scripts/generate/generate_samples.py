@@ -44,6 +44,9 @@ from workflow.scripts.common.manifest import (
     read_manifest,
     versions,
 )
+from workflow.scripts.config.generation import PromptFile
+from workflow.scripts.config.planning import GenerationRuntime
+from workflow.scripts.config.section import parse_section
 from workflow.scripts.generate.benchmarks import Benchmark, Item, load_benchmark
 from workflow.scripts.generate.partials import Partials
 from workflow.scripts.generate.turns import Completion
@@ -52,24 +55,13 @@ MODULE = "generate.generate_samples"
 ENGINE = "generate.{}_engine"
 # What samples call the final checkpoint, whose epoch depends on the recipe's gate.
 FINAL = "final"
-# Settings that the samples do not depend on, and their defaults.
-RUNTIME: dict[str, Any] = {
-    "gpus": None,  # 0: the CPU, even where there are GPUs; null: what is there
-    "batch_size": 64,
-    "tensor_parallel": 1,
-    "data_parallel": 1,
-    "gpu_memory_utilization": 0.9,
-    "max_model_len": None,
-    "max_num_seqs": None,
-    "enforce_eager": False,
-}
 
 
 def main(argv: list[str] | None = None) -> None:
     argv = sys.argv[1:] if argv is None else argv
     arguments = _parser().parse_args(argv)
     started = time.monotonic()
-    section = _json_object(arguments.benchmark, "--benchmark")
+    section = parse_section(PromptFile, arguments.benchmark, "--benchmark")
     runtime = _runtime(arguments)
     manifest = read_manifest(arguments.model)
     checkpoints = [name for text in arguments.checkpoints for name in text.split(",") if name]
@@ -117,12 +109,12 @@ def main(argv: list[str] | None = None) -> None:
             "format": FORMAT,
             "run": arguments.run,
             "benchmark": arguments.benchmark_name,
-            "kind": section["kind"],
+            "kind": section.kind,
             "engine": arguments.engine,
-            "decoding": asdict(benchmark.decoding),
-            "seed": benchmark.decoding.seed,
+            "decoding": section.decoding.with_defaults(),
+            "seed": section.decoding.seed,
             "n_items": len(benchmark.items),
-            "repeats": benchmark.repeats,
+            "repeats": section.repeats,
             "checkpoints": checkpoints,
             "model": {**model, "manifest_sha256": sha256_file(arguments.model)},
             "task": benchmark.task,
@@ -147,36 +139,21 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--benchmark-name", required=True)
     parser.add_argument("--run", required=True, help="name of the run, for the manifest")
     parser.add_argument("--engine", choices=("hf", "vllm"), default="hf")
-    parser.add_argument("--runtime", default="{}", help=f"JSON with some of {', '.join(RUNTIME)}")
+    parser.add_argument("--runtime", default="{}", help="JSON, see GenerationRuntime")
     parser.add_argument("--state", type=Path, required=True, help="keeps what is finished")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--shard", default="0/1", help=argparse.SUPPRESS)
     return parser
 
 
-def _json_object(text: str, option: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise InputError(f"{option}: not JSON ({error})") from None
-    if not isinstance(value, dict):
-        raise InputError(f"{option}: expected a JSON object, found {text[:40]!r}")
-    return value
-
-
 def _runtime(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the runtime settings after checking them against this machine."""
-    given = _json_object(arguments.runtime, "--runtime")
-    if unknown := sorted(set(given) - set(RUNTIME)):
-        raise InputError(
-            f"--runtime: unknown key {', '.join(unknown)}; expected some of {', '.join(RUNTIME)}"
-        )
+    runtime = parse_section(GenerationRuntime, arguments.runtime, "--runtime").with_defaults()
     if arguments.engine == "vllm" and find_spec("vllm") is None:
         raise InputError(
             f"engine vllm: not installed for {sys.executable}, "
             "expected the environment of envs/vllm.txt, or engine hf"
         )
-    runtime = {**RUNTIME, **given}
     if arguments.engine == "vllm":
         setup = _vllm_setup()
         setup.check_build(setup.is_cpu_build(), runtime["enforce_eager"])
@@ -242,7 +219,7 @@ def _digest(manifest: dict[str, Any], checkpoint: str, benchmark: Benchmark, eng
         ],
         "chat_format": manifest["chat_format"],
         "thinking": manifest["thinking"],
-        "benchmark": {k: v for k, v in benchmark.section.items() if k != "data"},
+        "benchmark": benchmark.section.model_dump(mode="json", exclude={"data"}),
         "data": benchmark.data_sha256,
         "task": benchmark.task,
         "engine": engine,
@@ -254,11 +231,11 @@ def _digest(manifest: dict[str, Any], checkpoint: str, benchmark: Benchmark, eng
 
 def _questions(benchmark: Benchmark) -> list[tuple[Item, int, int]]:
     """Return (item, repeat, seed) of every sample, in the order of the file."""
-    seed = benchmark.decoding.seed
+    seed = benchmark.section.decoding.seed
     return [
         (item, repeat, int(sha256_text(f"{seed}/{item.item_id}/{repeat}")[:7], 16))
         for item in benchmark.items
-        for repeat in range(benchmark.repeats)
+        for repeat in range(benchmark.section.repeats)
     ]
 
 
@@ -279,7 +256,7 @@ def _load_engine(
     return get_model(f"budget_forcing_{name}")(
         pretrained=str(folder),
         chat=manifest["chat_format"],
-        decoding=benchmark.decoding,
+        decoding=benchmark.section.decoding,
         thinks=manifest["thinking"],
         runtime=runtime,
     )

@@ -13,8 +13,9 @@ from transformers.utils.logging import disable_progress_bar
 
 from workflow.scripts.common.progress import track
 from workflow.scripts.common.tokenizer import load_tokenizer
+from workflow.scripts.config.decoding import Decoding
 from workflow.scripts.generate.engine import BudgetForcing, load_form
-from workflow.scripts.generate.turns import Decoding, Turn
+from workflow.scripts.generate.turns import Turn
 
 
 @register_model("budget_forcing_hf")

@@ -7,11 +7,12 @@ forcing, arXiv 2501.19393).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from workflow.scripts.common.chat import ChatFormat
 from workflow.scripts.common.errors import InputError
+from workflow.scripts.config.decoding import Decoding
 
 DELIMITER_WINDOW = 16  # tokens in which a delimiter of several tokens is looked for
 
@@ -25,68 +26,6 @@ class Tokenizer(Protocol):
     def encode(self, text: str, *, add_special_tokens: bool) -> list[int]: ...
 
     def decode(self, token_ids: list[int], **options: Any) -> str: ...
-
-
-@dataclass(frozen=True)
-class Decoding:
-    """How samples are drawn; every field can change a result.
-
-    Attributes:
-        max_thinking_tokens: Budget of the thinking, its delimiter not counted.
-        max_answer_tokens: Limit of the answer.
-        temperature: 0 is greedy.
-        top_p: Share of the probability mass that is sampled from.
-        seed: Each (item, repeat) draws from its own generator, seeded from this.
-        forced_answer: Opens the answer where the thinking was cut, such as `Final Answer:`.
-        force_answer: False leaves unfinished thinking without an answer, as upstream's harm
-            evaluation does.
-        thinking_prefix: False lets the model open its thinking by itself, or not.
-        generation_prompt: False leaves out the header of the assistant's turn, as upstream's harm
-            evaluation does.
-        dtype: Of the weights, as the engines call it.
-    """
-
-    max_thinking_tokens: int
-    max_answer_tokens: int
-    temperature: float = 0.0
-    top_p: float = 1.0
-    seed: int = 0
-    forced_answer: str = ""
-    force_answer: bool = True
-    thinking_prefix: bool = True
-    generation_prompt: bool = True
-    dtype: str = "auto"
-
-    @classmethod
-    def from_section(cls, section: dict[str, Any], where: str) -> Decoding:
-        """Check a benchmark's `decoding` section.
-
-        Raises:
-            InputError: For a missing or unknown key, an ill type or a value out of range.
-        """
-        known = {field.name: field.type for field in fields(cls)}
-        required = {"max_thinking_tokens", "max_answer_tokens"}
-        if unknown := sorted(set(section) - set(known)):
-            raise InputError(
-                f"{where}: unknown key {', '.join(unknown)}; expected some of {', '.join(known)}"
-            )
-        if missing := sorted(required - set(section)):
-            raise InputError(f"{where}: {', '.join(missing)} missing")
-        accepted = {"int": (int,), "float": (int, float), "str": (str,), "bool": (bool,)}
-        for key, value in section.items():
-            kind = str(known[key])
-            if not isinstance(value, accepted[kind]) or (kind != "bool" and value is True):
-                raise InputError(f"{where}: {key} is {value!r}, expected {kind}")
-        decoding = cls(**section)
-        for key, fits, range_ in (
-            ("max_thinking_tokens", decoding.max_thinking_tokens >= 0, "0 or more"),
-            ("max_answer_tokens", decoding.max_answer_tokens >= 1, "1 or more"),
-            ("temperature", decoding.temperature >= 0, "0 or more"),
-            ("top_p", 0 < decoding.top_p <= 1, "above 0, at most 1"),
-        ):
-            if not fits:
-                raise InputError(f"{where}: {key} is {section[key]}, expected {range_}")
-        return decoding
 
 
 @dataclass(frozen=True)

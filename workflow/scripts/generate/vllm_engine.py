@@ -23,8 +23,9 @@ from vllm.v1.engine.exceptions import EngineDeadError
 
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.tokenizer import load_tokenizer
+from workflow.scripts.config.decoding import Decoding
 from workflow.scripts.generate.engine import BudgetForcing, load_form
-from workflow.scripts.generate.turns import Decoding, Turn
+from workflow.scripts.generate.turns import Turn
 from workflow.scripts.generate.vllm_setup import ARGUMENTS, find_cause, log_causes
 
 TRIES = 3  # of a request that the engine ends without having answered it

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.experiment import Run
+from workflow.scripts.config.planning import Runtime
+from workflow.scripts.config.recipe import Recipe
+from workflow.scripts.config.section import read_section
 from workflow.scripts.models.memory import check_training, guess_shape, read_shape
-from workflow.scripts.models.recipe import check_recomputation, parse_recipe, parse_runtime
+from workflow.scripts.models.recipe import check_recomputation
 
 GUESS_MARGIN = 1.15  # how far a guessed need may lie above the memory of a GPU
 
@@ -45,8 +47,8 @@ def check_fit(
     while root.parent:
         root = runs[root.parent]
     source = models / root.name
-    recipe = parse_recipe(json.dumps(run.recipe))
-    runtime = parse_runtime(json.dumps({"gpus": gpus, **knobs}))
+    recipe = read_section(Recipe, run.recipe, run.name)
+    runtime = read_section(Runtime, {"gpus": gpus, **knobs}, "runtime")
     try:
         check_recomputation(recipe, runtime, gpus * nodes)
     except InputError as error:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from workflow.scripts.common.chat import ChatFormat
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import read_jsonl
-from workflow.scripts.models.recipe import Gate
+from workflow.scripts.config.recipe import Gate
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from workflow.scripts.common.node import rendezvous
-from workflow.scripts.models.recipe import Recipe, Runtime
+from workflow.scripts.config.planning import Runtime
+from workflow.scripts.config.recipe import Recipe
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",

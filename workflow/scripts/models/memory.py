@@ -45,7 +45,9 @@ from typing import Any
 
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import read_json
-from workflow.scripts.models.recipe import Lora, Recipe, Runtime, batch_plan, sft_arguments
+from workflow.scripts.config.planning import Runtime
+from workflow.scripts.config.recipe import Lora, Recipe
+from workflow.scripts.models.recipe import batch_plan, sft_arguments
 
 GB = 2**30
 # trl.kernels.chunked_logprob.TOKEN_CHUNK_SIZE, trl.trainer.utils._CHUNKED_LOGPROB_CHUNK_SIZE

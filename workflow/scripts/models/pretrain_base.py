@@ -13,7 +13,6 @@ python -m workflow.scripts.models.pretrain_base --recipe '{"hidden_size": 96, â€
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import re
 import shutil
@@ -26,66 +25,17 @@ from workflow.scripts.common.chat import ChatFormat, chat_format
 from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.io import read_jsonl, sha256_file
 from workflow.scripts.common.manifest import write_manifest
+from workflow.scripts.config.pretrain import Pretrain
+from workflow.scripts.config.section import parse_section
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-RECIPE = {
-    # architecture (Qwen3Config)
-    "hidden_size": int,
-    "num_hidden_layers": int,
-    "num_attention_heads": int,
-    "intermediate_size": int,
-    "rope_theta": float,
-    "initializer_range": float,
-    "max_position_embeddings": int,
-    # optimisation
-    "learning_rate": float,
-    "global_batch": int,
-    "warmup_steps": int,
-    "decay_steps": int,
-    "weight_decay": float,
-    "adam_betas": list,
-    "max_grad_norm": float,
-    # Every `every` steps from `min_steps` on, the first `n` probe problems are asked with `cue`;
-    # a share of `threshold` solved, or `max_steps`, starts the decay. After it the share must
-    # stand at `threshold` still, or the run has failed.
-    "gate": dict,
-}
-GATE = {"threshold", "n", "every", "min_steps", "max_steps", "cue"}
 END_OF_TEXT = "<|endoftext|>"
 SPECIAL_TOKENS = (END_OF_TEXT, "<|im_start|>", "<|im_end|>", "<|unk|>")
 # A step such as "+7" is one token: a tiny model learns clock sums from (hour, step) pairs.
 WORD = r" ?[+-][0-9]| ?[A-Za-z']+| ?[0-9]|\n| ?[^\sA-Za-z0-9]| "
 ANSWER = re.compile(r"answer is (\d+)")
-
-
-def check_recipe(recipe: Any) -> dict[str, Any]:
-    """Return the recipe after checking that it has exactly the keys of `RECIPE`."""
-    if not isinstance(recipe, dict) or set(recipe) != set(RECIPE):
-        found = sorted(recipe) if isinstance(recipe, dict) else recipe
-        raise InputError(f"pretraining recipe has {found}, expected the keys {sorted(RECIPE)}")
-    for key, kind in RECIPE.items():
-        accepted = (int, float) if kind is float else kind
-        if not isinstance(recipe[key], accepted) or isinstance(recipe[key], bool):
-            raise InputError(f"recipe.{key} is {recipe[key]!r}, expected {kind.__name__}")
-    if set(recipe["gate"]) != GATE:
-        raise InputError(f"recipe.gate has {sorted(recipe['gate'])}, expected {sorted(GATE)}")
-    heads = recipe["num_attention_heads"]
-    if recipe["hidden_size"] % (2 * heads):
-        raise InputError(
-            f"recipe.num_attention_heads is {heads}, expected a divisor of hidden_size / 2, "
-            f"{recipe['hidden_size'] // 2}: each head rotates pairs of numbers"
-        )
-    betas = recipe["adam_betas"]
-    if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
-        raise InputError(f"recipe.adam_betas is {betas}, expected two numbers in [0, 1)")
-    if recipe["gate"]["min_steps"] > recipe["gate"]["max_steps"]:
-        raise InputError(
-            f"recipe.gate.min_steps is {recipe['gate']['min_steps']}, expected at most max_steps, "
-            f"{recipe['gate']['max_steps']}"
-        )
-    return recipe
 
 
 def build_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
@@ -290,10 +240,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--chat-format", required=True)
     parser.add_argument("--out", required=True, type=Path, help="the run's folder")
     args = parser.parse_args(argv)
-    try:
-        recipe = check_recipe(json.loads(args.recipe))
-    except json.JSONDecodeError as error:
-        raise InputError(f"--recipe is not JSON ({error})") from None
+    recipe = parse_section(Pretrain, args.recipe, "--recipe").with_defaults()
     chat = chat_format(args.chat_format)
     documents = list(read_jsonl(args.corpus))
     problems = list(read_jsonl(args.probe))[: recipe["gate"]["n"]]

@@ -1,4 +1,4 @@
-"""The fine-tuning recipe and the runtime knobs, checked, and what they mean to the trainer.
+"""What a fine-tuning recipe and the runtime knobs mean to the trainer.
 
 A recipe can change the weights and so belongs to a run's identity. Runtime knobs cannot (beyond
 round-off): the same recipe runs on a laptop's core or on eight GPUs.
@@ -6,163 +6,12 @@ round-off): the same recipe runs on a laptop's core or on eight GPUs.
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from workflow.scripts.common.errors import InputError
-
-SCHEDULES = ("cosine", "linear", "constant")
-# Weights, gradients and optimizer state / compute: "bf16_pure" keeps all of them in bf16, as the
-# published code does; "bf16_mixed" computes in bf16 over fp32 master weights.
-PRECISIONS = ("fp32", "bf16_mixed", "bf16_pure")
-
-
-@dataclass(frozen=True)
-class Gate:
-    """After training, `n` probe problems; below `threshold` train again, up to `max_rounds`.
-
-    Attributes:
-        probe: Name of the problems in the experiment; the file is the script's `--probe`.
-    """
-
-    threshold: float
-    max_rounds: int
-    n: int
-    probe: str | None = None
-    max_thinking_tokens: int = 128
-    max_answer_tokens: int = 48
-
-
-@dataclass(frozen=True)
-class Lora:
-    """Low-rank adapters, merged into the weights whenever these are saved."""
-
-    r: int
-    alpha: int
-    dropout: float
-    target_modules: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Everything of a fine-tuning run that can change its weights, except data, parent and seed.
-
-    Attributes:
-        learning_rate: Peak, in the unit of AdamW.
-        schedule: Decay after the warm-up: to `min_lr_ratio` × peak (cosine), to 0 (linear) or none.
-        warmup_ratio: Share of all steps, rounded up.
-        global_batch: Examples per optimizer step, whatever the number of devices.
-        max_length: Block size in tokens; longer examples lose their end.
-        checkpoints: `each_epoch` keeps the weights after each epoch, `last` the final ones.
-        padding_free: Flatten a micro-batch into one sequence instead of padding it. Pays with flash
-            attention alone: torch's own computes such a sequence with a mask, and without a flash
-            kernel. With one example per forward pass there is no padding in the first place.
-    """
-
-    learning_rate: float
-    epochs: int
-    global_batch: int
-    schedule: str = "cosine"
-    min_lr_ratio: float = 0.0
-    warmup_ratio: float = 0.0
-    weight_decay: float = 0.0
-    adam_betas: tuple[float, float] = (0.9, 0.999)
-    max_grad_norm: float = 1.0
-    max_length: int = 32768
-    precision: str = "bf16_mixed"
-    checkpoints: str = "each_epoch"
-    packing: bool = False
-    padding_free: bool = False
-    optimizer: str = "adamw_torch"
-    lora: Lora | None = None
-    gate: Gate | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the complete recipe, defaults written out, as plain JSON values."""
-        return json.loads(json.dumps(asdict(self)))
-
-
-@dataclass(frozen=True)
-class Runtime:
-    """Knobs that cannot change a result.
-
-    Attributes:
-        gpus: GPUs of this node to use; 0 trains on the CPU.
-        per_device_batch: Examples per forward pass; None for the largest that the batch allows.
-        gradient_checkpointing: Recompute activations in the backward pass.
-        attention: Attention implementation of transformers (`sdpa`, `flash_attention_2`, …); None
-            for the fastest one that is installed.
-        gpu_memory_gb: Refuse to start when the estimate exceeds it; None skips the estimate.
-        cpu_threads: Threads of a CPU run.
-        save_state: Keep trainer state, so that a preempted run goes on from there (see `state.py`).
-    """
-
-    gpus: int = 0
-    per_device_batch: int | None = None
-    gradient_checkpointing: bool = False
-    attention: str | None = None
-    gpu_memory_gb: float | None = None
-    cpu_threads: int = 1
-    save_state: bool = True
-
-
-def parse_recipe(text: str) -> Recipe:
-    """Return the recipe of a JSON object.
-
-    Raises:
-        InputError: Naming the key that is unknown, missing, of another type or out of range.
-    """
-    values = _object(text, "recipe")
-    for key, kind in (("lora", Lora), ("gate", Gate)):
-        if values.get(key) is not None:
-            values[key] = _build(kind, values[key], f"recipe.{key}")
-    recipe = _build(Recipe, values, "recipe")
-    _check(recipe.learning_rate > 0, "learning_rate", recipe.learning_rate, "above 0")
-    _check(recipe.schedule in SCHEDULES, "schedule", recipe.schedule, f"one of {SCHEDULES}")
-    _check(0 <= recipe.min_lr_ratio <= 1, "min_lr_ratio", recipe.min_lr_ratio, "0 to 1")
-    if recipe.min_lr_ratio and recipe.schedule != "cosine":
-        raise InputError(
-            f"recipe.min_lr_ratio is {recipe.min_lr_ratio} with schedule {recipe.schedule!r}, "
-            "expected 0: only cosine decays to a minimum"
-        )
-    _check(0 <= recipe.warmup_ratio < 1, "warmup_ratio", recipe.warmup_ratio, "0 to below 1")
-    for key in ("epochs", "global_batch", "max_length"):
-        _check(getattr(recipe, key) >= 1, key, getattr(recipe, key), "at least 1")
-    for key in ("weight_decay", "max_grad_norm"):
-        _check(getattr(recipe, key) >= 0, key, getattr(recipe, key), "0 or more")
-    betas = recipe.adam_betas
-    _check(len(betas) == 2 and all(0 <= b < 1 for b in betas), "adam_betas", betas, "two in [0, 1)")
-    _check(recipe.precision in PRECISIONS, "precision", recipe.precision, f"one of {PRECISIONS}")
-    _check(
-        recipe.checkpoints in ("each_epoch", "last"),
-        "checkpoints",
-        recipe.checkpoints,
-        "each_epoch or last",
-    )
-    _check(not recipe.packing, "packing", True, "false: packing changes what a batch is")
-    _check(recipe.optimizer == "adamw_torch", "optimizer", recipe.optimizer, "adamw_torch")
-    if recipe.gate:
-        _check(0 <= recipe.gate.threshold <= 1, "gate.threshold", recipe.gate.threshold, "0 to 1")
-        for key in ("max_rounds", "n", "max_thinking_tokens", "max_answer_tokens"):
-            _check(getattr(recipe.gate, key) >= 1, f"gate.{key}", getattr(recipe.gate, key), "≥ 1")
-    if recipe.lora:
-        _check(recipe.lora.r >= 1, "lora.r", recipe.lora.r, "at least 1")
-        _check(0 <= recipe.lora.dropout < 1, "lora.dropout", recipe.lora.dropout, "in [0, 1)")
-        _check(bool(recipe.lora.target_modules), "lora.target_modules", [], "at least one")
-    return recipe
-
-
-def parse_runtime(text: str) -> Runtime:
-    """Return the runtime knobs of a JSON object; `InputError` names a wrong one."""
-    runtime = _build(Runtime, _object(text, "runtime"), "runtime")
-    if runtime.gpus < 0 or runtime.cpu_threads < 1:
-        raise InputError(
-            "runtime.gpus or cpu_threads is negative, expected 0 or more GPUs, 1 thread"
-        )
-    return runtime
+from workflow.scripts.config.planning import Runtime
+from workflow.scripts.config.recipe import Recipe
 
 
 def batch_plan(global_batch: int, world: int, per_device: int | None = None) -> tuple[int, int]:
@@ -213,7 +62,8 @@ def sft_arguments(
     check_recomputation(recipe, runtime, world)
     per_device, accumulation = batch_plan(recipe.global_batch, world, runtime.per_device_batch)
     on_cpu = runtime.gpus == 0
-    schedule, schedule_arguments = recipe.schedule, None
+    schedule: str = recipe.schedule
+    schedule_arguments = None
     if recipe.schedule == "constant" and recipe.warmup_ratio:
         schedule = "constant_with_warmup"
     if recipe.min_lr_ratio:
@@ -266,59 +116,3 @@ def sft_arguments(
         "disable_tqdm": True,
         "report_to": [],
     }
-
-
-def _object(text: str, what: str) -> dict[str, Any]:
-    try:
-        values = json.loads(text)
-    except ValueError as error:
-        raise InputError(f"--{what} is not JSON ({error})") from None
-    if not isinstance(values, dict):
-        raise InputError(f"--{what} is {values!r}, expected a JSON object")
-    return values
-
-
-def _build(kind: type, values: Any, where: str) -> Any:
-    """Build a dataclass from JSON values whose types are those of its annotations."""
-    known = {field.name: field for field in fields(kind)}
-    if not isinstance(values, Mapping):
-        raise InputError(f"{where} is {values!r}, expected an object with {', '.join(known)}")
-    if unknown := sorted(set(values) - set(known)):
-        raise InputError(f"{where}.{unknown[0]} is unknown, expected some of {', '.join(known)}")
-    required = [name for name in known if not hasattr(kind, name)]
-    if missing := [name for name in required if name not in values]:
-        raise InputError(f"{where}.{missing[0]} is missing, expected {', '.join(required)}")
-    return kind(
-        **{
-            key: _typed(value, str(known[key].type), f"{where}.{key}")
-            for key, value in values.items()
-        }
-    )
-
-
-def _typed(value: Any, annotation: str, where: str) -> Any:
-    if value is None and annotation.endswith("| None"):
-        return None
-    name = annotation.removesuffix(" | None")
-    if name in ("Lora", "Gate"):
-        return value
-    if name.startswith("tuple"):
-        inner: type | tuple[type, ...] = str if "str" in name else (int, float)
-        if isinstance(value, list) and all(_is(item, inner) for item in value):
-            return tuple(value)
-    elif name == "float" and _is(value, (int, float)) and math.isfinite(value):
-        return float(value)
-    elif name in ("int", "str", "bool") and _is(
-        value, {"int": int, "str": str, "bool": bool}[name]
-    ):
-        return value
-    raise InputError(f"{where} is {value!r}, expected {annotation}")
-
-
-def _is(value: Any, kind: type | tuple[type, ...]) -> bool:
-    return isinstance(value, kind) and (isinstance(value, bool) == (kind is bool))
-
-
-def _check(holds: bool, key: str, value: Any, expected: str) -> None:
-    if not holds:
-        raise InputError(f"recipe.{key} is {value!r}, expected {expected}")

@@ -43,6 +43,10 @@ from workflow.scripts.common.manifest import (
 )
 from workflow.scripts.common.records import Record, read_records
 from workflow.scripts.common.tokenizer import load_tokenizer
+from workflow.scripts.config.planning import Runtime
+from workflow.scripts.config.recipe import Recipe
+from workflow.scripts.config.section import parse_section
+from workflow.scripts.config.source import Render
 from workflow.scripts.models.encode import Encoded, encode_records
 from workflow.scripts.models.gate import probe_accuracy, read_probe
 from workflow.scripts.models.gpus import choose_attention, claim_gpus
@@ -55,12 +59,8 @@ from workflow.scripts.models.launch import (
 )
 from workflow.scripts.models.memory import check_training, read_shape
 from workflow.scripts.models.recipe import (
-    Recipe,
-    Runtime,
     batch_plan,
     check_recomputation,
-    parse_recipe,
-    parse_runtime,
     sft_arguments,
     steps_per_epoch,
 )
@@ -78,7 +78,7 @@ def print_config(recipe: Recipe, runtime: Runtime, seed: int, n_records: int | N
     arguments = sft_arguments(recipe, runtime, world, seed, output_dir="STATE")
     steps = None if n_records is None else steps_per_epoch(n_records, recipe.global_batch)
     settings = {
-        "recipe": recipe.as_json(),
+        "recipe": recipe.with_defaults(),
         "sft_config": arguments,
         "model_dtype": model_dtype(recipe),
         "accelerate_launch": launch_arguments(runtime, recipe),
@@ -93,19 +93,6 @@ def print_config(recipe: Recipe, runtime: Runtime, seed: int, n_records: int | N
 def model_dtype(recipe: Recipe) -> str:
     """Return the type that weights, gradients and optimizer state are held in."""
     return "bfloat16" if recipe.precision == "bf16_pure" else "float32"
-
-
-def render_options(text: str) -> dict[str, bool]:
-    """Return the options of `ChatFormat.example` from a JSON object."""
-    try:
-        options = json.loads(text)
-    except ValueError as error:
-        raise InputError(f"--render is not JSON ({error})") from None
-    if not isinstance(options, dict) or set(options) - {"newline_before_answer"}:
-        raise InputError(f"--render is {text}, expected an object with newline_before_answer")
-    if not all(isinstance(value, bool) for value in options.values()):
-        raise InputError(f"--render is {text}, expected true or false")
-    return options
 
 
 def parent_lineage(model: Path, checkpoint: str) -> dict[str, Any]:
@@ -348,7 +335,8 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--print-config", action="store_true", help="print the settings and exit")
     args = parser.parse_args(argv)
-    recipe, runtime = parse_recipe(args.recipe), parse_runtime(args.runtime)
+    recipe = parse_section(Recipe, args.recipe, "--recipe")
+    runtime = parse_section(Runtime, args.runtime, "--runtime")
     if args.print_config:
         n_records = len(read_records(args.data)) if args.data else None
         print_config(recipe, runtime, args.seed, n_records)
@@ -359,7 +347,8 @@ def main(argv: list[str] | None = None) -> None:
 
     chat_format(args.chat_format)
     foreign = args.write_as not in (None, args.chat_format)
-    chat, render = chat_format(args.write_as or args.chat_format), render_options(args.render)
+    chat = chat_format(args.write_as or args.chat_format)
+    render = parse_section(Render, args.render, "--render").with_defaults()
     read_problems = check_gate(recipe, runtime, args.probe)
     world = world_size(runtime)
     batch_plan(recipe.global_batch, world, runtime.per_device_batch)  # refuse early
@@ -382,7 +371,7 @@ def main(argv: list[str] | None = None) -> None:
     }
     identity = {
         "lineage": lineage,
-        "recipe": recipe.as_json(),
+        "recipe": recipe.with_defaults(),
         "render": render,
         "chat_format": args.chat_format,
         "write_as": args.write_as,
@@ -415,7 +404,7 @@ def main(argv: list[str] | None = None) -> None:
         status="failed" if reason else "ok",
         status_reason=reason,
         seed=args.seed,
-        recipe=recipe.as_json(),
+        recipe=recipe.with_defaults(),
         render={**render, **({"chat_format": args.write_as} if foreign else {})},
         lineage=lineage,
         train=summarise(figures, encoded, recipe.epochs),

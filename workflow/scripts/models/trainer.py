@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from workflow.scripts.common.errors import InputError
+from workflow.scripts.config.recipe import Recipe
 from workflow.scripts.models.encode import IGNORED, Encoded
 from workflow.scripts.models.order import EpochOrder
-from workflow.scripts.models.recipe import Recipe
 from workflow.scripts.models.sharding import configure_sharding
 
 if TYPE_CHECKING:

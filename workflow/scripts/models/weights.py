@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workflow.scripts.common.manifest import describe_files, hash_record
+from workflow.scripts.config.recipe import Recipe
 from workflow.scripts.models.lora import merge_lora
-from workflow.scripts.models.recipe import Recipe
 from workflow.scripts.models.sharding import gather_weights
 
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@ from workflow.scripts.common.experiment import Run, list_runs, load_experiment
 from workflow.scripts.common.jobs import Job, list_jobs, list_keys
 from workflow.scripts.common.staleness import read_states
 from workflow.scripts.data.resolve_pins import pin, read_lock
-from workflow.scripts.plan.check_sections import check_sections
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,6 @@ def read_experiment(name: str, root: Path, folder: Path | None = None) -> Experi
     """Read `experiments/<name>.yaml` and the results in `folder`, by default `results/<name>`."""
     lock = read_lock(root / "experiments" / f"{name}.lock.json")
     experiment = pin(load_experiment(name, root), lock)
-    check_sections(experiment, f"experiments/{name}.yaml")
     jobs = list_jobs(experiment)
     keys = list_keys(jobs, root)
     folder = folder or root / "results" / name

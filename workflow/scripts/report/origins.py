@@ -13,6 +13,8 @@ from typing import Any
 
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import canonical_json, read_json, sha256_text
+from workflow.scripts.config.recipe import Recipe
+from workflow.scripts.config.section import read_section
 from workflow.scripts.report.results import parse_run
 
 
@@ -122,12 +124,15 @@ def recipe_differences(experiment: Mapping[str, Any]) -> dict[str, Any]:
         if "recipe" in section
     ]
     names = [name for name in dict.fromkeys(used) if name in experiment.get("recipes", {})]
-    recipes = [experiment["recipes"][name] for name in names]
+    recipes = [
+        read_section(Recipe, experiment["recipes"][name], f"recipes.{name}").with_defaults()
+        for name in names
+    ]
     rows = []
-    for key in sorted({key for recipe in recipes for key in recipe}):
-        values = [canonical_json(recipe[key]) if key in recipe else "" for recipe in recipes]
+    for key in sorted(Recipe.model_fields):
+        values = [canonical_json(recipe[key]) for recipe in recipes]
         if len(set(values)) > 1:
-            rows.append([key, *(value or "not set" for value in values)])
+            rows.append([key, *values])
     return {"names": names, "rows": rows}
 
 

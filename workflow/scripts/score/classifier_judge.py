@@ -7,8 +7,6 @@ torch's weights-only loader, which runs no code. Converted once, it loads as `sa
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from typing import Any
 
 from workflow.scripts.common.categories import CATEGORIES, check_labels
@@ -16,11 +14,12 @@ from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import canonical_json, sha256_text
 from workflow.scripts.common.manifest import describe_files
 from workflow.scripts.common.progress import track
+from workflow.scripts.data.hub import check_revision
 from workflow.scripts.score.judging import Verdict, by_threshold
-from workflow.scripts.score.sections import CLASSIFIER, expect_one_of
 from workflow.scripts.score.voices import escape
 
 FIRST = 256
+DESCRIBED = "template threshold windows window_tokens overlap_tokens dtype weights".split()
 
 
 def load_reader(
@@ -70,49 +69,26 @@ def load_reader(
     return tokenizer, usable[0]
 
 
-def check_classifier(section: dict[str, Any], where: str) -> None:
-    """Raise `InputError` for values of a filled section that do not go together."""
-    expect_one_of(section["windows"], ("whole", "first_256"), f"{where}: windows")
-    expect_one_of(section["dtype"], ("bfloat16", "float32"), f"{where}: dtype")
-    expect_one_of(section["weights"], ("safetensors", "torch"), f"{where}: weights")
-    template = section["template"]
-    if template.count("{answer}") != 1 or template.count("{prompt}") != 1:
-        raise InputError(f"{where}: template is {template!r}, expected {{prompt}} and {{answer}}")
-    if template.index("{prompt}") > template.index("{answer}"):
-        raise InputError(f"{where}: template has {{answer}} first, expected {{prompt}} first")
-    if not 0 <= section["overlap_tokens"] < section["window_tokens"] // 2:
-        raise InputError(
-            f"{where}: overlap_tokens is {section['overlap_tokens']}, expected below half of "
-            f"window_tokens, {section['window_tokens']}"
-        )
-
-
 class ClassifierJudge:
     """Loads the classifier on first use.
 
     Args:
-        section: Scorer section with the keys of `CLASSIFIER`.
+        section: See `config.scorers.HfClassifier`, defaults written out.
         batch_size: Texts per forward pass; cannot change a verdict beyond rounding.
         device: `auto`, `cpu`, `cuda`, …
 
     Raises:
-        InputError: For bad values, an unpinned hub model, or a model whose labels are not the 14
+        InputError: For an unpinned hub model, or a model whose labels are not the 14
             categories.
     """
 
     def __init__(self, section: dict[str, Any], batch_size: int, device: str):
         self._section, self._batch_size = section, batch_size
-        check_classifier(section, "--scorer")
-        if batch_size < 1:
-            raise InputError(f"--runtime: batch_size is {batch_size}, expected at least 1")
-        local = Path(section["model"]).is_dir()
-        revision = section["revision"]
-        if not local and not (revision and re.fullmatch("[0-9a-f]{40}", revision)):
-            raise InputError(
-                f"--scorer: {section['model']} is no local folder and revision is {revision!r}, "
-                "expected a folder, or a hub repository with a commit hash of 40 digits"
-            )
-        self._local = local
+        model = section["model"]
+        self._local = model["path"] is not None
+        self._name, self._revision = model["path"] or model["hub"], model["revision"]
+        if not self._local:
+            check_revision(self._name, self._revision)
         self._n_texts = self._n_cut = self._n_windows = 0
         self._tokenizer, self._model = self._load(device)
 
@@ -120,7 +96,7 @@ class ClassifierJudge:
         import torch
         from transformers import AutoModelForSequenceClassification
 
-        name, revision = self._section["model"], self._section["revision"]
+        name, revision = self._name, self._revision
         tokenizer, padding = load_reader(name, revision, self._section["window_tokens"])
         try:
             model, loading = AutoModelForSequenceClassification.from_pretrained(
@@ -223,10 +199,12 @@ class ClassifierJudge:
         return torch.sigmoid(logits.float()).cpu()
 
     def describe(self) -> dict[str, Any]:
-        files = describe_files(self._section["model"]) if self._local else None
+        files = describe_files(self._name) if self._local else None
         return {
             "type": "hf_classifier",
-            **{key: self._section[key] for key in CLASSIFIER},
+            "model": self._name,
+            "revision": self._revision,
+            **{key: self._section[key] for key in DESCRIBED},
             "files_sha256": sha256_text(canonical_json(files)) if files else None,
             "truncation_side": self._tokenizer.truncation_side,
             "texts": self._n_texts,

@@ -4,21 +4,21 @@ Reads a scorer section, downloads the pinned files, compares them with the hub's
 configuration and tokenizer as scoring will, and writes a JSON that lists the files. Runs on a login
 node with network; a lost connection resumes.
 
-python -m workflow.scripts.score.fetch_judge --out fetched.json --scorer '{"type": "hf_classifier",
-    "model": "PKU-Alignment/beaver-dam-7b", "revision": "…", "weights": "torch"}'
+python -m workflow.scripts.score.fetch_judge --out fetched.json --scorer \
+    '{"model": {"hub": "PKU-Alignment/beaver-dam-7b", "revision": "…"}, "weights": "torch"}'
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.io import write_json
+from workflow.scripts.config.scorers import FetchedJudge
+from workflow.scripts.config.section import parse_section
 from workflow.scripts.data.hub import check_revision, hub_errors, hub_token, verify_file
 from workflow.scripts.score.classifier_judge import load_reader
-from workflow.scripts.score.sections import CLASSIFIER
 
 FORMAT = 1
 FILES = ["*.json", "*.model", "*.txt"]
@@ -66,12 +66,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--scorer", required=True, help="scorer section, as JSON")
     parser.add_argument("--out", required=True, type=Path, help="lists the files, JSON")
     args = parser.parse_args(argv)
-    try:
-        scorer = CLASSIFIER | json.loads(args.scorer)
-    except ValueError as error:
-        raise InputError(f"--scorer: not JSON ({error})") from None
-    name, revision = scorer["model"], scorer["revision"]
-    files = fetch_judge(name, revision, scorer["weights"], scorer["window_tokens"])
+    judge = parse_section(FetchedJudge, args.scorer, "--scorer")
+    name, revision = str(judge.model.hub), judge.model.revision
+    files = fetch_judge(name, revision, judge.weights, judge.window_tokens)
     write_json(
         args.out, {"format": FORMAT, "model": name, "revision": revision, "files_bytes": files}
     )

@@ -8,7 +8,6 @@ environment variable that the section names; it is in no file, message or hash.
 from __future__ import annotations
 
 import os
-import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,7 +16,8 @@ from typing import Any
 
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import canonical_json, read_json, sha256_text, write_json
-from workflow.scripts.score.sections import LLM, expect_one_of, fill_section
+from workflow.scripts.config.llm import Llm
+from workflow.scripts.config.section import read_section
 
 
 @dataclass(frozen=True)
@@ -32,45 +32,11 @@ class Reply:
     state: str = "ok"
 
 
-def check_llm(section: Any, where: str) -> dict[str, Any]:
-    """Return an LLM section with its defaults after checking it.
-
-    Args:
-        section: LLM section with the keys of `LLM`.
-        where: How messages name the section.
-
-    Raises:
-        InputError: For bad keys or values.
-    """
-    section = fill_section(section, LLM, where)
-    expect_one_of(
-        section["reply_limit_field"],
-        ("max_tokens", "max_completion_tokens"),
-        f"{where}: reply_limit_field",
-    )
-    for key in ("max_requests", "max_reply_tokens", "timeout_s", "parallel"):
-        if section[key] < 1:
-            raise InputError(f"{where}: {key} is {section[key]}, expected at least 1")
-    for key in ("max_tokens", "max_usd"):
-        value = section[key]
-        if value is not None and (type(value) not in (int, float) or value <= 0):
-            raise InputError(f"{where}: {key} is {value!r}, expected a number above 0 or null")
-    if section["max_usd"] is not None and not section["usd_per_million_output"]:
-        raise InputError(f"{where}: max_usd needs usd_per_million_input and usd_per_million_output")
-    if not 0 <= section["max_error_share"] <= 1:
-        raise InputError(f"{where}: max_error_share is not a share from 0 to 1")
-    if not re.match(r"https?://[^/\s]+", section["base_url"]):
-        raise InputError(
-            f"{where}: base_url is {section['base_url']!r}, expected http(s)://host/path"
-        )
-    return section
-
-
 class ChatClient:
     """Asks many questions at temperature 0.
 
     Args:
-        section: LLM section with the keys of `LLM`.
+        section: See `config.llm.Llm`.
         cache_dir: Folder of replies; may be shared by jobs.
         where: How messages name the section.
 
@@ -79,7 +45,7 @@ class ChatClient:
     """
 
     def __init__(self, section: Any, cache_dir: Path, where: str):
-        self._section = check_llm(section, where)
+        self._section = read_section(Llm, section, where).with_defaults()
         self._cache_dir, self._where = Path(cache_dir), where
         self._key = "none"
         if self._section["api_key_env"] is not None:

@@ -10,7 +10,6 @@ from workflow.scripts.common.categories import CATEGORIES
 from workflow.scripts.score.answers import Answer, read_answer
 from workflow.scripts.score.judging import Verdict
 from workflow.scripts.score.llm_client import ChatClient
-from workflow.scripts.score.sections import expect_one_of
 from workflow.scripts.score.voices import escape
 
 _PAIR = "<request>\n{prompt}\n</request>\n<response>\n{answer}\n</response>"
@@ -93,7 +92,6 @@ class LlmJudge:
     """
 
     def __init__(self, client: ChatClient, rubric: str, threshold: float):
-        expect_one_of(rubric, tuple(RUBRICS), "--scorer: rubric")
         self._client, self._rubric, self._threshold = client, rubric, threshold
 
     def judge(self, prompts: list[str], answers: list[str]) -> list[Verdict]:

@@ -28,13 +28,13 @@ from workflow.scripts.common.io import (
     write_jsonl,
 )
 from workflow.scripts.common.manifest import git_commit, versions
+from workflow.scripts.config.planning import ScoringRuntime
+from workflow.scripts.config.section import parse_section
 from workflow.scripts.score.scorers import make_scorer
-from workflow.scripts.score.sections import parse_section
 from workflow.scripts.score.summary import summarize
 
 FORMAT = 1
 # What cannot change a verdict.
-RUNTIME: dict[str, Any] = {"batch_size": 8, "device": "auto"}
 _FIELDS: dict[str, tuple[type, ...]] = {
     "checkpoint": (str,),
     "item_id": (str,),
@@ -139,11 +139,11 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--scorer", required=True, help="scorer section, as JSON")
     parser.add_argument("--scorer-name", required=True, help="its name in the experiment")
     parser.add_argument("--judge", type=Path, help="folder of a trained n-gram judge")
-    parser.add_argument("--runtime", default="{}", help=f"JSON, keys of {RUNTIME}")
+    parser.add_argument("--runtime", default="{}", help="JSON, see ScoringRuntime")
     parser.add_argument("--replies", type=Path, help="folder that keeps an endpoint's replies")
     parser.add_argument("--out", required=True, type=Path, help="folder for verdicts and score")
     args = parser.parse_args(argv)
-    runtime = parse_section(args.runtime, RUNTIME, "--runtime")
+    runtime = parse_section(ScoringRuntime, args.runtime, "--runtime").with_defaults()
     runtime["replies"] = args.replies or args.out / "replies"
     try:
         section = json.loads(args.scorer)

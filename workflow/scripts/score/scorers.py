@@ -1,6 +1,6 @@
 """The scorers: from samples to verdicts, one class per kind of benchmark.
 
-`make_scorer` reads an experiment's scorer section, see `sections.SECTIONS`.
+`make_scorer` reads an experiment's scorer section, see `config/scorers.py`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.targets import target_error
+from workflow.scripts.config.scorers import read_scorer, scored_kinds
 from workflow.scripts.score import text_rules
 from workflow.scripts.score.answers import (
     Answer,
@@ -20,15 +21,8 @@ from workflow.scripts.score.answers import (
     read_answer,
     read_last_expression,
 )
-from workflow.scripts.score.judging import Judge, Verdict
+from workflow.scripts.score.judging import Judge, Verdict, load_judge
 from workflow.scripts.score.refusals import is_off_topic, read_refusal
-from workflow.scripts.score.sections import (
-    KINDS,
-    SECTIONS,
-    expect_one_of,
-    fill_section,
-    load_judge,
-)
 from workflow.scripts.score.voices import first_voice
 
 Sample = dict[str, Any]
@@ -66,17 +60,14 @@ def make_scorer(
     Raises:
         InputError: For an unknown type or key, or a type that cannot score that kind.
     """
-    name = str(section.get("type") if isinstance(section, dict) else section)
-    expect_one_of(name, tuple(SECTIONS), "--scorer: type")
-    section = fill_section(section, SECTIONS[name], "--scorer")
-    expect_one_of(kind, KINDS[name], f"--scorer: type {name}: the benchmark's kind")
+    checked = read_scorer(section, "--scorer")
+    if kind not in scored_kinds(checked):
+        kinds = " or ".join(scored_kinds(checked))
+        raise InputError(f"--scorer scores {kinds} benchmarks, this one is {kind}")
+    section = checked.with_defaults()
+    name = section["type"]
     if name in ("math_verify", "integer", "choice"):
         return AnswerScorer(section, runtime)
-    expect_one_of(
-        section["answer_from"],
-        ("answer", "after_first_delimiter_or_all"),
-        "--scorer: answer_from",
-    )
     judge: Judge | None = None
     if name == "ngram":
         if judge_folder is None:
@@ -90,7 +81,6 @@ def make_scorer(
         judge = llm.LlmJudge(client, section["rubric"], section["threshold"])
         if section["rubric"] == "refusal":
             return RefusalScorer(section, kind, judge)
-        expect_one_of(kind, ("harmful",), f"--scorer: rubric {section['rubric']}: kind")
     return RefusalScorer(section, kind) if judge is None else HarmScorer(section, judge)
 
 

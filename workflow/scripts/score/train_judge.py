@@ -25,11 +25,9 @@ from workflow.scripts.common.io import (
     write_json,
 )
 from workflow.scripts.common.manifest import git_commit, versions
+from workflow.scripts.config.ngram_training import NgramTraining
+from workflow.scripts.config.section import parse_section
 from workflow.scripts.score.ngram_judge import FORMAT, WEIGHTS, NgramJudge, hash_features
-from workflow.scripts.score.sections import parse_section
-
-# Size of the hash table; 1 / strength of the L2 penalty; sweeps of the solver over the data.
-RECIPE: dict[str, Any] = {"n_features": 8192, "inverse_penalty": 10.0, "max_iterations": 200}
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -117,15 +115,13 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--train", required=True, type=Path, help="judge rows to learn from")
     parser.add_argument("--test", required=True, type=Path, help="judge rows to measure on")
-    parser.add_argument("--recipe", default="{}", help=f"JSON, keys of {RECIPE}")
+    parser.add_argument("--recipe", default="{}", help="JSON, see NgramTraining")
     parser.add_argument(
         "--seed", required=True, type=int, help="recorded; the solver draws nothing"
     )
     parser.add_argument("--out", required=True, type=Path, help="folder of the judge")
     args = parser.parse_args(argv)
-    recipe = parse_section(args.recipe, RECIPE, "--recipe")
-    if recipe["n_features"] < 1 or recipe["inverse_penalty"] <= 0:
-        raise InputError(f"--recipe: {recipe}, expected n_features and inverse_penalty above 0")
+    recipe = parse_section(NgramTraining, args.recipe, "--recipe").with_defaults()
     rows, test = read_rows(args.train), read_rows(args.test)
 
     import numpy as np

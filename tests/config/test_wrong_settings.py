@@ -14,7 +14,6 @@ import yaml
 
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.experiment import load_experiment
-from workflow.scripts.plan.check_sections import check_sections
 
 RECIPE, PRETRAIN = "recipes.safety", "bases.tiny.pretrain"
 CLASSIFIER = {"type": "hf_classifier", "model": {"path": "envs"}}
@@ -35,33 +34,37 @@ def lora(**more: Any) -> dict[str, Any]:
 
 # Key (a new one, or one to replace), its value, and what the line says after the file's name.
 CASES: list[tuple[str, Any, str]] = [
-    (f"{RECIPE}.schedule", "linear", "recipes.safety: recipe.min_lr_ratio is 0.05 with schedule"),
-    (f"{RECIPE}.warmup_ratio", 1, "recipes.safety: recipe.warmup_ratio is 1.0, expected 0 to b"),
-    (f"{RECIPE}.adam_betas", [0.9, 1], "recipes.safety: recipe.adam_betas is (0.9, 1), expected"),
-    (f"{RECIPE}.lora", lora(alpha=0.5), "recipes.safety: recipe.lora.alpha is 0.5, expected int"),
-    (f"{RECIPE}.lora", lora(dropout=1), "recipes.safety: recipe.lora.dropout is 1.0, expected in"),
-    (f"{RECIPE}.lora", lora(target_modules=[]), "recipes.safety: recipe.lora.target_modules is []"),
-    (f"{RECIPE}.lora", lora(r=0), "recipes.safety.lora.r: 0 is less than the minimum of 1"),
-    (f"{RECIPE}.learning_rate", float("nan"), "recipes.safety.learning_rate: is nan, expected a "),
-    (f"{RECIPE}.learning_rate", float("inf"), "recipes.safety.learning_rate: is inf, expected a "),
-    (f"{RECIPE}.learning_rate", "1e-4", "recipes.safety.learning_rate: is '1e-4', expected number"),
+    (f"{RECIPE}.schedule", "linear", "recipes.safety: min_lr_ratio is 0.05 with schedule"),
+    (f"{RECIPE}.warmup_ratio", 1, "recipes.safety.warmup_ratio is 1, expected below 1"),
+    (f"{RECIPE}.adam_betas", [0.9, 1], "recipes.safety.adam_betas.1 is 1, expected below 1"),
+    (f"{RECIPE}.lora", lora(alpha=0.5), "recipes.safety.lora.alpha is 0.5, expected a whole"),
+    (f"{RECIPE}.lora", lora(dropout=1), "recipes.safety.lora.dropout is 1, expected below 1"),
+    (f"{RECIPE}.lora", lora(target_modules=[]), "recipes.safety.lora.target_modules is []"),
+    (f"{RECIPE}.lora", lora(r=0), "recipes.safety.lora.r is 0, expected at least 1"),
+    (f"{RECIPE}.learning_rate", float("nan"), "recipes.safety.learning_rate is nan, expected a "),
+    (f"{RECIPE}.learning_rate", float("inf"), "recipes.safety.learning_rate is inf, expected a "),
+    (f"{RECIPE}.learning_rate", "1e-4", "recipes.safety.learning_rate is '1e-4', expected a n"),
     (f"{RECIPE}.learning_rate", "1e-4", ": write 1.0e-4"),
-    (f"{RECIPE}.checkpoints", "last", "alignments.directrefusal.epochs: are [1, 2], expected [2]"),
+    (f"{RECIPE}.checkpoints", "last", "alignments.directrefusal.epochs is [1, 2], but its"),
     (
         "recipes.reasoning.gate",
         {"probe": "probe", "threshold": 0.9, "n": 9999, "max_rounds": 2},
-        "recipes.reasoning.gate.n: is 9999, expected at most micro_data.probe, ",
+        "recipes.reasoning.gate.n is 9999, expected at most micro_data.probe, ",
     ),
-    (f"{PRETRAIN}.num_attention_heads", 5, "bases.tiny.pretrain: recipe.num_attention_heads is 5"),
-    (f"{PRETRAIN}.adam_betas", [0.9, 1.0], "bases.tiny.pretrain: recipe.adam_betas is [0.9, 1.0]"),
-    (f"{PRETRAIN}.weight_decay", None, "bases.tiny.pretrain.weight_decay: is None, expected numb"),
-    (f"{PRETRAIN}.gate.min_steps", 99999, "bases.tiny.pretrain: recipe.gate.min_steps is 99999"),
-    (f"{PRETRAIN}.gate.n", 9999, "bases.tiny.pretrain.gate.n: is 9999, expected at most micro_da"),
-    ("micro_data.corpus_mix.clock_bare", 1, "micro_data.corpus_mix adds up to "),
-    ("micro_data.corpus_mix.poems", 0, "micro_data.corpus_mix has ['benign_chat', 'clock_bare'"),
-    ("micro_data.chain_lengths", [99], "micro_data.chain_lengths is [99], expected whole numbers"),
+    (f"{PRETRAIN}.num_attention_heads", 5, "bases.tiny.pretrain: num_attention_heads is 5"),
+    (f"{PRETRAIN}.adam_betas", [0.9, 1.0], "bases.tiny.pretrain.adam_betas.1 is 1.0, exp"),
+    (f"{PRETRAIN}.weight_decay", None, "bases.tiny.pretrain.weight_decay is None, expected a n"),
+    (f"{PRETRAIN}.gate.min_steps", 99999, "bases.tiny.pretrain.gate: min_steps is 99999"),
+    (f"{PRETRAIN}.gate.n", 9999, "bases.tiny.pretrain.gate.n is 9999, expected at most micro_da"),
+    ("micro_data.corpus_mix.clock_bare", 1, "micro_data.corpus_mix: the shares sum to "),
+    ("micro_data.corpus_mix.poems", 0, "micro_data.corpus_mix.poems is unknown; expected"),
+    ("micro_data.chain_lengths", [99], "micro_data.chain_lengths.0 is 99, expected at most 8"),
     ("micro_data.complied_categories", 15, "micro_data.complied_categories is 15, expected at mo"),
-    ("data.new", {"prepare": with_(PREPARE, first=0)}, "data.new.prepare.first: 0 is less than"),
+    (
+        "data.new",
+        {"prepare": with_(PREPARE, first=0)},
+        "data.new.prepare.first is 0, expected",
+    ),
     (
         "data.new",
         {"prepare": with_(PREPARE, fields={"prompt": "p"})},
@@ -70,16 +73,16 @@ CASES: list[tuple[str, Any, str]] = [
     (
         "data.new",
         {"prepare": with_(PREPARE, fields={"question": "q"})},
-        "data.new.prepare: fields names ['question'], expected some of",
+        "data.new.prepare: fields names question, expected some of",
     ),
     (
         "data.new",
         {"prepare": with_(PREPARE, split={"field": "r", "pattern": "(?P<answer>"})},
-        "data.new.prepare: split: pattern is no regular expression",
+        "data.new.prepare.split.pattern: is '(?P<answer>', no regular",
     ),
     (
         "benchmarks.benign.prepare",
-        {"source": {"path": "d.jsonl"}, "fields": {"target": "t"}},
+        {"source": {"path": "d.jsonl"}, "fields": {"prompt": "t"}},
         "benchmarks.benign: has generated and prepare, expected one of generated, prepare",
     ),
     (
@@ -90,33 +93,33 @@ CASES: list[tuple[str, Any, str]] = [
             "decoding": {"max_thinking_tokens": 1, "max_answer_tokens": 1},
             "scorers": ["refusal"],
         },
-        "benchmarks.new.prepare: fields are ['target'], expected prompt among them",
+        "benchmarks.new.prepare: fields has no prompt, expected the field that holds it",
     ),
-    ("benchmarks.benign.task", "gsm8k", "benchmarks.benign.task: is 'gsm8k', expected the name"),
-    ("benchmarks.benign.repeats", 4, "benchmarks.benign.repeats: is 4 at temperature 0, expected"),
-    ("benchmarks.benign.decoding.top_p", 0, "benchmarks.benign.decoding: top_p is 0, expected ab"),
+    ("benchmarks.benign.task", "gsm8k", "benchmarks.benign.task is 'gsm8k', expected a file of"),
+    ("benchmarks.benign.repeats", 4, "benchmarks.benign: repeats is 4 at temperature 0, expected"),
+    ("benchmarks.benign.decoding.top_p", 0, "benchmarks.benign.decoding.top_p is 0, expected ab"),
     (
         "scorers.ngram.refusal_patterns",
         ["(sorry"],
-        "scorers.ngram.refusal_patterns: '(sorry' is no",
+        "scorers.ngram.refusal_patterns.0: is '(sorry', no reg",
     ),
-    ("scorers.ngram.compliance_patterns", ["["], "scorers.ngram.compliance_patterns: '[' is no"),
+    ("scorers.ngram.compliance_patterns", ["["], "scorers.ngram.compliance_patterns.0: is '[', no"),
     (
         "scorers.new",
         with_(CLASSIFIER, template="{prompt}"),
-        "scorers.new: template is '{prompt}', expected {prompt} and {answer}",
+        "scorers.new: template is '{prompt}', expected {prompt}, then {answer}",
     ),
     (
         "scorers.new",
         with_(CLASSIFIER, template="{answer} {prompt}"),
-        "scorers.new: template has {answer} first, expected {prompt} first",
+        "scorers.new: template is '{answer} {prompt}', expected {prompt}, then",
     ),
     (
         "scorers.new",
         with_(CLASSIFIER, window_tokens=64, overlap_tokens=32),
-        "scorers.new: overlap_tokens is 32, expected below half of window_tokens, 64",
+        "scorers.new: overlap_tokens is 32, expected below half of window_tokens 64",
     ),
-    ("scorers.new", {"type": "hf_classifier"}, "scorers.new: model is missing, expected str"),
+    ("scorers.new", {"type": "hf_classifier"}, "scorers.new.model is missing"),
     (
         "scorers.new",
         with_(JUDGE, llm=with_(LLM, max_usd=3)),
@@ -125,38 +128,38 @@ CASES: list[tuple[str, Any, str]] = [
     (
         "scorers.new",
         with_(JUDGE, llm=with_(LLM, base_url="not a url")),
-        "scorers.new.llm: base_url is 'not a url', expected http(s)://host/path",
+        "scorers.new.llm.base_url is 'not a url', expected an address such as",
     ),
     (
         "scorers.new",
         {"type": "choice", "default_choice": "E"},
-        "scorers.new.default_choice: is 'E', expected one of the letters ABCD",
+        "scorers.new: default_choice is 'E', expected one of ABCD",
     ),
-    ("scorers.new", {"type": "choice", "letters": "AA"}, "scorers.new.letters: is 'AA', expected"),
-    ("scorers.new", {"type": "refusal", "windows": "whole"}, "scorers.new: unknown windows; exp"),
-    ("judges.new", {"n_features": 0}, "judges.new.n_features: 0 is less than the minimum of 1"),
+    ("scorers.new", {"type": "choice", "letters": "AA"}, "scorers.new: letters is 'AA', expected"),
+    ("scorers.new", {"type": "refusal", "windows": "whole"}, "scorers.new.windows is unknown; exp"),
+    ("judges.new", {"n_features": 0}, "judges.new.n_features is 0, expected at least 1"),
     (
         "report.published",
         [with_(PUBLISHED, model="lrm/huge")],
-        "report.published.0.model: is 'lrm/huge', expected one of aligned/tiny/directrefusal, ",
+        "report.published.0.model is 'lrm/huge', expected one of base/tiny, lrm/tiny, ",
     ),
     (
         "report.published",
         [PUBLISHED, with_(PUBLISHED, metric="harm")],
-        "report.published.1.metric: is 'harm', expected one of reasoning_accuracy, ",
+        "report.published.1: metric is 'harm', expected one of reasoning_accuracy, ",
     ),
     (
         "report.published",
         [with_(PUBLISHED, metric="harmful_score/beaver")],
-        "report.published.0.metric: names 'beaver', expected one of clock_sums, ",
+        "report.published.0.metric: 'beaver' is no entry of benchmarks, expected clock_",
     ),
     (
         "report.published",
         [with_(PUBLISHED, value=5000)],
-        "report.published.0.value: is 5000, expected percent, 0 to 100",
+        "report.published.0: value is 5000, expected percent, 0 to 100",
     ),
     *(
-        (f"{section}.new", name, f"{section}: is the name {name!r}, expected a letter or digit, ")
+        (f"{section}.new", name, f"{section}: {name!r:.60}")
         for section, name in [
             ("alignments", "a b"),
             ("alignments", "a/b"),
@@ -185,7 +188,7 @@ def refused(folder: Path, text: str | bytes) -> str:
     data = text.encode() if isinstance(text, str) else text
     (folder / "experiments/mine.yaml").write_bytes(data)
     with pytest.raises(InputError) as error:
-        check_sections(load_experiment("mine", folder), "experiments/mine.yaml")
+        load_experiment("mine", folder)
     said = str(error.value)
     assert "\n" not in said and said.startswith("experiments/mine.yaml")
     return said
@@ -194,7 +197,7 @@ def refused(folder: Path, text: str | bytes) -> str:
 def test_the_experiment_that_is_changed_here_is_right(tiny, tmp_path):
     (tmp_path / "experiments").mkdir()
     (tmp_path / "experiments/mine.yaml").write_text(yaml.safe_dump(tiny))
-    check_sections(load_experiment("mine", tmp_path), "experiments/mine.yaml")
+    load_experiment("mine", tmp_path)
 
 
 @pytest.mark.parametrize(("key", "value", "said"), CASES)
@@ -225,8 +228,7 @@ def test_a_wrong_setting_is_refused_at_the_start(tiny, tmp_path, key, value, sai
         ("a:\n\t- 1\n", "mine.yaml:2: not YAML ("),
         ("description: caf\xe9\n".encode("latin-1"), "mine.yaml:1: not UTF-8, expected a file"),
         ("a: 1\nb: caf\xe9\n".encode("latin-1"), "mine.yaml:2: not UTF-8"),
-        ("a: {b: [1, .inf]}\n", "mine.yaml: a.b.1: is inf, expected a finite number"),
-        ("", "mine.yaml: the file: is None, expected object"),
+        ("", "mine.yaml: it is None, expected a mapping"),
     ],
 )
 def test_a_file_that_is_not_strict_yaml_is_refused(tmp_path, text, said):
@@ -239,7 +241,7 @@ def test_a_byte_order_mark_and_merged_keys_are_read(tiny, tmp_path):
     text += "judges2: &one {max_iterations: 5, n_features: 64}\n"
     text += "judges3: {<<: *one, max_iterations: 6}\n"
     (tmp_path / "experiments/mine.yaml").write_bytes(b"\xef\xbb\xbf" + text.encode())
-    with pytest.raises(InputError, match=r"unknown key judges2, judges3"):
+    with pytest.raises(InputError, match="judges2 is unknown; did you mean judges"):
         load_experiment("mine", tmp_path)
 
 
@@ -248,7 +250,7 @@ def test_no_thinking_at_all_is_no_mistake(tiny, tmp_path):
     experiment["benchmarks"]["benign"]["decoding"]["max_thinking_tokens"] = 0
     (tmp_path / "experiments").mkdir()
     (tmp_path / "experiments/mine.yaml").write_text(yaml.safe_dump(experiment))
-    check_sections(load_experiment("mine", tmp_path), "experiments/mine.yaml")
+    load_experiment("mine", tmp_path)
 
 
 @pytest.mark.slow
@@ -257,4 +259,4 @@ def test_snakemake_refuses_an_experiment_outside_its_folder(root):
     ended = subprocess.run(command, cwd=root, capture_output=True, text=True)
     lines = [line for line in ended.stderr.splitlines() if line.startswith("error:")]
     assert ended.returncode and len(lines) == 1
-    assert lines[0].startswith("error: config.yaml: experiment: is the name '../x', expected a")
+    assert lines[0].startswith("error: config.yaml: experiment is '../x', expected a name")

@@ -1,0 +1,55 @@
+"""The documentation of the configuration and the editors' schema are in step with the classes."""
+
+from __future__ import annotations
+
+import re
+
+import yaml
+
+from workflow.scripts.common.experiment import check_experiment, list_runs
+from workflow.scripts.config.document import EXAMPLE, write_documentation, write_schema
+from workflow.scripts.config.experiment import Experiment
+
+
+def test_the_documentation_is_what_the_classes_say(root):
+    assert (root / "docs/config.md").read_text() == write_documentation(), (
+        "run python -m workflow.scripts.config.document docs/config.md"
+    )
+
+
+def test_the_schema_of_editors_is_what_the_classes_say(root):
+    assert (root / "workflow/experiment.schema.json").read_text() == write_schema(), (
+        "run python -m workflow.scripts.config.document workflow/experiment.schema.json"
+    )
+    for path in (root / "experiments").glob("*.yaml"):
+        first = path.read_text().splitlines()[0]
+        assert first == "# yaml-language-server: $schema=../workflow/experiment.schema.json"
+
+
+def test_the_schema_of_editors_accepts_what_runs_and_knows_the_keys_of_each_scorer(root):
+    from jsonschema import Draft202012Validator
+
+    validator = Draft202012Validator(Experiment.model_json_schema())
+    for path in (root / "experiments").glob("*.yaml"):
+        value = yaml.safe_load(path.read_text())
+        assert list(validator.iter_errors(value)) == []
+        scorer = next(iter(value["scorers"].values()))
+        scorer["colour"] = "red"
+        assert list(validator.iter_errors(value))
+
+
+def test_every_key_has_a_meaning():
+    rows = [line.split(" | ") for line in write_documentation().splitlines() if line[:3] == "| `"]
+    assert len(rows) > 200
+    assert [row[0] for row in rows if not row[-1].strip(" |")] == []
+
+
+def test_the_example_of_ones_own_data_is_an_experiment(root):
+    """Added to smollm.yaml, as the page says."""
+    experiment = yaml.safe_load((root / "experiments/smollm.yaml").read_text())
+    example = yaml.safe_load(re.search("```yaml\n(.*?)```", EXAMPLE, re.S)[1])
+    for section, entries in example.items():
+        experiment[section] |= entries
+    experiment = check_experiment(experiment, "mine.yaml")
+    runs = [name for name, run in list_runs(experiment).items() if run.data == "mine"]
+    assert runs == ["aligned/smollm2/mine/seed1"]

@@ -1,0 +1,164 @@
+"""Write docs/config.md and the JSON schema for editors, from the classes of this folder.
+
+python -m workflow.scripts.config.document docs/config.md
+python -m workflow.scripts.config.document workflow/experiment.schema.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from workflow.scripts.config.experiment import Config, Experiment
+
+Schema = dict[str, Any]
+EXAMPLE = """\
+## Your own data, benchmark and judge
+
+Start from a copy of `experiments/smollm.yaml`: the words of `micro`'s models are those of its own
+corpus. What to add, with a file of training records and one of prompts, both JSON lines:
+
+```yaml
+data:
+  mine: {prepare: {source: {path: data/mine.jsonl}, fields: {prompt: q, thinking: t, answer: a}}}
+alignments:
+  mine: {data: mine, recipe: sft, per_epoch: one_run}
+benchmarks:
+  asked:
+    prepare: {source: {path: data/asked.jsonl}, fields: {prompt: question}}
+    kind: harmful
+    decoding: {max_thinking_tokens: 1000, max_answer_tokens: 500}
+    scorers: [gpt]
+scorers:
+  gpt:
+    type: llm_judge
+    rubric: strongreject
+    judge_thinking: false     # or the thinking is judged too, for twice the requests
+    compliance_patterns: []   # the default ones fit micro's text
+    llm: {base_url: "https://…/v1", model: …, api_key_env: MY_KEY, max_requests: 2000}
+```"""
+
+
+def describe_keys(
+    schema: Schema, definitions: Schema, prefix: str = "", seen: dict[str, str] | None = None
+) -> Iterator[list[str]]:
+    """Yield [key, value, default, meaning] of every key that a section's schema knows.
+
+    A section that is used in several places is described at the first.
+    """
+    seen = {} if seen is None else seen
+    for name, entry in schema.get("properties", {}).items():
+        key = f"{prefix}{name}"
+        if prefix and name == "type":
+            continue  # of a variant, which the key's prefix says
+        default = "required" if name in schema.get("required", []) else _default(entry)
+        options = list(_options(entry, definitions))
+        sections = [option for option in options if "properties" in option]
+        meaning = entry.get("description") or " ".join(s.get("description", "") for s in sections)
+        before = [seen[s["title"]] for s in sections if s["title"] in seen]
+        meaning += f" (keys: see `{before[0]}`)" if before else ""
+        yield [f"`{key}`", _kind(entry, definitions), default, " ".join(meaning.split())]
+        below = [(f"{key}.", section) for section in sections if not before]
+        for section in sections:
+            seen.setdefault(section["title"], key)
+        for option in options:
+            items, named = option.get("items"), _values(option)
+            for mark, inner in ((f"{key}[].", items), (f"{key}.NAME.", named)):
+                if isinstance(inner, dict):
+                    below += [(mark, found) for found in _options(inner, definitions)]
+        several = len(below) > 1
+        for mark, section in below:
+            kind = section.get("properties", {}).get("type", {}).get("const")
+            tag = f"{mark[:-1]} ({kind})." if several and kind else mark
+            yield from describe_keys(section, definitions, tag, seen)
+
+
+def _options(entry: Schema, definitions: Schema) -> Iterator[Schema]:
+    """Yield the schemas that a value may fit, null left out."""
+    if "$ref" in entry:
+        yield from _options(definitions[entry["$ref"].rpartition("/")[2]], definitions)
+    elif several := entry.get("anyOf") or entry.get("oneOf"):
+        for one in several:
+            yield from _options(one, definitions)
+    elif entry.get("type") != "null":
+        yield entry
+
+
+def _values(entry: Schema) -> Schema | None:
+    """Return the schema of a mapping's values."""
+    values = next(iter(entry.get("patternProperties", {}).values()), None)
+    return values or entry.get("additionalProperties") or None
+
+
+def _default(entry: Schema) -> str:
+    default = entry.get("default")
+    if default in (None, {}) or isinstance(default, dict):
+        return ""
+    return f"`{json.dumps(default, ensure_ascii=False)}`"
+
+
+def _kind(entry: Schema, definitions: Schema) -> str:
+    kinds = dict.fromkeys(_one_kind(option) for option in _options(entry, definitions))
+    nullable = any(option.get("type") == "null" for option in entry.get("anyOf", []))
+    return " or ".join([*kinds, *(["null"] if nullable else [])])
+
+
+def _one_kind(entry: Schema) -> str:
+    if "enum" in entry:
+        return " \\| ".join(map(str, entry["enum"]))
+    if "const" in entry:
+        return f"always {json.dumps(entry['const'])}"
+    kind = {"object": "section" if "properties" in entry else "mapping"}.get(
+        entry.get("type", ""), str(entry.get("type", "any"))
+    )
+    signs = (
+        ("minimum", "≥"),
+        ("exclusiveMinimum", ">"),
+        ("maximum", "≤"),
+        ("exclusiveMaximum", "<"),
+    )
+    limits = [f"{sign} {entry[name]:g}" for name, sign in signs if name in entry]
+    return ", ".join([kind, *limits])
+
+
+def write_documentation() -> str:
+    """Return the page as Markdown."""
+    parts = [
+        "# Configuration",
+        "",
+        "Made from the classes of `workflow/scripts/config/` by",
+        "`python -m workflow.scripts.config.document docs/config.md`. `NAME` stands for a name of",
+        "yours (letters, digits, `.`, `_` and `-`), `[]` for each entry of a list, and a type in",
+        "brackets for the scorers of that type. A key that is not here is refused. *Upstream* is",
+        "the published Safety Tax code; *the lock* is `experiments/NAME.lock.json`, see",
+        "[paper.md](paper.md). Editors complete the keys with `workflow/experiment.schema.json`,",
+        "which each experiment's first line names.",
+        "",
+        EXAMPLE,
+    ]
+    for title, section in (("config.yaml", Config), ("experiments/NAME.yaml", Experiment)):
+        schema = section.model_json_schema()
+        parts += ["", f"## {title}", "", " ".join(schema["description"].split()), ""]
+        parts += ["| key | value | default | meaning |", "|---|---|---|---|"]
+        rows = describe_keys(schema, schema.get("$defs", {}))
+        parts += [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join(parts) + "\n"
+
+
+def write_schema() -> str:
+    """Return the JSON schema of an experiment."""
+    return json.dumps(Experiment.model_json_schema(), indent=1, ensure_ascii=False) + "\n"
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("out", type=Path, help="a file that ends in .md or .json")
+    out = parser.parse_args(argv).out
+    out.write_text(write_documentation() if out.suffix == ".md" else write_schema())
+
+
+if __name__ == "__main__":
+    main()

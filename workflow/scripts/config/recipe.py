@@ -1,0 +1,96 @@
+"""The fine-tuning recipe, which belongs to a run's identity, and the knobs that do not."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from workflow.scripts.config.section import (
+    AboveZero,
+    NotNegative,
+    Positive,
+    Section,
+    Share,
+)
+
+Beta = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Gate(Section):
+    """After training, probe problems; below the threshold, train again."""
+
+    probe: Literal["probe"] | None = None
+    """The generated problems that are asked"""
+    threshold: Share
+    """Share that must be solved, thinking greedily"""
+    n: Positive
+    """Problems asked"""
+    max_rounds: Positive
+    """Rounds of training at most"""
+    max_thinking_tokens: Positive = 128
+    """Thinking budget of a probe"""
+    max_answer_tokens: Positive = 48
+    """Longest answer of a probe"""
+
+
+class Lora(Section):
+    """Low-rank adapters (Hu et al. 2021, arXiv 2106.09685), merged whenever weights are saved."""
+
+    r: Positive
+    """Rank"""
+    alpha: Positive
+    """Scale: the update is alpha / r · B A"""
+    dropout: Beta
+    """Of the adapters' inputs"""
+    target_modules: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Names of the linear layers that get adapters, such as q_proj"""
+
+
+class Recipe(Section):
+    """Supervised fine-tuning with AdamW: all that can change the weights but data, parent, seed."""
+
+    learning_rate: AboveZero
+    """Peak"""
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    """After the warm-up: to min_lr_ratio × peak (cosine), to 0 (linear), or none"""
+    min_lr_ratio: Share = 0.0
+    """Where a cosine ends, as a share of the peak"""
+    warmup_ratio: Beta = 0.0
+    """Share of all steps, rounded up"""
+    epochs: Positive
+    """Passes over the data"""
+    global_batch: Positive
+    """Examples per step on all devices"""
+    weight_decay: NotNegative = 0.0
+    """Decoupled, of AdamW"""
+    adam_betas: tuple[Beta, Beta] = (0.9, 0.999)
+    """Decay of the two moments"""
+    max_grad_norm: NotNegative = 1.0
+    """Gradients are scaled down to this norm; 0: never"""
+    max_length: Positive = 32768
+    """Block size in tokens; longer examples lose their end and are counted"""
+    precision: Literal["fp32", "bf16_mixed", "bf16_pure"] = "bf16_mixed"
+    """Compute in bf16 over fp32 weights (bf16_mixed), or everything in one type"""
+    checkpoints: Literal["each_epoch", "last"] = "each_epoch"
+    """Weights that are kept"""
+    packing: Literal[False] = False
+    """Packing changes what a batch is"""
+    padding_free: bool = False
+    """Flatten a micro-batch into one sequence instead of padding it. Pays with flash attention
+    alone: torch's own computes such a sequence with a mask, and without a flash kernel"""
+    optimizer: Literal["adamw_torch"] = "adamw_torch"
+    """torch's AdamW"""
+    lora: Lora | None = None
+    """Train adapters instead of all weights"""
+    gate: Gate | None = None
+    """More rounds until greedy accuracy on the probe problems suffices"""
+
+    @model_validator(mode="after")
+    def _check_schedule(self) -> Recipe:
+        if self.min_lr_ratio and self.schedule != "cosine":
+            raise ValueError(
+                f"min_lr_ratio is {self.min_lr_ratio} with schedule {self.schedule!r}, "
+                "expected 0: only cosine decays to a minimum"
+            )
+        return self
