@@ -287,7 +287,10 @@ def test_a_task_can_word_the_prompts(
 
 ERRORS = [
     ({"data": "absent.jsonl"}, r"absent\.jsonl: no such file"),
-    ({"task": "prompt"}, "task 'prompt' is unknown, expected one of workflow/tasks: prompts"),
+    (
+        {"task": "prompt"},
+        "task 'prompt' is unknown, expected one of workflow/tasks: boxed, letter, prompts",
+    ),
     ({"kind": "speed"}, "kind is 'speed', expected one of reasoning, harmful, benign"),
     ({"n": 0}, "n is 0, expected a positive number"),
     ({"scorers": ["math"]}, "unknown key scorers; expected some of"),
