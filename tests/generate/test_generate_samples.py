@@ -291,9 +291,9 @@ ERRORS = [
         {"task": "prompt"},
         "task 'prompt' is unknown, expected one of workflow/tasks: boxed, letter, prompts",
     ),
-    ({"kind": "speed"}, "kind is 'speed', expected one of reasoning, harmful, benign"),
-    ({"n": 0}, "n is 0, expected a positive number"),
-    ({"scorers": ["math"]}, "unknown key scorers; expected some of"),
+    ({"kind": "speed"}, "kind is 'speed', expected 'reasoning', 'harmful'"),
+    ({"n": 0}, "n is 0, expected at least 1"),
+    ({"scorers": ["math"]}, "scorers is unknown; expected some of"),
     ({"decoding": {"max_thinking_tokens": 500}}, r"item q0: its prompt of 19 tokens and the budg"),
 ]
 

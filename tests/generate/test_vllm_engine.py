@@ -256,7 +256,7 @@ import json, sys
 from types import SimpleNamespace as Record
 from workflow.scripts.common.tokenizer import load_tokenizer
 from workflow.scripts.generate.engine import load_form
-from workflow.scripts.generate.turns import Decoding
+from workflow.scripts.config.decoding import Decoding
 from workflow.scripts.generate.vllm_engine import BudgetForcingVLLM
 from workflow.scripts.common.errors import InputError
 
@@ -282,7 +282,8 @@ class Engine:  # ends the first requests of an item as vLLM does an internal err
 def ask(failures):
     model = BudgetForcingVLLM.__new__(BudgetForcingVLLM)
     model.tokenizer = load_tokenizer(folder)
-    model.form = load_form(folder, model.tokenizer, "micro", Decoding(12, 6), True)
+    decoding = Decoding(max_thinking_tokens=12, max_answer_tokens=6)
+    model.form = load_form(folder, model.tokenizer, "micro", decoding, True)
     model.completions, model.on_complete = {}, lambda new: None
     model.model = Record(llm_engine=Engine(failures))
     texts = ["sum", "a b c a b c a b c", "a b c"]
