@@ -7,21 +7,20 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, RootModel, StringConstraints, model_validator
+from pydantic import Field, RootModel, StringConstraints, model_validator
 
 from workflow.scripts.config.llm import Llm
 from workflow.scripts.config.section import (
     Commit,
     Count,
+    Pattern,
     Positive,
     Section,
     Share,
     expect_one_source,
-    expect_pattern,
     read_section,
 )
 
-Pattern = Annotated[str, AfterValidator(expect_pattern)]
 REASONING, HARMFUL, BENIGN = "reasoning", "harmful", "benign"
 
 

@@ -13,7 +13,14 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+)
 
 from workflow.scripts.common.errors import InputError
 
@@ -44,6 +51,18 @@ NotNegative = Annotated[float, Field(ge=0)]
 Commit = Annotated[str, StringConstraints(pattern="^[0-9a-f]{40}$")]
 # Names become folders, file names and wildcards.
 Name = Annotated[str, StringConstraints(pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+
+
+def expect_pattern(pattern: str) -> str:
+    """Return a regular expression; `ValueError` says why it is none."""
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"is {_short(pattern)}, no regular expression ({error})") from None
+    return pattern
+
+
+Pattern = Annotated[str, AfterValidator(expect_pattern)]
 
 # How pydantic's wordings are said in one line: "KEY is VALUE, expected …".
 PLAIN = {
@@ -109,15 +128,6 @@ def expect_one_source(given: Section, names: tuple[str, ...]) -> None:
     if len(found) != 1:
         has = f"has {' and '.join(found)}" if found else "has no source"
         raise ValueError(f"{has}, expected one of {', '.join(names)}")
-
-
-def expect_pattern(pattern: str) -> str:
-    """Return a regular expression; `ValueError` says why it is none."""
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise ValueError(f"is {_short(pattern)}, no regular expression ({error})") from None
-    return pattern
 
 
 def _describe(error: Any, kind: type[BaseModel], value: Any) -> str:

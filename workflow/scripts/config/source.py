@@ -9,11 +9,11 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from workflow.scripts.config.section import (
     Commit,
+    Pattern,
     Positive,
     Section,
     Share,
     expect_one_source,
-    expect_pattern,
 )
 
 ENDINGS = (".jsonl", ".json", ".csv", ".parquet")
@@ -104,12 +104,12 @@ class PatternSplit(Section):
 
     field: str
     """Field of the row"""
-    pattern: str
+    pattern: Pattern
     """Matches the whole text, with groups named prompt, thinking or answer"""
 
     @model_validator(mode="after")
     def _check(self) -> PatternSplit:
-        groups = set(re.compile(expect_pattern(self.pattern)).groupindex)
+        groups = set(re.compile(self.pattern).groupindex)
         if not groups or groups - {"prompt", "thinking", "answer"}:
             raise ValueError(
                 f"pattern names {sorted(groups)}, expected some of prompt, thinking, answer"
@@ -129,12 +129,12 @@ class Render(Section):
 
 
 def _kind_of_split(value: Any) -> str:
-    given = value if isinstance(value, dict) else vars(value)
-    return "pattern" if "pattern" in given else "delimiter"
+    given = value.keys() if isinstance(value, dict) else getattr(value, "model_fields_set", ())
+    return "(pattern)" if "pattern" in given else "(delimiter)"  # no keys of either
 
 
 Split = Annotated[
-    Annotated[DelimiterSplit, Tag("delimiter")] | Annotated[PatternSplit, Tag("pattern")],
+    Annotated[DelimiterSplit, Tag("(delimiter)")] | Annotated[PatternSplit, Tag("(pattern)")],
     Discriminator(_kind_of_split),
 ]
 
