@@ -70,7 +70,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, make_score: Any) -> Path:
                         **{key: verdict[key] for key in ("item_id", "repeat", "state")},
                         "checkpoint": "final",
                         "prompt": f"question {benchmark} {item}: " + "what is it " * 12,
-                        "target": "4",
+                        "target": "4" if benchmark == "sums" else f"aim of {item}",
                         "category": f"kind {item % 14}",
                         "thinking": f"thought {run} {item} " + "step by step " * 40,
                         "answer": f"{EVIL if item == 3 else ''}answer {run} {item} "
@@ -240,7 +240,7 @@ def test_one_prompt_stands_side_by_side_and_a_click_reveals_harmful_text_fast(
     side_by_side = page.evaluate(shown)
     assert page.locator("#sample article").count() == 12
     text = page.inner_text("#transcripts")
-    assert "question" not in text and "answer lrm" not in text
+    assert not any(word in text for word in ("question", "aim of", "answer lrm"))
     reveal = """() => {
         const start = performance.now();
         document.querySelector("#sample article:nth-of-type(2) > button").click();
@@ -253,8 +253,50 @@ def test_one_prompt_stands_side_by_side_and_a_click_reveals_harmful_text_fast(
     assert max(side_by_side, revealed) < LIMIT_MS
 
 
+def test_the_click_on_a_harmful_prompt_shows_its_target_too(open_page: Any) -> None:
+    page = open_page("#transcripts?benchmark=harm&item=harm-0005")
+    assert page.inner_text("#sample > .caption") == "kind 5"
+    page.locator("#sample > button", has_text="Show prompt").click()
+    shown = page.inner_text("#sample > pre")
+    assert shown.startswith("question harm 5:") and shown.endswith("target: aim of 5")
+    other = open_page("#transcripts?benchmark=sums&item=sums-0005")
+    assert other.inner_text("#sample > .caption") == "kind 5 · target: 4"
+    assert "target" not in other.inner_text("#sample > pre")
+
+
+def test_links_carry_names_and_those_with_numbers_still_open(open_page: Any) -> None:
+    page = open_page("#transcripts?benchmark=2&item=kind-0012")
+    assert "kind-0012" in page.inner_text("#sample h3")
+    link = page.locator("#sample h3 a").get_attribute("href")
+    assert link == "#transcripts?benchmark=kind&lrm=tiny&seed=1&item=kind-0012"
+    assert "kind-0012" in open_page(link).inner_text("#sample h3")
+    for nowhere in ("gone", "7", "-1", "0.5"):
+        page = open_page(f"#transcripts?benchmark={nowhere}")
+        assert page.locator('[data-key="Benchmark"] option:checked').inner_text() == "sums"
+
+
+def test_a_page_without_its_transcripts_folder_says_so(
+    browser: Any, folder: Path, tmp_path: Path
+) -> None:
+    shutil.copy(folder / "index.html", tmp_path)
+    page = browser.new_page()
+    page.goto((tmp_path / "index.html").as_uri())
+    wait_for(page, "#found", "missing")
+    lost = "The folder transcripts/ that belongs beside this page is missing or not complete."
+    assert page.inner_text("#found") == lost and page.inner_text("#sample") == ""
+    (tmp_path / "transcripts").mkdir()
+    shards = sorted((folder / "transcripts").glob("0-*.js"))
+    assert len(shards) > 1
+    shutil.copy(shards[0], tmp_path / "transcripts")
+    page.reload()
+    wait_for(page, "#found", " items")
+    assert page.inner_text("#found").startswith(lost)
+    assert 0 < int(page.inner_text("#found").removeprefix(lost).split(" of ")[0]) < 1000
+    page.close()
+
+
 def test_a_sample_has_a_link_that_leads_to_it_alone(open_page: Any) -> None:
-    page = open_page("#transcripts?benchmark=0&item=sums-0012")
+    page = open_page("#transcripts?benchmark=sums&item=sums-0012")
     link = page.locator("#sample article").nth(3).locator("h4 a").get_attribute("href")
     other = open_page(link)
     chosen = other.locator("#sample .chosen")

@@ -176,6 +176,7 @@ function startTables() {
 // ---- Transcripts -----------------------------------------------------------------------------
 
 const shards = {}; // benchmark index -> items
+const missing = new Set(); // benchmark indices of which a file could not be loaded
 const pending = {}; // benchmark index -> shards still to come
 const state = { benchmark: 0, lrm: "", seed: "", category: "", model: "", verdict: "", change: "", q: "", item: "", sample: "" };
 const STEP = 100; // items listed at once
@@ -199,7 +200,8 @@ function loadBenchmark(index, ready) {
   pending[index] = files.length;
   for (const file of files) {
     const script = element("script", { src: file });
-    script.onload = script.onerror = () => {
+    script.onload = script.onerror = ({ type }) => {
+      if (type === "error") missing.add(index);
       if (--pending[index]) return;
       shards[index]?.sort((a, b) => (a.id < b.id ? -1 : 1));
       if (state.benchmark === index) ready();
@@ -281,9 +283,11 @@ function hidden(kind, label, text) {
 function drawItem() {
   const place = document.getElementById("sample");
   const item = (shards[state.benchmark] || []).find((one) => one.id === state.item);
-  if (!item) return place.replaceChildren(state.item ? `No item ${visible(state.item)} here.` : "Choose an item.");
+  if (!item) return place.replaceChildren(state.item ? `No item ${visible(state.item)} here.` : shards[state.benchmark] ? "Choose an item." : "");
   const { kind } = data.transcripts.benchmarks[state.benchmark];
-  let target = null;
+  // The target of a harmful prompt tells as much as the prompt.
+  const target = item.target ? `target: ${item.target}` : "";
+  let linked = null;
   const cards = modelsShown().flatMap(([model, k]) => samplesOf(item, k).map((sample) => {
     const key = `${model.label}/${sample.r}`;
     const name = visible(model.label) + (sample.r ? `, sample ${sample.r + 1}` : "");
@@ -291,7 +295,7 @@ function drawItem() {
     const card = element("article", { class: key === state.sample ? "sample chosen" : "sample", "aria-label": name },
       element("h4", {}, name, " ", element("a", { href: hashOf({ sample: key }), "aria-label": `Link to the sample of ${name}` }, "#")),
       element("p", { class: "verdict" }, told.filter(Boolean).join(", ")));
-    if (key === state.sample) target = card;
+    if (key === state.sample) linked = card;
     if (sample.extracted !== undefined) card.append(element("p", { class: "caption" }, `Read as: ${visible(sample.extracted ?? "nothing")}`));
     if (sample.thinking !== null) card.append(element("details", {}, element("summary", {}, `Thinking, ${sample.tokens[0]} tokens`), hidden(kind, `thinking of ${name}`, sample.thinking)));
     card.append(element("p", { class: "caption" }, `Answer, ${sample.tokens[1]} tokens`), hidden(kind, `answer of ${name}`, sample.answer));
@@ -299,9 +303,9 @@ function drawItem() {
   }));
   place.replaceChildren(
     element("h3", {}, visible(item.id), " ", element("a", { href: hashOf({ sample: "" }), "aria-label": `Link to item ${visible(item.id)}` }, "#")),
-    element("p", { class: "caption" }, visible([item.category, item.target ? `target: ${item.target}` : ""].filter(Boolean).join(" · "))),
-    hidden(kind, "prompt", item.prompt), element("div", { class: "samples" }, ...cards));
-  return target;
+    element("p", { class: "caption" }, visible([item.category, kind === "harmful" ? "" : target].filter(Boolean).join(" · "))),
+    hidden(kind, "prompt", kind === "harmful" && target ? `${item.prompt}\n\n${target}` : item.prompt), element("div", { class: "samples" }, ...cards));
+  return linked;
 }
 
 function mark(value) { return value === undefined ? "·" : value === 1 ? "●" : value === 0 ? "○" : "◐"; }
@@ -312,7 +316,8 @@ function drawItems() {
   const found = matching();
   const shown = modelsShown();
   const mixed = found.some((item) => item.samples.some((s) => s.r)) ? ", ◐ some samples" : "";
-  document.getElementById("found").textContent = `${found.length} of ${(shards[state.benchmark] || []).length} items; marks: ${shown.map(([m]) => visible(m.label)).join(", ")} (● ${words[kind][0]}, ○ ${words[kind][1]}${mixed}, · none)`;
+  const lost = missing.has(state.benchmark) ? "The folder transcripts/ that belongs beside this page is missing or not complete. " : "";
+  document.getElementById("found").textContent = lost + (lost && !shards[state.benchmark] ? "" : `${found.length} of ${(shards[state.benchmark] || []).length} items; marks: ${shown.map(([m]) => visible(m.label)).join(", ")} (● ${words[kind][0]}, ○ ${words[kind][1]}${mixed}, · none)`);
   place.replaceChildren(...found.slice(0, shownItems).map((item) => {
     const marks = shown.map(([, k]) => mark(share(item, k, "v"))).join("");
     const text = visible(kind === "harmful" ? item.category : item.prompt.slice(0, 90));
@@ -354,9 +359,11 @@ function drawControls() {
     element("label", {}, "Search all text", search));
 }
 
+// A link names its benchmark: its number would be another one where the experiment has another.
 function hashOf(values) {
   const hash = new URLSearchParams();
   for (const [key, value] of Object.entries({ ...state, ...values })) if (value !== "") hash.set(key, value);
+  hash.set("benchmark", data.transcripts.benchmarks[hash.get("benchmark")].name);
   return `#transcripts?${hash}`;
 }
 
@@ -374,7 +381,9 @@ function drawBrowser(arriving) {
   const linked = readHash();
   const focused = document.activeElement?.dataset.key;
   const typed = focused === "search" ? document.activeElement.value : null;
-  state.benchmark = Math.min(Math.max(Math.trunc(+state.benchmark) || 0, 0), benchmarks.length - 1);
+  const named = benchmarks.findIndex((one) => one.name === state.benchmark);
+  const index = named < 0 ? +state.benchmark : named; // links were numbers once
+  state.benchmark = index in benchmarks ? index : 0;
   if (!data.lrms.includes(state.lrm)) state.lrm = data.lrms[0];
   const seeds = models.filter((m) => m.lrms.includes(state.lrm)).map((m) => m.seed);
   if (!seeds.includes(state.seed)) state.seed = seeds.find((s) => s !== "hub") || seeds[0];
