@@ -24,6 +24,7 @@ from workflow.scripts.common.slurm import (
     query_nodes,
     room_to_grow,
 )
+from workflow.scripts.plan.show_status import last_line
 
 CLONE = Path.cwd()
 SLURM_LOGS = CLONE / "results" / NAME / "logs" / "slurm"
@@ -220,7 +221,9 @@ onstart:
 onerror:
     for job in workflow.scheduler.failed:
         logs = attempt_logs(SLURM_LOGS, job.rule.name, job.wildcards) + job.log
-        if reason := explain_failure(logs, sys.executable):
-            print(
-                f"error: {job.rule.name} {', '.join(job.wildcards)}: {reason}", file=sys.stderr
-            )
+        name = f"{job.rule.name} {', '.join(job.wildcards)}"
+        last = next(
+            (f"{last_line(log)} ({log})" for log in job.log + logs if last_line(log)), None
+        )
+        reason = explain_failure(logs, sys.executable) or last or "wrote nothing into its log"
+        print(f"error: {name}: {reason}", file=sys.stderr)

@@ -181,6 +181,12 @@ def _tail(path: Path, size: int = 20_000) -> str:
         return ""
 
 
+def last_line(log: str | Path) -> str:
+    """Return the last line of a log that is not empty; "" where there is none."""
+    lines = _tail(Path(log), 2000).strip().splitlines()
+    return lines[-1].strip() if lines else ""
+
+
 def make_status(name: str, root: Path) -> dict[str, Any]:
     """Return counts per rule, running jobs with their progress, failures and GPU-hours."""
     state = read_experiment(name, root)
@@ -215,8 +221,7 @@ def make_status(name: str, root: Path) -> dict[str, Any]:
             )
         if status == "failed":
             log = state.folder / "logs" / f"{tail_of(path)}.log"
-            lines = _tail(log, 2000).strip().splitlines()
-            failed.append({"path": path, "log": str(log), "said": lines[-1] if lines else ""})
+            failed.append({"path": path, "log": str(log), "said": last_line(log)})
     return {
         "experiment": name,
         "driver": driver_lives(state.folder),
