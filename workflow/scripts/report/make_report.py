@@ -93,10 +93,8 @@ def headline(rows: list[dict[str, Any]]) -> str:
     sentences = []
     for lrm, final in _finals(rows):
         aligned = [row for row in final if row["tax"]]
-        before = next(
-            (r["metrics"].get("harmful_score") for r in final if r["role"] == "lrm"), None
-        )
-        if not aligned or before is None:
+        before: dict[str, Any] = next((r["metrics"] for r in final if r["role"] == "lrm"), {})
+        if not aligned or "harmful_score" not in before:
             sentences.append(f"On {lrm} no aligned model was measured against its LRM.")
             continue
         seeds = max(row["n_seeds"] for row in aligned)
@@ -118,14 +116,18 @@ def headline(rows: list[dict[str, Any]]) -> str:
             text = "No tax stands out from the spread of training seeds"
             text = f"{text if 'unclear' in lost else 'No tax was measured'} on {where}; points of "
             text += f"reasoning accuracy lost: {_join([_loss(row) for row in aligned])}"
-        after = [f"{number(row['metrics']['harmful_score']['estimate'])} %" for row in aligned]
         of = sorted(key.partition("/")[2] for key in aligned[0]["metrics"] if _of_a_benchmark(key))
         mean = f" (mean of {_join(of)}, each by its first scorer)" if len(of) > 1 else ""
-        text += (
-            f"; the harmful score{mean} went from {number(before['estimate'])} % to {_join(after)}."
-        )
-        sentences.append(text)
+        text += f"; the harmful score{mean} went {_change('harmful_score', before, aligned)}"
+        if all("over_refusal" in metrics for metrics in (before, *(r["metrics"] for r in aligned))):
+            text += f", over-refusal {_change('over_refusal', before, aligned)}"
+        sentences.append(f"{text}.")
     return " ".join(sentences)
+
+
+def _change(metric: str, before: dict[str, Any], aligned: list[dict[str, Any]]) -> str:
+    after = [f"{number(row['metrics'][metric]['estimate'])} %" for row in aligned]
+    return f"from {number(before[metric]['estimate'])} % to {_join(after)}"
 
 
 def _of_a_benchmark(key: str) -> bool:
