@@ -25,7 +25,14 @@ ENDINGS = ROOT / "tests" / "score" / "endings"
 OUTCOMES = ("right", "missed", "misread", "invented")
 # Set and kind: how many are read right. A change that lowers one has to say why.
 RECORDED: dict[tuple[str, str], int] = {
-    ("choice", "choice"): 309,
+    ("blind_1_choice", "choice"): 138,
+    ("blind_1_values", "math_verify"): 35,
+    ("blind_1_values", "integer"): 26,
+    ("blind_2_choice", "choice"): 69,
+    ("blind_2_values", "math_verify"): 18,
+    ("blind_2_values", "integer"): 13,
+    ("blind_3_choice", "choice"): 68,
+    ("choice", "choice"): 414,
     ("values", "math_verify"): 171,
     ("values", "integer"): 83,
 }

@@ -57,6 +57,16 @@ def test_options_are_the_last_lettered_lines_of_the_question():
 
 
 N = 10_000
+# What sympy would compute for minutes
+EXPRESSIONS = [
+    *("\\boxed{9^{9^{9^{9}}}}", "\\boxed{9!!!!!!}", "\\boxed{10^{10^{10}}}", "9^{9^{9^{9}}}"),
+    *("\\boxed{" + "9" * 5000 + "}", "\\boxed{" + "9" * 900 + "^" + "9" * 90 + "}"),
+    *("\\boxed{" + "(" * 300 + "1" + ")" * 300 + "}", "\\boxed{x^{100000}-1}"),
+    *("\\boxed{" + "\\frac{1}{" * 150 + "2" + "}" * 151, "\\boxed{(x+1)^{5000}}"),
+    *("\\boxed{" + "\\sqrt{" * 150 + "2" + "}" * 151, "\\boxed{\\int_0^1 x^x dx}"),
+    *("\\boxed{\\prod_{i=1}^{10^6} i}", "\\boxed{\\binom{10^9}{10^8}}"),
+    "Answer: (" + "a(" * N,
+]
 HOSTILE = [
     *("\\boxed{" * N, "\\boxed{" * N + "}" * N, "{" * N, "}" * N, "\\boxed{}" * N),
     *("\\boxed{C} " * N, "\\boxed 7 " * N, "\\boxed" * N, "\\text{" * N, "$" * N, "(" * N),
@@ -67,25 +77,20 @@ HOSTILE = [
     *("_" * 10 * N, "#" * 10 * N, ">" * 10 * N, "-" * 10 * N, "." * 10 * N, "!" * 10 * N),
     *("?" * 10 * N, "=" * 10 * N, "| " * N, "</" * N, "<" * 10 * N, "<|im_start|>" * N),
     *("Question: " * N, "\nQuestion:" * N, '{"answer": ' * N, "**" * N, "**1" * N, "✅" * N),
-    *("\\boxed{9^{9^{9^{9}}}}", "\\boxed{9!!!!!!}", "\\boxed{10^{10^{10}}}", "9^{9^{9^{9}}}"),
-    *("\\boxed{" + "9" * 5000 + "}", "\\boxed{" + "9" * 900 + "^" + "9" * 90 + "}"),
-    *("\\boxed{" + "(" * 300 + "1" + ")" * 300 + "}", "\\boxed{x^{100000}-1}"),
-    *("\\boxed{" + "\\frac{1}{" * 150 + "2" + "}" * 151, "\\boxed{(x+1)^{5000}}"),
-    *("\\boxed{" + "\\sqrt{" * 150 + "2" + "}" * 151, "\\boxed{\\int_0^1 x^x dx}"),
-    *("\\boxed{\\prod_{i=1}^{10^6} i}", "\\boxed{\\binom{10^9}{10^8}}"),
+    *EXPRESSIONS,
     *("Answer: " + "1+" * N, "Answer: " + "1," * N, "Answer: $" + "1+" * 400 + "1$"),
     *("The answer is " + "a" * 10 * N, "Answer: " + " C" * N, "Answer: " + "the " * N),
     *("答案" * N, "정답" * N, "√" * N, "√(" * N, "½" * N, "²" * N, "１" * N, "\u200b" * N),
     *("\u202e" * N, "\x00" * N, "$x$ is " * N, "is " * N, "= " * N, "1 " * N, "1,000," * N),
     *("12 million " * N, "not " * N, "the " * N, "I cannot " * N, "n't " * N, "therefore " * N),
     *("A is correct " * N, "A is not correct " * N, "A: " + "x " * N + "is correct", "It's " * N),
-    *("\\pi" * N, "5\\sqrt{2}" * N, "Answer: (" + "a(" * N, "Answer: 1 (" + "b" * N),
+    *("\\pi" * N, "5\\sqrt{2}" * N, "Answer: 1 (" + "b" * N),
 ]
 _MEASURE = """
 import json, resource, sys, time
 from workflow.scripts.score.scorers import make_scorer
 texts, prompt = json.load(sys.stdin), "Which?\\n\\nA) 1\\nB) 2\\nC) 3\\nD) 4 nm"
-scorer, slowest = make_scorer({"type": sys.argv[1]}, "reasoning", None, {}), 0.0
+scorer, slowest = make_scorer(json.loads(sys.argv[1]), "reasoning", None, {}), 0.0
 for text in texts:
     sample = {"item_id": "1", "prompt": prompt, "target": sys.argv[2], "state": "ok"}
     start = time.process_time()
@@ -97,15 +102,22 @@ print(slowest, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("kind", "target"), [("choice", "A"), ("math_verify", "5"), ("integer", "5")]
+    ("section", "target"),
+    [
+        ({"type": "choice"}, "A"),
+        ({"type": "math_verify", "timeout_s": 1}, "5"),
+        ({"type": "integer"}, "5"),
+    ],
 )
-def test_hostile_text_costs_seconds_and_little_memory(root, kind, target):
+def test_hostile_text_costs_seconds_and_little_memory(root, section, target):
     generator = random.Random(0)
     symbols = "\\{}$^_()[]ABCD 0123=+-*.,:\n√½"
     texts = [*HOSTILE, "".join(generator.choices(symbols, k=6 * N))]
     assert len(texts) >= 100
+    if section["type"] == "integer":  # compared as above, but each may take the default 5 s
+        texts = [text for text in texts if text not in EXPRESSIONS[1:]]
     done = subprocess.run(
-        [sys.executable, "-c", _MEASURE, kind, target],
+        [sys.executable, "-c", _MEASURE, json.dumps(section), target],
         input=json.dumps(texts),
         cwd=root,
         capture_output=True,

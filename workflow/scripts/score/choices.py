@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from workflow.scripts.score import choice_words as words
 from workflow.scripts.score.markup import own_part, plain_text, unbox
 
 LINE = 400  # characters of a line that are looked at
@@ -28,88 +29,13 @@ class Choice:
 
 
 NOTHING = Choice()
-_NAMES = r"option|choice|answer|letter|alternative|statement|response|selection"
-_GOOD = (
-    r"correct|right|best|final|true|appropriate|accurate|valid|closest|nearest|proper|suitable|"
-    r"likely|intended|chosen|selected"
-)
-# What announces an answer; what follows the next copula (or mark) is read as the answer.
-_LABEL = re.compile(
-    rf"\b(?:(?:{_GOOD}) (?:{_NAMES}|one|description|value|match|explanation|product|structure|order"
-    rf"|sequence)|answer|ans\b\.?|my (?:{_NAMES}|pick|guess)|final (?:{_NAMES}|decision|pick)"
-    rf"|(?:{_NAMES}|one) (?:that|which)\b|correct\b(?= is\b|:))"
-    r"|答案|正确选项|选项|正解|答え|解答|정답|답은|답:|\b(?:antwort|lösung|réponse|reponse|respuesta|"
-    r"resposta|risposta|ответ|jawaban|đáp án|cevap|odpowiedź)\b",
-    re.IGNORECASE,
-)
-_COPULA = re.compile(
-    r"[:=]|['’]s\b|->|→|⇒| - |\b(?:is|are|was|be|remains|becomes|seems|appears|ist|lautet|est|es|"
-    r"é|è|это|jest"
-    r"|là|adalah)\b|[是为為は은는]|\.(?= ?\()",
-    re.IGNORECASE,
-)
-_HEADING = re.compile(
-    r"^[^\w]*(?:the )?(?:(?:final|correct|best|right) )?(?:answer|choice|option|conclusion|solution"
-    r"|答案|答え|정답|antwort|réponse|respuesta|ответ)[^\w]*$",
-    re.IGNORECASE,
-)
-_SHORT_LINE = re.compile(r"^[^\n]{2,60}$", re.MULTILINE)
-_HYPOTHESIS = re.compile(
-    r"\b(?:if|whether|suppose|assuming|unless|don't think|not sure|why)\b[^.!?\n]{0,40}$",
-    re.IGNORECASE,
-)
-_DECIDES = re.compile(
-    r"\b(?:cho(?:ose|osing|se)|pick(?:ed|ing)?|select(?:ed|ing)?|go(?:ing)? with|opt(?:ing)? for|"
-    r"settle on|vote for|lean(?:ing)? towards?|guess|mak(?:es?|ing)|"
-    r"leav(?:es?|ing)(?: us)?(?: with)?|"
-    r"say(?:ing)?|it's|it is|it must be|has to be|can only be|"
-    r"confident (?:in|about|of)|it should be|that would be|"
-    r"wähle|elijo|escolho)\b(?: is| only)?"
-    r"|[选選](?:择|擇)?",
-    re.IGNORECASE,
-)
-# Words before the letter that say nothing of it
-_LEAD = re.compile(
-    r"(?:[\s:=>.'#-]+|\b(?:the|that of|of|to be|be|given by|labell?ed|indeed|therefore|thus|hence|"
-    r"then|so|donc|also|la|le|el|die|der|das|clearly|most likely|most|likely|probably|"
-    r"simply|just|actually|definitely|again|"
-    rf"(?:{_GOOD})(?= (?:{_NAMES}))|(?:{_NAMES})s?)\b[:,#]?)+",
-    re.IGNORECASE,
-)
-# Words that go on after a letter; after any other word it is an article or begins a name
-_GOES_ON = (
-    r"because|since|as|for|due|given|which|where|that|is|was|with|by|not|from|based|according|"
-    r"rather|instead|the (?:correct|right|best|only)|if|when|but|while|here|only|"
-    r"after|in this|in the|i\.e|and (?:not|the|this|it)|"
-    r"parce|car|porque|weil|da|perché|потому"
-)
-_JOINED = r"\s*(?:,|/|&|\+|\b(?:and/or|and|or|und|oder|et|ou|y|o|e|и|или|nor)\b|[和或与及、])+\s*"
-_NO_OPTION = re.compile(
-    r"^\W*(?:none\b|no (?:option|correct|answer|choice)|neither\b|null\b|unknown\b|unclear\b)",
-    re.IGNORECASE,
-)
-_WRONG = re.compile(
-    r"\b(?:not|isn't|incorrect|wrong|false|invalid|doesn't|cannot|can't|eliminat\w*|rule[sd]? out|"
-    r"excluded?|unlike\w*|sorry|unable|"
-    r"let's|let us|let me|consider\w*|possible|plausible)\b|n't\b|[❌✗✘]",
-    re.IGNORECASE,
-)
-_CONCLUDES = re.compile(
-    r"\b(?:so|thus|therefore|hence|answer|conclu\w+|finally|must be|overall)\b", re.IGNORECASE
-)
-_RIGHT = re.compile(r"[✅✓✔☑]")
-_CLOSING = re.compile(
-    r"^\W*(?:i hope|hope (?:this|that|it)|let me know|feel free|if you|"
-    r"please let|good luck|thanks?\b)",
-    re.IGNORECASE,
-)
 
 
 class _Reader:
     """One answer, ready to be read: its plain text, its lines, and the question's options."""
 
     def __init__(self, text: str, letters: str, options: Mapping[str, str]):
-        boxed, spans = unbox(text)
+        boxed, spans = unbox(re.sub(r"""(["']),\s*(?=["'])""", r"\1\n", text))  # JSON
         parts, done, length = [], 0, 0
         self.boxes: list[tuple[int, int]] = []
         for start, end in spans:
@@ -123,38 +49,42 @@ class _Reader:
         self.texts = {letter: _canonical(option) for letter, option in options.items()}
         lines = [line.strip() for line in self.text.split("\n")]
         self.lines = [line[:LINE] for line in lines if re.search(r"\w", line)]
-        while len(self.lines) > 1 and _CLOSING.match(self.lines[-1]):
+        while len(self.lines) > 1 and words.CLOSING.match(self.lines[-1]):
             self.lines.pop()
+        self.ordinals = dict(zip(words.ORDINALS, letters, strict=False)) | {"last": letters[-1]}
         one = f"[{letters}{letters.lower()}]"
         upper = f"[{letters}]"
-        self.leading = re.compile(rf"([(\[{{]?)\s?({one})(\s?[)\]}}])?(?![A-Za-z0-9_'’])")
+        self.leading = re.compile(
+            rf"([(\[{{]?)\s?({one})(\s?[)\]}}])?(?![A-Za-z0-9_]|['’][A-Za-z])"
+        )
         self.joined = re.compile(
-            rf"[)\]]?{_JOINED}(?:or |and )?(?:{_NAMES})?\s?[(\[]?({upper})(?![\w'’-]|\s?[=^])"
-            r"(?! (?:is|was|has|would|are)\b)"
+            rf"[)\]]?{words.JOINED}(?:or |and )?(?:{words.NAMES})?\s?[(\[]?({upper})"
+            r"(?![A-Za-z0-9_'’-]|\s?[=^])(?! (?:is|was|has|would|are)\b)"
         )
         self.named = re.compile(
-            rf"\b(?:{_NAMES})s?\s[(\[]?({upper})[)\]]?(?![\w'’])(?!\s?[=^+])|[(\[]({upper})[)\]]",
+            rf"\b(?:{words.NAMES})s?\s[(\[]?({upper})[)\]]?(?![\w'’])(?!\s?[=^+])|[(\[]({upper})[)\]]",
             re.IGNORECASE,
         )
         self.predicate = re.compile(
-            rf"(?<![\w'’^_\\-])(?:(?:{_NAMES})\s)?"
-            rf"[(\[]?({upper})[)\]]?(?:[:.,)]\s[^\n.]{{1,80}}?)?,?\s"
-            r"(?:is|must be|seems(?: to be)?|appears(?: to be)?|would be|should be|has to be)\s"
-            r"(?:\w+ly |thus |also |our |my |the |a |only |single |most |very |one ){0,4}"
-            r"(?:correct|right|best|answer|true|closest|valid|accurate|appropriate)\b",
+            rf"(?<![\w'’^_\\-])(?:(?:{words.NAMES})\s)?"
+            rf"[(\[]?({upper})[)\]]?(?:(?:[:.,)](?:(?! is )[^\n.]){{1,80}}?)?,?\s{words.IS}\s"
+            rf"(?:{words.DEGREE}){{0,4}}(?:{words.GOOD}|better|answer|sense|reasonable|plausible|"
+            r"consistent)\b"
+            r"|\sis what (?:remains|is left)\b"
+            r"|\s(?:is|remains)\sthe\s(?:only|most|best|\w+(?<!wor)(?<!weak)est)"
+            rf"\s(?:[\w-]+\s){{0,2}}(?:{words.NAMES}|one)\b|\sit is\b)"
+            rf"|\b(?:ist|est|es)\s({upper})\s(?:die|la|der|das|le)?\s?(?:{words.GOOD})\b",
         )
 
     def letter_at(self, tail: str) -> Choice | None:
         """Read a text that begins with an option's letter; None when it does not."""
-        tail = tail[:LINE]
-        tail = _LEAD.sub("", tail, count=1) if _LEAD.match(tail) else tail
+        tail = _strip_lead(tail[:LINE])
         if found := re.match(r"not\b|isn't\b", tail):
             but = re.search(r"\bbut (?:rather |instead )?(.*)", tail[found.end() :])
             return self.letter_at(but[1]) if but else None
         if re.match(r"neither\b", tail):
             return NOTHING
-        tail = re.sub(r"^(?:either|both|between)\s", "", tail)
-        tail = _LEAD.sub("", tail, count=1) if _LEAD.match(tail) else tail
+        tail = _strip_lead(re.sub(r"^(?:either|both|between)\s", "", tail))
         found = self.leading.match(tail)
         if not found:
             return None
@@ -168,20 +98,22 @@ class _Reader:
             return None  # "C2H5OH" or "A large one" is an option's text itself
         if re.match(
             r"[.:,]?\s(?:is|was|isn't|can|can't|does|doesn't|would|has)\b", rest
-        ) and _WRONG.search(rest.split(". ")[0]):
+        ) and words.WRONG.search(rest.split(". ")[0]):
             return None  # "A is not correct"
+        if re.match(r"[\s.:)\]-]*[❌✗✘]|\s?[:)\]-]+\s?(?:not|incorrect|wrong|false)\b", rest, re.I):
+            return None  # "A: wrong"
         bracketed = bool(found[3])
         if not re.search(r"\w", rest.split("\n")[0].split(". ")[0]) and not re.match(
             r"\s?[=+^/]", rest
         ):
             return Choice(letter)
         if found[2].islower() and not bracketed:
-            return Choice(letter) if re.match(rf"[).:,]?\s(?:{_GOES_ON})\b", rest) else None
+            return Choice(letter) if re.match(rf"[).:,]?\s(?:{words.GOES_ON})\b", rest) else None
         if bracketed or re.match(
             r"[.:,;!]\s|[。，、]|\s?[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]", rest
         ):
             return Choice(letter)
-        if re.match(rf"\s(?:{_GOES_ON})\b|\s?[✅✓✔☑]|\s?[→>(\[]", rest):
+        if re.match(rf"\s(?:{words.GOES_ON})\b|\s?[✅✓✔☑]|\s?[→>(\[]", rest):
             return Choice(letter)
         # a dash before a text, which is no difference of two things
         dash = re.match(r"\s?-\s(?!\d*[A-Za-z]\b)", rest) and not re.search(r"[=^+]", rest)
@@ -206,7 +138,8 @@ class _Reader:
 
     def named_in(self, text: str) -> Choice | None:
         """Find the only option whose text a sentence contains."""
-        if _WRONG.search(text):
+        text = words.CONTRAST.sub("", text)
+        if words.WRONG.search(text):
             return None
         said, found = _canonical(text), set()
         for letter, own in sorted(self.texts.items(), key=lambda one: -len(one[1])):
@@ -218,7 +151,7 @@ class _Reader:
 
     def said_after(self, start: int, tail: str) -> Choice | None:
         """Read what follows a label, up to the end of its line (or the next one that has text)."""
-        if not re.search(r"\w", _COPULA.sub("", tail, count=1)):
+        if not re.search(r"\w", words.COPULA.sub("", tail, count=1)):
             below = self.text[start + len(tail) :].lstrip(" \n-*_=:.>#").split("\n", 1)[0][:LINE]
             return (
                 self.letter_at(below)
@@ -228,9 +161,9 @@ class _Reader:
             )
         sentence = re.split(r"[.!?]\s(?!\()", tail, maxsplit=1)[0]
         places = [
-            found.end() for found in _COPULA.finditer(tail) if found.end() <= len(sentence) + 2
+            found.end() for found in words.COPULA.finditer(tail) if found.end() <= len(sentence) + 2
         ]
-        if re.match(r"\s?[(\[]", tail):
+        if re.match(rf"\s?[(\[]|[{self.letters}]", tail):
             places.insert(0, 0)
         for place in places[:6]:
             if found := self.letter_at(tail[place:]):
@@ -247,16 +180,33 @@ class _Reader:
 
     def only_named(self, text: str) -> Choice | None:
         """Find the letters that a text names as options: `option C`, `(C)`."""
-        if _WRONG.search(text):
+        text = words.CONTRAST.sub("", text)
+        if words.WRONG.search(text):
             return None
         letters = {(found[1] or found[2]).upper() for found in self.named.finditer(text)}
+        letters |= {
+            self.ordinals.get(found[1].lower(), "?") for found in words.ORDINAL.finditer(text)
+        } - {"?"}
         if len(letters) == 1:
             return Choice(letters.pop())
         return Choice(several=True) if letters else None
 
 
+def _strip_lead(text: str) -> str:
+    lead = words.LEAD.match(text)
+    return text[lead.end() :] if lead else text
+
+
+def _is_hypothesis(text: str, place: int) -> bool:
+    return words.HYPOTHESIS.search(text[max(0, place - 60) : place]) is not None
+
+
+def _last_sentence(text: str) -> str:
+    return re.split(r"[.!;]\s(?=\S)", text)[-1]
+
+
 def _none_of(text: str) -> Choice | None:
-    return NOTHING if _NO_OPTION.match(text) else None
+    return NOTHING if words.NO_OPTION.match(text) else None
 
 
 def _canonical(text: str) -> str:
@@ -279,14 +229,14 @@ Found = Iterator[tuple[int, Choice]]
 def stated(reader: _Reader) -> Found:
     """`The correct answer is C`, `Answer: c`, a heading and the letter below it, `\\boxed{C}`."""
     text = reader.text
-    for label in _last(_LABEL, text):
-        if _HYPOTHESIS.search(text[max(0, label.start() - 60) : label.start()]):
+    for label in _last(words.LABEL, text):
+        if _is_hypothesis(text, label.start()):
             continue
         tail = text[label.end() : label.end() + LINE].split("\n", 1)[0]
         if found := reader.said_after(label.end(), tail):
             yield label.start(), found
-    for line in _last(_SHORT_LINE, text):
-        if _HEADING.match(line.group()) and (found := reader.said_after(line.end(), "")):
+    for line in _last(words.SHORT_LINE, text):
+        if words.HEADING.match(line.group()) and (found := reader.said_after(line.end(), "")):
             yield line.start(), found
     last: tuple[int, Choice] | None = None
     for start, end in reader.boxes[-MOST:]:
@@ -295,7 +245,7 @@ def stated(reader: _Reader) -> Found:
             # a boxed value and its letter: `\\boxed{24} (option C)`
             behind = text[end : end + 60].split("\n", 1)[0]
             found = reader.only_named(behind) or _none_of(text[start:end])
-        if found and last and re.fullmatch(_JOINED, text[last[0] : start]):
+        if found and last and re.fullmatch(words.JOINED, text[last[0] : start]):
             found = found if found == last[1] else Choice(several=True)
         if found:
             last = (end, found)
@@ -306,13 +256,13 @@ def declared(reader: _Reader) -> Found:
     """`Option C is correct`, `C is the best answer`, `I would choose C`."""
     text = reader.text
     for found in _last(reader.predicate, text):
-        before = text[max(0, found.start() - 60) : found.start()]
-        if _HYPOTHESIS.search(before):
+        if _is_hypothesis(text, found.start()):
             continue
-        several = re.search(rf"(?<![\w'’])[{reader.letters}][)\]]?{_JOINED}[(\[]?$", before)
-        yield found.start(), Choice(several=True) if several else Choice(found[1])
-    for found in _last(_DECIDES, text):
-        if _HYPOTHESIS.search(text[max(0, found.start() - 60) : found.start()]):
+        before = text[max(0, found.start() - 60) : found.start()]
+        several = re.search(rf"(?<![\w'’])[{reader.letters}][)\]]?{words.JOINED}[(\[]?$", before)
+        yield found.start(), Choice(several=True) if several else Choice(found[1] or found[2])
+    for found in _last(words.DECIDES, text):
+        if _is_hypothesis(text, found.start()):
             continue
         if choice := reader.letter_at(text[found.end() : found.end() + LINE].split("\n", 1)[0]):
             yield found.start(), choice
@@ -322,40 +272,54 @@ def pointed_at(reader: _Reader) -> Found:
     """The last sentence that names one option: `This corresponds to option C`, `making (B) …`."""
     for line in reversed(reader.lines[-3:]):
         for sentence in reversed(re.split(r"[.!?;]\s", line)):
-            if found := reader.only_named(sentence):
+            if not sentence.endswith("?") and (found := reader.only_named(sentence)):
                 yield 0, found
                 return
 
 
 def alone(reader: _Reader) -> Found:
     """The letter, alone or before its text, on the last line or else on the first."""
-    if not reader.lines:
-        return
+    upper = f"[{reader.letters}]"
     marked = re.compile(rf"[(\[]?([{reader.letters}])[)\].:]\s?\S")
     listed = {found[1] for line in reader.lines if (found := marked.match(line))}
-    for place in (-1, 0):
-        line = reader.lines[place]
-        if len(listed) > 1 or (place and _WRONG.search(line)):
+    ending = re.compile(
+        r"(?:[,;:>-] |(?:->|→|⇒) ?|\b(?:so|thus|hence|therefore|is|option|i\.e\.?|namely)[,:]? |^)"
+        rf"[(\[]?([{reader.letters}])[)\]]?[.!]?$",
+        re.IGNORECASE,
+    )
+    subject = re.compile(  # "B is boron", "A, because of its charge, cannot"
+        rf"\W*{upper}(?:\W?|,[^,.;]*,) (?:is|was|has|can|cannot|can't|does|doesn't|will)\b"
+    )
+    if not reader.lines or len(listed) > 1:
+        return
+    for line in (reader.lines[-1], reader.lines[0]):
+        said = words.CONCLUSION.sub("", line) if line is reader.lines[-1] else line
+        bare = _strip_lead(said)
+        if said.endswith("?") or subject.match(bare):
             continue
-        ending = re.search(
-            rf"(?:[,;>-] |\b(?:so|thus|hence|therefore|is|option)[,:]? )"
-            rf"[(\[]?([{reader.letters}])[)\]]?"
-            r"[.!]?$",
-            line,
-            re.IGNORECASE,
-        )
-        last = Choice(ending[1].upper()) if ending and place else None
-        if choice := reader.letter_at(line) or last:
+        if choice := reader.letter_at(said):
             yield 0, choice
+            return
+        found = ending.search(said) if line is reader.lines[-1] else None
+        if (
+            found
+            and not words.WRONG.search(said)
+            and not re.search(rf"[=+]|\b{upper}\b.*\b{upper}\b", said)
+        ):
+            yield 0, Choice(found[1].upper())
             return
 
 
 def ticked(reader: _Reader) -> Found:
-    """The one option of a list that has a tick."""
-    lines = [line for line in reader.lines[-MOST:] if _RIGHT.search(line)]
-    found = [choice for line in lines if (choice := reader.letter_at(_RIGHT.sub("", line)))]
-    if len(found) == 1:
-        yield 0, found[0]
+    """The one option of a list that has a tick, or that is called correct."""
+    begins = re.compile(rf"\W*(?:option )?([{reader.letters}])(?![\w'’])", re.IGNORECASE)
+    listed = [(m, line) for line in reader.lines[-MOST:] if (m := begins.match(line))]
+    ticks = [m[1].upper() for m, line in listed if words.RIGHT.search(line)]
+    called = [m[1].upper() for m, line in listed if re.match(r"(?i)\W*correct\b", line[m.end() :])]
+    for letters in (ticks, called):
+        if len(letters) == 1 and len(listed) > 1:
+            yield 0, Choice(letters[0])
+            return
 
 
 def in_words(reader: _Reader) -> Found:
@@ -364,18 +328,23 @@ def in_words(reader: _Reader) -> Found:
         if found := reader.option_of(reader.text[start:end]):
             yield start, found
     if not reader.boxes and reader.lines:
-        last = reader.lines[-1]
-        concludes = _CONCLUDES.search(last) is not None
-        if found := reader.option_of(last) or (reader.named_in(last) if concludes else None):
+        last = _last_sentence(reader.lines[-1])
+        found = reader.option_of(last)
+        last = re.sub(rf".*\b[{reader.letters}] ?=.*", "", words.CONTRAST.sub("", last))  # A = 12
+        if not found and (is_ := words.IDENTIFIES.search(last)) and not words.WRONG.search(last):
+            found = reader.option_of(is_[1])
+        if not found and words.CONCLUDES.search(reader.lines[-1]):
+            found = reader.named_in(_last_sentence(reader.lines[-1]))
+        if found:
             yield 0, found
 
 
 _READERS: tuple[Callable[[_Reader], Found], ...] = (
     stated,
     declared,
+    ticked,
     pointed_at,
     alone,
-    ticked,
     in_words,
 )
 

@@ -137,8 +137,9 @@ def to_latex(text: str) -> str:
 def plain_text(text: str) -> str:
     """Take Markdown, LaTeX delimiters and text commands, quotes and tags off a text."""
     text = re.sub(r"[ \t\r\f\v]+", " ", text.translate(_PLAIN))
-    text = re.sub(r"<answer>", " answer: ", text, flags=re.IGNORECASE)
-    text = re.sub(r"</?[A-Za-z]{1,12}>", " ", text)
+    text = re.sub(r"(?<=[a-z])_(?=[a-z])", " ", text)  # keys of JSON
+    text = re.sub(r"<(?:final )?answer>", " answer: ", text, flags=re.IGNORECASE)
+    text = re.sub(r"</?[A-Za-z ]{1,14}>", " ", text)
     text = re.sub(r" ?[–—−] ?(?=\D)", " - ", text)
     text = re.sub(r"\\[,;: ]", " ", text)
     text = re.sub(r"\\[()\[\]!]|\\(?:left|right|quad|qquad)\b|[$*`\"“”„«»‘]", "", text)

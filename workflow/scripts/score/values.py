@@ -78,6 +78,14 @@ _FORMULA = re.compile(
 )
 
 
+# What a sentence says of its result at the end: "x = 3 (since -2 is no length)"
+_ASIDE = re.compile(
+    r"(?<=[\w}$)])(?:\s\([^()\n]*[A-Za-z]{2,}[^()\n]*\)|"
+    r",?\s(?:since|because|which|as required|given that)\b.*)"
+    r"(?=[.*\s]*$)"
+)
+
+
 class _Stated(NamedTuple):
     """A value that a text announces: its place, and whether no words stand around it."""
 
@@ -124,6 +132,7 @@ def last_expression(text: str, prompt: str = "", timeout_s: int = 5) -> str | No
     if any(_STATES_NOTHING.search(part) for part in (sentences[-1], lines[0][:300])):
         return None
     for sentence in sentences[:-3:-1]:
+        sentence = _ASIDE.sub("", sentence)
         if bold := re.findall(r"\*\*([^*\n]{1,60})\*\*", sentence):
             if re.match(r"[-+$\\]*\d", bold[-1]):
                 return bold[-1]
@@ -131,8 +140,10 @@ def last_expression(text: str, prompt: str = "", timeout_s: int = 5) -> str | No
             continue
         if sentence.count("$") == 1 and (money := re.search(r"\$(\d[\d,]*(?:\.\d+)?)", sentence)):
             return money[1]
-        equals = re.search(r"[=≈]([^=≈$]{1,100})$", sentence.rstrip(" .*"))
-        if equals and is_exact(equals[1].strip()):
+        equals = re.search(
+            r"(?:[=≈]|\b(?:is|are|equals)\s)([^=≈$]{1,100})$", sentence.rstrip(" .*")
+        )
+        if equals and is_exact(equals[1].strip()) and is_bare(equals[1]):
             return equals[1].strip()
         from math_verify import parse
 
