@@ -61,6 +61,7 @@ differs = $(shell cmp -s $(1) $(2) || echo changed)
 
 # $(call pip,FOLDER,LOCK,OPTIONS)
 define pip
+@rm -f $@
 @$(1)/bin/python -m pip --version >/dev/null 2>&1 || { python="$(PYTHON)"; \
 	test -n "$$python" || { echo "error: found no Python, expected 3.11, 3.12 or 3.13 with venv" \
 	"on the PATH (or make PYTHON=/its/path)" >&2; exit 1; }; \
