@@ -32,7 +32,10 @@ RECORDED: dict[tuple[str, str], int] = {
     ("blind_2_values", "math_verify"): 18,
     ("blind_2_values", "integer"): 13,
     ("blind_3_choice", "choice"): 68,
-    ("choice", "choice"): 414,
+    ("blind_4_choice", "choice"): 67,
+    ("blind_4_values", "math_verify"): 17,
+    ("blind_4_values", "integer"): 12,
+    ("choice", "choice"): 449,
     ("values", "math_verify"): 171,
     ("values", "integer"): 83,
 }

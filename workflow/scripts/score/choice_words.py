@@ -50,8 +50,9 @@ HYPOTHESIS = re.compile(
 DECIDES = re.compile(
     r"\b(?:cho(?:ose|osing|se)|pick(?:ed|ing)?|select(?:ed|ing)?|go(?:ing)? with|opt(?:ing)? for|"
     r"settle on|vote for|lean(?:ing)? towards?|guess|mak(?:es?|ing)|"
-    r"leav(?:es?|ing)(?: us)?(?: with)?|think(?! of| about)|believe|matches|like|"
-    r"(?:closest|nearest|corresponds) to|"
+    r"leav(?:es?|ing)(?: us)?(?: with)?|think(?! of| about)|believe|matches|"
+    r"(?:looks?|seems?|feels?|sounds?) like|"
+    r"(?:closest|nearest|corresponds|(?:everything|evidence|all|this) points?) to|"
     r"say(?:ing)?|(?:it|that)(?:'s| is)|must be|has to be|can only be|only|"
     r"confident (?:in|about|of)|it should be|that would be|"
     r"wähle|elijo|escolho)\b(?: is| only)?"
@@ -91,11 +92,15 @@ CONCLUDES = re.compile(
     r"\b(?:so|thus|therefore|hence|answer|conclu\w+|finally|must be|overall)\b", re.IGNORECASE
 )
 # All that stands before the last "so": "not A, not B; so C" says C
-CONCLUSION = re.compile(r".*\b(?:so|thus|hence|therefore|consequently|donc|daher)\b,?:? ", re.I)
+CONCLUSION = re.compile(
+    r".*\b(?:so(?! (?:is|are|does)\b)|thus|hence|therefore|consequently|donc|daher)\b,?:? ", re.I
+)
 IDENTIFIES = re.compile(
     r"(?:\b(?:is|are|was|be|est|ist|es|equals|gives|(?:rounds|comes|amounts) to)\b|[=≈]) ?"
     r"(?:an? |called |about |approximately )*([^=≈]*)$"
 )
+# An option's text that is called the answer: "Marx is the correct answer"
+CALLED = re.compile(rf"^(.*?),? (?:is|must be|would be) the (?:{GOOD}) (?:{NAMES}|one)\b", re.I)
 RIGHT = re.compile(r"[✅✓✔☑]")
 CLOSING = re.compile(
     r"^\W*(?:i hope|hope (?:this|that|it)|let me know|feel free|if you|"

@@ -69,7 +69,8 @@ class _Reader:
             rf"(?<![\w'’^_\\-])(?:(?:{words.NAMES})\s)?"
             rf"[(\[]?({upper})[)\]]?(?:(?:[:.,)](?:(?! is )[^\n.]){{1,80}}?)?,?\s{words.IS}\s"
             rf"(?:{words.DEGREE}){{0,4}}(?:{words.GOOD}|better|answer|sense|reasonable|plausible|"
-            r"consistent)\b"
+            r"consistent)\b(?! known| (?:only )?if\b)"
+            rf"|\sas\s(?:the|our|my)\s(?:\w+\s)?(?:{words.NAMES})\b"
             r"|\sis what (?:remains|is left)\b"
             r"|\s(?:is|remains)\sthe\s(?:only|most|best|\w+(?<!wor)(?<!weak)est)"
             rf"\s(?:[\w-]+\s){{0,2}}(?:{words.NAMES}|one)\b|\sit is\b)"
@@ -282,13 +283,15 @@ def alone(reader: _Reader) -> Found:
     upper = f"[{reader.letters}]"
     marked = re.compile(rf"[(\[]?([{reader.letters}])[)\].:]\s?\S")
     listed = {found[1] for line in reader.lines if (found := marked.match(line))}
+    listed |= {line.strip(" .()").upper() for line in reader.lines if len(line.strip(" .()")) == 1}
     ending = re.compile(
         r"(?:[,;:>-] |(?:->|→|⇒) ?|\b(?:so|thus|hence|therefore|is|option|i\.e\.?|namely)[,:]? |^)"
         rf"[(\[]?([{reader.letters}])[)\]]?[.!]?$",
         re.IGNORECASE,
     )
     subject = re.compile(  # "B is boron", "A, because of its charge, cannot"
-        rf"\W*{upper}(?:\W?|,[^,.;]*,) (?:is|was|has|can|cannot|can't|does|doesn't|will)\b"
+        rf"\W*{upper}(?:\W?|,[^,.;]*,) (?:is|was|has|can|cannot|can't|does|doesn't|will|"
+        r"fits|matches|makes|works|satisfies)\b"
     )
     if not reader.lines or len(listed) > 1:
         return
@@ -335,6 +338,8 @@ def in_words(reader: _Reader) -> Found:
             found = reader.option_of(is_[1])
         if not found and words.CONCLUDES.search(reader.lines[-1]):
             found = reader.named_in(_last_sentence(reader.lines[-1]))
+        if not found and (called := words.CALLED.match(last)):
+            found = reader.option_of(called[1])
         if found:
             yield 0, found
 

@@ -81,7 +81,7 @@ _FORMULA = re.compile(
 # What a sentence says of its result at the end: "x = 3 (since -2 is no length)"
 _ASIDE = re.compile(
     r"(?<=[\w}$)])(?:\s\([^()\n]*[A-Za-z]{2,}[^()\n]*\)|"
-    r",?\s(?:since|because|which|as required|given that)\b.*)"
+    r",?\s(?:since|because|which|as required|given that|after \w+ing)\b.*)"
     r"(?=[.*\s]*$)"
 )
 
