@@ -144,7 +144,9 @@ def test_an_engine_whose_process_is_killed_ends_in_one_line(
                 os.kill(process, signal.SIGKILL)
             time.sleep(0.1)
     line = spoken_line(asked.result(), f"error: vLLM did not start on {tmp_path / 'run/epoch1'}: ")
-    assert "killed" in line and "-9" in line and "root cause" not in line
+    assert "killed" in line and "root cause" not in line
+    # vLLM may have collected the exit code by then, or not.
+    assert "-9" in line or "exit codes" not in line
 
 
 @pytest.mark.parametrize(

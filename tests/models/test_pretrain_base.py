@@ -126,9 +126,9 @@ def test_a_seed_gives_the_same_weights_twice_and_another_seed_others(inputs, tmp
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"hidden_size": 32.5}, "recipe.hidden_size is 32.5, expected int"),
-        ({"gate": {"n": 1}}, "recipe.gate has"),
-        ({"dropout": 0.1}, "pretraining recipe has"),
+        ({"hidden_size": 32.5}, "--recipe: hidden_size is 32.5, expected a whole"),
+        ({"gate": {"n": 1}}, "--recipe: gate.threshold is missing"),
+        ({"dropout": 0.1}, "--recipe: dropout is unknown"),
         ({"max_position_embeddings": 8}, "recipe.max_position_embeddings is 8"),
     ],
 )

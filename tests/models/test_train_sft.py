@@ -96,7 +96,9 @@ def test_a_gate_without_probe_problems_is_an_input_error(parent, data, tmp_path)
 
 
 def test_an_unknown_render_option_is_an_input_error(parent, data, tmp_path):
-    with pytest.raises(InputError, match="expected an object with newline_before_answer"):
+    with pytest.raises(
+        InputError, match="--render: newline is unknown; expected some of newline_before_answer"
+    ):
         train_sft.main(arguments(parent, data, tmp_path / "out", render='{"newline": true}'))
 
 
@@ -114,7 +116,7 @@ def test_errors_are_one_line_and_exit_status_2(root):
     )
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr.startswith("error: recipe.learning_rate is missing")
+    assert done.stderr.startswith("error: --recipe: learning_rate is missing")
     assert done.stderr.count("\n") == 1
 
 

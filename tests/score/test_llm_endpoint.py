@@ -113,8 +113,9 @@ def test_a_tiny_model_is_asked_over_http_and_its_words_are_no_verdict(
     asked = judge.describe()
     assert asked["served_models"] == [MODEL] and asked["requests"] == 3
     assert asked["output_tokens"] == 24 and asked["input_tokens"] > 1000
-    extractor = LlmExtractor(ChatClient(section, tmp_path, "extractor"))
-    assert extractor.extract(prompts[:1], said[:1], 1) == [(None, "judge_error")]
+    extractor = LlmExtractor(ChatClient(section, tmp_path, "extractor"), {"type": "math_verify"})
+    (read,) = extractor.extract(prompts[:1], said[:1], 1)
+    assert (read.text, read.state) == (None, "judge_error")
     assert extractor.describe()["requests"] == 1
     # The same questions again: from the folder, without the server.
     again = LlmJudge(

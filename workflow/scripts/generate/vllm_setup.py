@@ -120,7 +120,7 @@ def find_cause(error: BaseException, folder: Path) -> str:
     for wanted in (True, False):  # an exception, or else what was said of a process that died
         if found := [text for real, text in logged if real is wanted]:
             return found[-1]
-    codes = re.search(r"\{.*\}", str(error))
+    codes = re.search(r"\{.+\}", str(error))
     return (
         "its process ended without an error message, as one that is killed does (out of memory?)"
         + (f"; exit codes {codes[0]}" if codes else "")
