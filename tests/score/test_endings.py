@@ -86,17 +86,18 @@ HOSTILE = [
     *("A is correct " * N, "A is not correct " * N, "A: " + "x " * N + "is correct", "It's " * N),
     *("\\pi" * N, "5\\sqrt{2}" * N, "Answer: 1 (" + "b" * N),
 ]
-_MEASURE = """
-import json, resource, sys, time
+_MEASURE = r"""
+import json, re, sys, time
 from workflow.scripts.score.scorers import make_scorer
-texts, prompt = json.load(sys.stdin), "Which?\\n\\nA) 1\\nB) 2\\nC) 3\\nD) 4 nm"
+texts, prompt = json.load(sys.stdin), "Which?\n\nA) 1\nB) 2\nC) 3\nD) 4 nm"
 scorer, slowest = make_scorer(json.loads(sys.argv[1]), "reasoning", None, {}), 0.0
 for text in texts:
     sample = {"item_id": "1", "prompt": prompt, "target": sys.argv[2], "state": "ok"}
     start = time.process_time()
     scorer.score([{**sample, "answer": text}])
     slowest = max(slowest, time.process_time() - start)
-print(slowest, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+# of this program alone: ru_maxrss would be that of the tests, which start it
+print(slowest, int(re.search(r"VmHWM:\s+(\d+) kB", open("/proc/self/status").read())[1]) / 1024)
 """
 
 

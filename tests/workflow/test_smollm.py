@@ -29,7 +29,7 @@ METRICS = {  # metric by benchmark: the benchmark's items
 @pytest.fixture(scope="module")
 def finished(shared_data, vllm_python, project_copy, shell_environment) -> Path:
     """A copy of the project in which smollm has run, twice."""
-    pins = pinned_versions(PACKAGES, "smollm")
+    pins = pinned_versions(PACKAGES)
     for name, version in pins.items():
         try:
             found = metadata.version(name)
