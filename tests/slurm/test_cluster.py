@@ -235,10 +235,11 @@ def test_after_the_drivers_sudden_death_the_same_command_ends_its_jobs_and_goes_
     cancelled = set(found[1].split(", "))
     # some may have ended by themselves meanwhile, but not the one that is held
     assert {disturbed.held.id} <= cancelled <= {job.id for job in disturbed.orphans}
-    # what was finished before stays
-    first_run = disturbed.requeued.name
-    second_run = {job.rule for job in disturbed.jobs if job.name != first_run}
-    assert second_run <= {"generate_samples", "score_samples", "make_report"}
+    # what was finished before stays; the training that lost its node may run again just then
+    second_run = [job.rule for job in disturbed.jobs if job.name != disturbed.requeued.name]
+    assert second_run.count("safety_sft") <= 1
+    later = {"generate_samples", "score_samples", "make_report", "safety_sft"}
+    assert set(second_run) <= later
 
 
 @pytest.fixture(scope="module")
