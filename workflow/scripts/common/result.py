@@ -1,0 +1,96 @@
+"""A result: a folder of `results/store/`, complete once it holds `result.json`.
+
+Every script makes its results inside `making`. What a result is made from comes as JSON from the
+graph: {"key", "name", "rule", "spec", "inputs": {name: key}}. A script that is called by hand
+without it leaves no `result.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from workflow.scripts.common.codehash import code_version
+from workflow.scripts.common.errors import InputError
+from workflow.scripts.common.io import write_json
+from workflow.scripts.common.manifest import git_commit, versions
+
+FORMAT = 1
+RESULT = "result.json"
+# Lives only as long as the job: what a killed job goes on from.
+STATE = "state"
+NO_FILES = {RESULT, STATE, "log.txt", "timing.tsv"}
+
+
+def is_complete(folder: Path) -> bool:
+    """Tell whether a folder of the store holds a complete result."""
+    return (folder / RESULT).exists()
+
+
+def read_result(folder: Path) -> dict[str, Any] | None:
+    """Return a result's record; None where it is absent or not readable."""
+    try:
+        found = json.loads((folder / RESULT).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+@contextmanager
+def making(folder: Path, result: dict[str, Any] | None) -> Iterator[None]:
+    """Make a result in the block: `result.json` is written when it has ended well.
+
+    Args:
+        folder: The result's folder. What the job would go on from after a kill is in `state/`,
+            which is removed at the end.
+        result: What it is made from; None for a script that is called by hand.
+
+    Raises:
+        InputError: The code is no longer that from which the result gets its key.
+    """
+    if result is not None:
+        check_code(result)
+    started = time.monotonic()
+    yield
+    shutil.rmtree(folder / STATE, ignore_errors=True)
+    if result is not None:
+        write_json(
+            folder / RESULT,
+            {
+                **result,
+                "format": FORMAT,
+                "files": _sizes(folder),
+                "seconds": round(time.monotonic() - started, 1),
+                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+                "versions": versions(),
+                "git_commit": git_commit(),
+            },
+        )
+
+
+def check_code(result: dict[str, Any]) -> None:
+    """Make sure that the code has not changed since the run was planned."""
+    for module, version in result["spec"].get("code", {}).items():
+        if code_version(module) != version:
+            raise InputError(
+                f"{result['name']}: the code of {module} changed while the run went on, "
+                "expected it as it was at the start; start the run again"
+            )
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    """Return the bytes of each file of a result, by its relative name."""
+    paths = (path.relative_to(folder) for path in sorted(folder.rglob("*")))
+    return {
+        str(path): (folder / path).stat().st_size
+        for path in paths
+        if path.parts[0] not in NO_FILES
+        and not path.name.startswith(".")
+        and (folder / path).is_file()
+    }
