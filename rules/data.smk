@@ -30,11 +30,13 @@ rule make_micro_data:
     params:
         provenance=provenance("data/micro/manifest.json"),
         micro_data=canonical_json(EXPERIMENT.get("micro_data")),
+        files=canonical_json(
+            [{"file": name, "out": f"results/{NAME}/data/micro"} for name in MICRO_FILES]
+        ),
     shell:
         r"""
-        python -m workflow.scripts.data.make_micro_data \
-            --spec {params.micro_data:q} \
-            --out results/{wildcards.experiment}/data/micro &>{log:q}
+        echo {params.files:q} | python -m workflow.scripts.data.make_micro_data \
+            --spec {params.micro_data:q} &>{log:q}
         python -m workflow.scripts.common.provenance \
             --result {output.manifest:q} --provenance {params.provenance:q} --files {output.files:q} &>>{log:q}
         """
@@ -63,7 +65,9 @@ rule prepare_records:
         r"""
         python -m workflow.scripts.data.prepare_records \
             --dataset {params.dataset:q} --name {wildcards.dataset} \
-            --out {output.records:q} --report {output.report:q} &>{log:q}
+            --out results/{wildcards.experiment}/data/records/{wildcards.dataset} &>{log:q}
+        mv results/{wildcards.experiment}/data/records/{wildcards.dataset}/records.jsonl {output.records:q}
+        mv results/{wildcards.experiment}/data/records/{wildcards.dataset}/report.json {output.report:q}
         python -m workflow.scripts.common.provenance \
             --result {output.report:q} --provenance {params.provenance:q} --files {output.records:q} &>>{log:q}
         """
@@ -93,7 +97,9 @@ rule prepare_benchmark:
         r"""
         python -m workflow.scripts.data.prepare_benchmark \
             --benchmark {params.section:q} --name {wildcards.benchmark} --scorers {params.scorers:q} \
-            --out {output.prompts:q} --report {output.report:q} &>{log:q}
+            --out results/{wildcards.experiment}/data/benchmarks/{wildcards.benchmark} &>{log:q}
+        mv results/{wildcards.experiment}/data/benchmarks/{wildcards.benchmark}/items.jsonl {output.prompts:q}
+        mv results/{wildcards.experiment}/data/benchmarks/{wildcards.benchmark}/report.json {output.report:q}
         python -m workflow.scripts.common.provenance \
             --result {output.report:q} --provenance {params.provenance:q} --files {output.prompts:q} &>>{log:q}
         """
@@ -126,7 +132,7 @@ rule measure_overlap:
         r"""
         python -m workflow.scripts.data.measure_overlap \
             --train {params.train:q} --benchmarks {params.benchmarks:q} \
-            --out {output.overlap:q} &>{log:q}
+            --out results/{wildcards.experiment}/data &>{log:q}
         python -m workflow.scripts.common.provenance \
             --result {output.overlap:q} --provenance {params.provenance:q} &>>{log:q}
         """

@@ -129,11 +129,9 @@ rule reasoning_sft:
             --chat-format {params.chat_format:q} --seed {params.seed} {params.probe:q} \
             --runtime {params.runtime:q} \
             --run {params.run:q} --role {params.role} \
-            --state results/{wildcards.experiment}/state/models/{params.run} \
             --out results/{wildcards.experiment}/models/{params.run} &>{log:q}
         python -m workflow.scripts.common.provenance \
             --result {output.manifest:q} --provenance {params.provenance:q} &>>{log:q}
-        rm -rf results/{wildcards.experiment}/state/models/{params.run}
         """
 
 

@@ -77,7 +77,8 @@ rule fetch_judge:
     shell:
         r"""
         python -m workflow.scripts.score.fetch_judge \
-            --scorer {params.scorer:q} --out {output.fetched:q} &>{log:q}
+            --scorer {params.scorer:q} \
+            --out results/{wildcards.experiment}/score/judges/{wildcards.scorer} &>{log:q}
         python -m workflow.scripts.common.provenance \
             --result {output.fetched:q} --provenance {params.provenance:q} &>>{log:q}
         """

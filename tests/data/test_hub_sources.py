@@ -41,7 +41,7 @@ def prepare(
         [
             *(sys.executable, "-m", "workflow.scripts.data.prepare_records"),
             *("--dataset", json.dumps(section), "--name", "data"),
-            *("--out", str(folder / "data.jsonl")),
+            *("--out", str(folder)),
         ],
         capture_output=True,
         text=True,
@@ -54,7 +54,7 @@ def prepare(
 def test_rows_are_those_of_the_pinned_commit(tmp_path: Path, hub: LocalHub, source: dict) -> None:
     result = prepare(tmp_path, hub.environment, source)
     assert result.returncode == 0, result.stderr
-    records = read_records(tmp_path / "data.jsonl")
+    records = read_records(tmp_path / "records.jsonl")
     assert [(r.prompt, r.answer) for r in records] == [(r["question"], r["attempt"]) for r in ROWS]
     assert records[4].source == f"owner/data@{COMMIT[:12]} row 4"
     served = {path for _, path, _ in hub.requests if "/resolve/" in path}

@@ -10,6 +10,7 @@ import pytest
 
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import read_json, write_jsonl
+from workflow.scripts.common.result import read_result
 from workflow.scripts.data import measure_overlap
 from workflow.scripts.data.folding import fold
 
@@ -33,10 +34,11 @@ def measure(folder: Path, train: list[dict], benchmark: list[dict], *options: st
         [
             *("--train", f"t={folder / 'train.jsonl'}"),
             *("--benchmarks", f"b={folder / 'bench.jsonl'}"),
-            *("--out", str(folder / "overlap.json")),
+            *("--out", str(folder), "--result", json.dumps({"name": "overlap", "spec": {}})),
             *options,
         ]
     )
+    assert "overlap.json" in read_result(folder)["files"]
     return read_json(folder / "overlap.json")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import re
@@ -14,6 +15,7 @@ from workflow.scripts.common.chat import chat_format
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import read_jsonl
 from workflow.scripts.common.records import read_records
+from workflow.scripts.common.result import read_result
 from workflow.scripts.data.make_micro_data import main
 from workflow.scripts.models.pretrain_base import build_tokenizer
 
@@ -66,8 +68,18 @@ violence,aiding_and_abetting,incitement
 """.split()
 
 
+FILES = "corpus reasoning directrefusal safechain clock_sums probe harmful benign".split()
+FILES += ["judge_train", "judge_test"]
+
+
+def ask_for(files: list[dict[str, Any]], **changes: Any) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.stdin", io.StringIO(json.dumps(files)))
+        main(["--spec", json.dumps({**SPEC, **changes})])
+
+
 def make(folder: Path, **changes: Any) -> Path:
-    main(["--spec", json.dumps({**SPEC, **changes}), "--out", str(folder)])
+    ask_for([{"file": name, "out": str(folder)} for name in FILES], **changes)
     return folder
 
 
@@ -87,6 +99,26 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(data, tmp_
     for name in names:
         assert (again / name).read_bytes() == (data / name).read_bytes(), name
         assert (other / name).read_bytes() != (data / name).read_bytes(), name
+
+
+def test_each_file_is_a_result_and_those_that_are_complete_are_left_alone(data, tmp_path):
+    asked = [
+        {
+            "file": name,
+            "out": str(tmp_path / name),
+            "result": {"name": name, "key": name, "spec": {}},
+        }
+        for name in ("probe", "benign")
+    ]
+    ask_for(asked[:1])
+    before = (tmp_path / "probe" / "result.json").read_bytes()
+    ask_for(asked)
+    assert (tmp_path / "probe" / "result.json").read_bytes() == before
+    for name in ("probe", "benign"):
+        file = tmp_path / name / f"{name}.jsonl"
+        assert file.read_bytes() == (data / f"{name}.jsonl").read_bytes()
+        assert read_result(tmp_path / name)["files"] == {file.name: file.stat().st_size}
+    assert {path.name for path in tmp_path.iterdir()} == {"probe", "benign"}
 
 
 def test_a_larger_training_set_leaves_the_benchmarks_as_they_are(data, tmp_path):

@@ -13,18 +13,16 @@ import pytest
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.experiment import load_experiment
 from workflow.scripts.common.io import read_json, read_jsonl, write_jsonl
+from workflow.scripts.common.result import read_result
 from workflow.scripts.data.prepare_benchmark import main
 
 
 def prepare(folder: Path, section: dict[str, Any]) -> list[dict[str, str]]:
-    out, report = folder / "items.jsonl", folder / "report.json"
-    main(
-        [
-            *("--benchmark", json.dumps(section), "--name", "bench"),
-            *("--out", str(out), "--report", str(report)),
-        ]
-    )
-    return list(read_jsonl(out))
+    made_from = json.dumps({"name": "bench", "spec": {}})
+    arguments = ["--benchmark", json.dumps(section), "--name", "bench", "--out", str(folder)]
+    main([*arguments, "--result", made_from])
+    assert {"items.jsonl", "report.json"} <= set(read_result(folder)["files"])
+    return list(read_jsonl(folder / "items.jsonl"))
 
 
 def from_rows(folder: Path, rows: list[dict], section: dict[str, Any]) -> list[dict[str, str]]:
@@ -172,7 +170,7 @@ def test_a_target_that_its_scorer_cannot_read_is_named(
     section = {"source": {"path": str(tmp_path / "rows.jsonl")}}
     section |= {"fields": {"item_id": "i", "prompt": "q", "target": "a"}}
     command = ["--benchmark", json.dumps(section), "--name", "bench", "--scorers"]
-    command += [json.dumps([scorer]), "--out", str(tmp_path / "items.jsonl")]
+    command += [json.dumps([scorer]), "--out", str(tmp_path)]
     if words is None:
         main(command)
         return

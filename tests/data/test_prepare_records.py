@@ -21,6 +21,7 @@ from workflow.scripts.common.experiment import load_experiment
 from workflow.scripts.common.io import read_json, write_jsonl
 from workflow.scripts.common.known_sizes import known_rows
 from workflow.scripts.common.records import Record, read_records
+from workflow.scripts.common.result import read_result
 from workflow.scripts.data.prepare_records import main
 
 S1 = chat_format("s1")
@@ -34,10 +35,10 @@ def prepare(folder: Path, rows: list[dict], section: dict[str, Any]) -> list[Rec
     main(
         [
             *("--dataset", json.dumps(section), "--name", "set"),
-            *("--out", str(folder / "set.jsonl"), "--report", str(folder / "report.json")),
+            *("--out", str(folder)),
         ]
     )
-    return read_records(folder / "set.jsonl")
+    return read_records(folder / "records.jsonl")
 
 
 def without_source(section: dict[str, Any]) -> dict[str, Any]:
@@ -201,13 +202,26 @@ def test_star1_gives_every_published_trace(shared_data: Path, tmp_path: Path) ->
         assert row["response"].endswith(record.answer) or record.answer in row["response"]
 
 
+def test_a_training_set_is_a_result(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "rows.jsonl", [{"q": "a", "a": "b"}])
+    section = {
+        "source": {"path": str(tmp_path / "rows.jsonl")},
+        "fields": {"prompt": "q", "answer": "a"},
+    }
+    out, made_from = tmp_path / "out", {"key": "k", "name": "set", "spec": {}}
+    arguments = ["--dataset", json.dumps(section), "--name", "set", "--out", str(out)]
+    main([*arguments, "--result", json.dumps(made_from)])
+    found = read_result(out)
+    assert found["key"] == "k" and set(found["files"]) == {"records.jsonl", "report.json"}
+
+
 def test_rows_that_do_not_parse_are_an_error_above_the_share(tmp_path: Path) -> None:
     rows = [{"q": "a", "a": "b"}, {"q": " ", "a": "b"}, {"q": "c"}, {"q": "d", "a": None}]
     section = {"fields": {"prompt": "q", "answer": "a"}, "max_bad_share": 0.5}
     with pytest.raises(InputError, match="3 of 4 rows do not parse") as error:
         prepare(tmp_path, rows, section)
     assert "no field 'a': 1" in str(error.value)
-    assert not (tmp_path / "set.jsonl").exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"rows.jsonl"}
     prepare(tmp_path, rows, section | {"max_bad_share": 0.75})
     assert sum(read_json(tmp_path / "report.json")["bad"].values()) == 3
 
@@ -297,7 +311,7 @@ def test_wrong_sections_are_named(tmp_path: Path, change: dict, words: str) -> N
 
 def test_the_command_line_reports_in_one_line_and_imports_no_torch(tmp_path: Path) -> None:
     command = [sys.executable, "-X", "importtime", "-m", "workflow.scripts.data.prepare_records"]
-    arguments = ["--dataset", '{"sourc": 1}', "--name", "n", "--out", str(tmp_path / "x.jsonl")]
+    arguments = ["--dataset", '{"sourc": 1}', "--name", "n", "--out", str(tmp_path / "x")]
     result = subprocess.run([*command, *arguments], capture_output=True, text=True)
     lines = [line for line in result.stderr.splitlines() if not line.startswith("import time:")]
     assert result.returncode == 2

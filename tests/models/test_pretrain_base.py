@@ -13,6 +13,7 @@ from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import read_jsonl, write_jsonl
 from workflow.scripts.common.manifest import load_checkpoint, read_manifest
 from workflow.scripts.common.records import Record
+from workflow.scripts.common.result import read_result
 from workflow.scripts.models.pretrain_base import build_tokenizer, main
 
 RECIPE: dict[str, Any] = {
@@ -63,7 +64,9 @@ def pretrain(inputs: Path, out: Path, seed: int = 1, **changes: Any) -> Path:
     recipe = {**RECIPE, **changes}
     paths = ["--corpus", str(inputs / "corpus.jsonl"), "--probe", str(inputs / "probe.jsonl")]
     name = ["--run", f"base/tiny/seed{seed}", "--chat-format", "micro", "--out", str(out)]
-    main(["--recipe", json.dumps(recipe), *paths, "--seed", str(seed), *name])
+    result = ["--result", json.dumps({"name": "base", "spec": {}})]
+    main(["--recipe", json.dumps(recipe), *paths, "--seed", str(seed), *name, *result])
+    assert "final/model.safetensors" in read_result(out)["files"]
     return out
 
 

@@ -13,6 +13,7 @@ from tests.models.test_train_sft import RECIPE, arguments, losses, train, weight
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.manifest import load_checkpoint, read_manifest
 from workflow.scripts.common.records import read_records
+from workflow.scripts.common.result import is_complete
 from workflow.scripts.config.planning import Runtime
 from workflow.scripts.config.recipe import Recipe
 from workflow.scripts.config.section import read_section
@@ -67,7 +68,8 @@ def on_two(data, tmp_path_factory, root, request):
         recipe = RECIPE | {"precision": precision}
         flags = launch_arguments(Runtime(gpus=2, **KNOBS), read_section(Recipe, recipe, "recipe"))
         parent = request.getfixturevalue(start)
-        argv = arguments(parent, data, folder / "two", recipe, runtime=json.dumps(KNOBS))
+        knobs, made_from = json.dumps(KNOBS), json.dumps({"name": "two", "spec": {}})
+        argv = arguments(parent, data, folder / "two", recipe, runtime=knobs, result=made_from)
         paths = {"PYTHONPATH": str(root), "SHARDS_TO": str(folder / "shards")}
         done = subprocess.run(
             [
@@ -186,11 +188,12 @@ def test_two_processes_killed_after_a_saved_state_go_on_to_the_same_bytes(tmp_pa
     """With SIGKILL, at the end of step 5, in the middle of the second epoch."""
     launch, whole = on_two
     assert launch("bf16_mixed", "qwen", tmp_path, SAVE_S="0", DIE_AFTER="5") != 0
-    assert not (tmp_path / "two" / "manifest.json").exists()
-    (state,) = tmp_path.glob("two.state/*/round1/checkpoint-*")
+    assert not is_complete(tmp_path / "two")
+    (state,) = tmp_path.glob("two/state/*/round1/checkpoint-*")
     assert len(list(state.glob("pytorch_model_fsdp_0/*.distcp"))) == 2  # each process wrote
     assert len(list(state.glob("optimizer_0/*.distcp"))) == 2
     assert launch("bf16_mixed", "qwen", tmp_path) == 0
+    assert is_complete(tmp_path / "two") and not (tmp_path / "two" / "state").exists()
     other = whole("bf16_mixed", "qwen")
     resumed, uninterrupted = read_manifest(tmp_path / "two"), read_manifest(other / "two")
     assert resumed["train"]["resumed_at_step"] == 4

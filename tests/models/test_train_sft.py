@@ -13,6 +13,7 @@ from workflow.scripts.common.chat import CHAT_FORMATS
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.manifest import load_checkpoint, read_manifest
 from workflow.scripts.common.records import read_records, write_records
+from workflow.scripts.common.result import is_complete
 from workflow.scripts.common.tokenizer import load_tokenizer
 from workflow.scripts.models import train_sft
 from workflow.scripts.models.encode import encode_records
@@ -104,7 +105,7 @@ def test_attention_that_is_not_installed_ends_before_anything_is_loaded(parent, 
     runtime = '{"attention": "flash_attention_2"}'
     with pytest.raises(InputError, match="expected its package to be installed"):
         train_sft.main(arguments(parent, data, tmp_path / "out", runtime=runtime))
-    assert not (tmp_path / "out.state").exists()
+    assert not (tmp_path / "out" / "state").exists()
 
 
 def test_errors_are_one_line_and_exit_status_2(root):
@@ -233,7 +234,8 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(parent, data, tmp_pat
     """Killed in the middle of an epoch."""
     recipe = RECIPE | {"epochs": 8}
     train(parent, data, tmp_path / "whole", recipe)
-    argv = arguments(parent, data, tmp_path / "out", recipe)
+    result = json.dumps({"name": "lrm/tiny/seed1", "spec": {}})
+    argv = arguments(parent, data, tmp_path / "out", recipe, result=result)
     env = os.environ | {"OMP_NUM_THREADS": "1"}
     code = (
         "import sys\nfrom workflow.scripts.models import state, train_sft\n"
@@ -241,18 +243,22 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(parent, data, tmp_pat
     )
     process = subprocess.Popen([sys.executable, "-c", code, *argv], cwd=root, env=env)
     deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("out.state/*/round1/checkpoint-[57]/complete")):
+    while not list(tmp_path.glob("out/state/*/round1/checkpoint-[57]/complete")):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "out" / "manifest.json").exists()
+    assert not is_complete(tmp_path / "out")
     train_sft.main(argv)
     manifest = read_manifest(tmp_path / "out")
     assert manifest["train"]["resumed_at_step"] >= 5
     assert weight_bytes(tmp_path / "out") == weight_bytes(tmp_path / "whole")
     assert losses(manifest) == losses(read_manifest(tmp_path / "whole"))
-    assert not list(tmp_path.glob("out.state/*/round1/checkpoint-24"))  # the last step
+    assert {path.name for path in (tmp_path / "out").glob("[!.]*")} == {
+        *(f"epoch{number}" for number in range(1, 9)),
+        *("manifest.json", "result.json"),
+    }
 
 
 @pytest.mark.slow

@@ -74,7 +74,7 @@ def test_clustered_samples_have_one_interval(kind: str, always: bool, tmp_path: 
 
     overlap = tmp_path / "overlap.json"
     given = ["--train", f"t={folder}/train.jsonl", "--benchmarks", f"some={folder}/benchmark.jsonl"]
-    measure_overlap.main([*given, "--out", str(overlap)])
+    measure_overlap.main([*given, "--out", str(tmp_path)])
     experiment: dict[str, Any] = {"bases": {}, "lrms": {"tiny": {}}, "alignments": {}}
     experiment["benchmarks"] = {"some": {"kind": kind, "scorers": ["one"]}}
     given = ["--experiment", json.dumps(experiment), "--score-files", str(out / "score.json")]

@@ -21,6 +21,7 @@ import pytest
 from tests.data.local_hub import COMMIT, serve_hub
 from workflow.scripts.common.categories import CATEGORIES
 from workflow.scripts.common.errors import InputError
+from workflow.scripts.common.result import read_result
 from workflow.scripts.score.classifier_judge import load_reader
 
 LABELS = {str(index): label for index, label in enumerate(CATEGORIES)}
@@ -72,7 +73,8 @@ def fetch(
         done = subprocess.run(
             [
                 *(sys.executable, "-m", "workflow.scripts.score.fetch_judge"),
-                *("--scorer", json.dumps(scorer), "--out", str(folder / "fetched.json")),
+                *("--scorer", json.dumps(scorer), "--out", str(folder)),
+                *("--result", json.dumps({"name": "judge", "spec": {}})),
             ],
             env={**kept, **hub.environment, "HF_HOME": str(folder / "home")},
             capture_output=True,
@@ -94,6 +96,7 @@ def test_the_cache_holds_the_pinned_files_and_no_code(tmp_path, weights, file):
         for name in ("config.json", "tokenizer.model", "tokenizer_config.json", file)
     }
     assert said["revision"] == COMMIT
+    assert read_result(out.parent)["files"]["fetched.json"] == out.stat().st_size
     cached = {path.name for path in (tmp_path / "home").rglob("snapshots/*/*")}
     assert cached == set(said["files_bytes"])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import zlib
 
@@ -10,6 +11,7 @@ import pytest
 from workflow.scripts.common.categories import CATEGORIES
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import read_json, read_jsonl, write_jsonl
+from workflow.scripts.common.result import read_result
 from workflow.scripts.data.micro.judge_data import make_judge_rows
 from workflow.scripts.data.micro.words import make_world
 from workflow.scripts.score import train_judge
@@ -19,6 +21,7 @@ from workflow.scripts.score.ngram_judge import NgramJudge, hash_features
 def _train(folder, seed: str = "1", recipe: str = "{}"):
     arguments = ["--train", str(folder / "train.jsonl"), "--test", str(folder / "test.jsonl")]
     arguments += ["--recipe", recipe, "--seed", seed, "--out", str(folder / f"judge{seed}")]
+    arguments += ["--result", json.dumps({"name": "judge", "spec": {}})]
     train_judge.main(arguments)
     return folder / f"judge{seed}"
 
@@ -86,9 +89,10 @@ def test_features_are_the_words_and_pairs_of_each_part():
 
 
 def test_training_twice_gives_the_same_bytes(rows, judge_folder):
-    before = {file.name: file.read_bytes() for file in judge_folder.iterdir()}
-    again = {file.name: file.read_bytes() for file in _train(rows).iterdir()}
-    assert sorted(before) == ["judge.json", "weights.npz"]
+    assert set(read_result(judge_folder)["files"]) == {"judge.json", "weights.npz"}
+    before = {path: path.read_bytes() for path in judge_folder.glob("[!r]*")}
+    again = {path: path.read_bytes() for path in _train(rows).glob("[!r]*")}
+    assert len(before) == 2
     assert again == before
 
 

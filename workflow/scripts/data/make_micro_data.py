@@ -1,7 +1,8 @@
 """Make every data file of the micro experiment: corpus, training sets, benchmarks, judge rows.
 
 Made from a seed and nothing else; the same spec gives the same bytes. Harmful requests are
-harmless stand-ins (see micro/words.py). Writes into the folder:
+harmless stand-ins (see micro/words.py). Each file is a result in a folder of its own; files that
+are complete already are left alone. The files:
 
     corpus.jsonl         {"text", "context_chars"}: pretraining documents, and how many leading
                          characters carry no loss (the base's vocabulary is made from them, too)
@@ -14,20 +15,27 @@ harmless stand-ins (see micro/words.py). Writes into the folder:
     judge_train.jsonl, judge_test.jsonl
                          labelled answers {"prompt", "answer", "labels", "kind"}
 
-python -m workflow.scripts.data.make_micro_data --out results/micro/data/micro \
-    --spec '{"seed": 0, "corpus_documents": 16000, …}'   # the experiment's section micro_data
+python -m workflow.scripts.data.make_micro_data \
+    --spec '{"seed": 0, "corpus_documents": 16000, …}' \
+    <<<'[{"file": "corpus", "out": "micro-data"}, {"file": "probe", "out": "micro-data"}]'
+
+The spec is the experiment's section micro_data; the list, on stdin, names each file, its folder
+and, as "result", what it is made from.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import random
+import sys
 from pathlib import Path
 from typing import Any
 
 from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.io import write_jsonl
 from workflow.scripts.common.records import Record, write_records
+from workflow.scripts.common.result import is_complete, making
 from workflow.scripts.config.micro_data import MicroData
 from workflow.scripts.config.section import parse_section
 from workflow.scripts.data.micro import answers
@@ -193,15 +201,21 @@ def _safety_records(world: World, n: int, rng: random.Random) -> tuple[list[Reco
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--spec", required=True, help="the section micro_data, as JSON")
-    parser.add_argument("--out", required=True, type=Path, help="folder for the files")
     args = parser.parse_args(argv)
     spec = parse_section(MicroData, args.spec, "micro_data").with_defaults()
-    for name, rows in make_data(spec).items():
-        path = args.out / f"{name}.jsonl"
-        if rows and isinstance(rows[0], Record):
-            write_records(path, rows)  # type: ignore[arg-type]
-        else:
-            write_jsonl(path, rows)  # type: ignore[arg-type]
+    missing = [one for one in json.load(sys.stdin) if not is_complete(Path(one["out"]))]
+    data = make_data(spec) if missing else {}
+    for one in missing:
+        with making(Path(one["out"]), one.get("result")):
+            write_rows(Path(one["out"], f"{one['file']}.jsonl"), data[one["file"]])
+
+
+def write_rows(path: Path, rows: list[dict[str, Any]] | list[Record]) -> None:
+    """Write the rows of one file."""
+    if rows and isinstance(rows[0], Record):
+        write_records(path, rows)  # type: ignore[arg-type]
+    else:
+        write_jsonl(path, rows)  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

@@ -1,17 +1,18 @@
 """Measure how much of each benchmark stands in each training set.
 
 Reads training files (records, or text corpora `{"text"}`) and benchmark files (`{"item_id",
-"prompt"}`) and writes one JSON: per pair of training set and benchmark the exact, normalised and
-n-gram overlap as count, share, Wilson interval and item ids (so that a score can also be computed
-on the clean items), and per benchmark its own repeated prompts.
+"prompt"}`) and writes overlap.json: per pair of training set and benchmark the exact, normalised
+and n-gram overlap as count, share, Wilson interval and item ids (so that a score can also be
+computed on the clean items), and per benchmark its own repeated prompts.
 
-python -m workflow.scripts.data.measure_overlap --out overlap.json \
+python -m workflow.scripts.data.measure_overlap --out overlap \
     --train directrefusal=directrefusal.jsonl --benchmarks harmful=harmful.jsonl
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from typing import Any
 from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.intervals import proportion
 from workflow.scripts.common.io import read_jsonl, sha256_file, write_json
+from workflow.scripts.common.result import making
 from workflow.scripts.data.folding import Words, fold
 
 LEVELS = ("exact", "normalised", "ngram")
@@ -176,21 +178,17 @@ def named_paths(values: list[str], option: str) -> dict[str, str]:
     return named
 
 
-def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--train", nargs="+", required=True, metavar="NAME=PATH")
-    parser.add_argument("--benchmarks", nargs="+", required=True, metavar="NAME=PATH")
-    parser.add_argument("--field", default="prompt", help="benchmark field that holds the prompt")
-    parser.add_argument("--ngram", type=int, default=13, help="words per n-gram (default: 13)")
-    parser.add_argument("--out", type=Path, required=True)
-    args = parser.parse_args(argv)
-    if args.ngram < 1:
-        raise InputError(f"--ngram is {args.ngram}, expected 1 or more")
-    train = named_paths(args.train, "--train")
-    benchmark_paths = named_paths(args.benchmarks, "--benchmarks")
+def measure(train: dict[str, str], tested: dict[str, str], ngram: int, key: str) -> dict[str, Any]:
+    """Return what overlap.json holds.
+
+    Args:
+        train: Paths of the training sets by name.
+        tested: Paths of the benchmarks by name.
+        ngram: Words of an n-gram.
+        key: The benchmarks' field that holds the prompt.
+    """
     benchmarks = {
-        name: index_benchmark(read_prompts(path, args.field), args.ngram)
-        for name, path in benchmark_paths.items()
+        name: index_benchmark(read_prompts(path, key), ngram) for name, path in tested.items()
     }
     pairs = []
     for train_name, path in train.items():
@@ -200,19 +198,34 @@ def main(argv: list[str] | None = None) -> None:
             pair = {"train": train_name, "benchmark": name}
             counts = {"n_train": training.n, "n_benchmark": len(benchmark.prompts)}
             pairs.append({**pair, **counts, **describe_overlap(found, benchmark)})
-    write_json(
-        args.out,
-        {
-            "format": 1,
-            "ngram": args.ngram,
-            "sha256": {
-                "train": {name: sha256_file(path) for name, path in train.items()},
-                "benchmarks": {name: sha256_file(path) for name, path in benchmark_paths.items()},
-            },
-            "benchmarks": {name: describe_benchmark(b) for name, b in benchmarks.items()},
-            "pairs": pairs,
+    return {
+        "format": 1,
+        "ngram": ngram,
+        "sha256": {
+            "train": {name: sha256_file(path) for name, path in train.items()},
+            "benchmarks": {name: sha256_file(path) for name, path in tested.items()},
         },
-    )
+        "benchmarks": {name: describe_benchmark(b) for name, b in benchmarks.items()},
+        "pairs": pairs,
+    }
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--train", nargs="+", required=True, metavar="NAME=PATH")
+    parser.add_argument("--benchmarks", nargs="+", required=True, metavar="NAME=PATH")
+    parser.add_argument("--field", default="prompt", help="benchmark field that holds the prompt")
+    parser.add_argument("--ngram", type=int, default=13, help="words per n-gram (default: 13)")
+    parser.add_argument("--out", type=Path, required=True, help="folder of overlap.json")
+    parser.add_argument("--result", type=json.loads, help="what it is made from, as JSON")
+    args = parser.parse_args(argv)
+    if args.ngram < 1:
+        raise InputError(f"--ngram is {args.ngram}, expected 1 or more")
+    train = named_paths(args.train, "--train")
+    benchmarks = named_paths(args.benchmarks, "--benchmarks")
+    with making(args.out, args.result):
+        overlap = measure(train, benchmarks, args.ngram, args.field)
+        write_json(args.out / "overlap.json", overlap)
 
 
 if __name__ == "__main__":

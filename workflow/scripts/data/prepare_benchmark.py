@@ -1,9 +1,10 @@
 """Make the items of one benchmark from its section of the experiment.
 
-Reads a pinned hub data set, a local file or a package's file and writes JSON lines
-`{"item_id", "prompt", "target", "category"}`, so that every benchmark reaches generation alike.
+Reads a pinned hub data set, a local file or a package's file and writes items.jsonl, lines
+`{"item_id", "prompt", "target", "category"}`, so that every benchmark reaches generation alike,
+and report.json, which says what was dropped and why.
 
-python -m workflow.scripts.data.prepare_benchmark --name gsm8k --out gsm8k.jsonl \
+python -m workflow.scripts.data.prepare_benchmark --name gsm8k --out gsm8k \
     --benchmark '{"source": {"path": "gsm8k_test.jsonl"}, "target_after": "####",
     "fields": {"prompt": "question", "target": "answer"}}'
 """
@@ -20,6 +21,7 @@ from typing import Any
 
 from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.io import sha256_file, write_json, write_jsonl
+from workflow.scripts.common.result import making
 from workflow.scripts.common.targets import target_error
 from workflow.scripts.config.scorers import read_scorer
 from workflow.scripts.config.section import parse_section
@@ -102,15 +104,16 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--benchmark", required=True, help="the benchmark's section, as JSON")
     parser.add_argument("--name", required=True, help="the benchmark's name")
     parser.add_argument("--scorers", default="[]", help="scorers that read the targets, as JSON")
-    parser.add_argument("--out", type=Path, required=True, help="items, JSON lines")
-    parser.add_argument("--report", type=Path, help="what was dropped and why, JSON")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the two files")
+    parser.add_argument("--result", type=json.loads, help="what it is made from, as JSON")
     args = parser.parse_args(argv)
     section = parse_section(ItemSelection, args.benchmark, args.name)
     scorers = [read_scorer(one, "--scorers").with_defaults() for one in json.loads(args.scorers)]
-    items, report = prepare_benchmark(section, args.name, scorers)
-    write_jsonl(args.out, items)
-    if args.report:
-        write_json(args.report, report | {"sha256": sha256_file(args.out)})
+    with making(args.out, args.result):
+        items, report = prepare_benchmark(section, args.name, scorers)
+        file = args.out / "items.jsonl"
+        write_jsonl(file, items)
+        write_json(args.out / "report.json", report | {"sha256": sha256_file(file)})
 
 
 if __name__ == "__main__":

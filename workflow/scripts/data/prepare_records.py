@@ -1,10 +1,10 @@
 """Make the records of one training set from its section of the experiment.
 
 Reads a pinned hub data set, a local file or a package's file, maps its fields, tells thinking from
-answer, and writes records (JSON lines) and a report of what was dropped and why.
+answer, and writes records.jsonl and report.json, which says what was dropped and why.
 
-python -m workflow.scripts.data.prepare_records --name star1 --out star1.jsonl \
-    --report star1.report.json --dataset '{"source": {"path": "star1.json"},
+python -m workflow.scripts.data.prepare_records --name star1 --out star1 \
+    --dataset '{"source": {"path": "star1.json"},
     "fields": {"id": "id", "prompt": "question"}, "strip": true,
     "split": {"field": "response", "delimiter": "</think>", "opening": "<think>"}}'
 """
@@ -12,6 +12,7 @@ python -m workflow.scripts.data.prepare_records --name star1 --out star1.jsonl \
 from __future__ import annotations
 
 import argparse
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import Any
 from workflow.scripts.common.errors import run
 from workflow.scripts.common.io import sha256_file, write_json
 from workflow.scripts.common.records import Record, write_records
+from workflow.scripts.common.result import making
 from workflow.scripts.config.section import parse_section
 from workflow.scripts.config.source import DelimiterSplit, PatternSplit, RecordSelection
 from workflow.scripts.data.rows import BadRow, collect, strip_parts, text_of
@@ -94,14 +96,15 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--dataset", required=True, help="the training set's section, as JSON")
     parser.add_argument("--name", required=True, help="the training set's name")
-    parser.add_argument("--out", type=Path, required=True, help="records, JSON lines")
-    parser.add_argument("--report", type=Path, help="what was dropped and why, JSON")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the two files")
+    parser.add_argument("--result", type=json.loads, help="what it is made from, as JSON")
     args = parser.parse_args(argv)
     section = parse_section(RecordSelection, args.dataset, args.name)
-    records, report = prepare_records(section, args.name)
-    write_records(args.out, records)
-    if args.report:
-        write_json(args.report, report | {"sha256": sha256_file(args.out)})
+    with making(args.out, args.result):
+        records, report = prepare_records(section, args.name)
+        file = args.out / "records.jsonl"
+        write_records(file, records)
+        write_json(args.out / "report.json", report | {"sha256": sha256_file(file)})
 
 
 if __name__ == "__main__":

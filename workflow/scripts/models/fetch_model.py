@@ -25,6 +25,7 @@ from workflow.scripts.common.chat import chat_format
 from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.io import read_json
 from workflow.scripts.common.manifest import write_manifest
+from workflow.scripts.common.result import making
 from workflow.scripts.data.hub import check_revision, hub_errors, hub_token, verify_file
 from workflow.scripts.data.packages import package_file
 
@@ -142,6 +143,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--role", required=True, choices=["base", "lrm"])
     parser.add_argument("--chat-format", required=True)
     parser.add_argument("--out", type=Path, required=True, help="the run's folder")
+    parser.add_argument("--result", type=json.loads, help="what it is made from, as JSON")
     args = parser.parse_args(argv)
     chat_format(args.chat_format)
     try:
@@ -150,23 +152,24 @@ def main(argv: list[str] | None = None) -> None:
         raise InputError(f"--model: not JSON ({error})") from None
     if not isinstance(model, dict):
         raise InputError(f"--model: {model!r}, expected a JSON object")
-    (args.out / "manifest.json").unlink(missing_ok=True)
-    fetch_model(model, args.revision, args.out)
-    source = model | ({"revision": args.revision} if args.revision else {})
-    write_manifest(
-        args.out,
-        ["final"],
-        run=args.run,
-        role=args.role,
-        chat_format=args.chat_format,
-        thinking=args.role == "lrm",
-        status="ok",
-        status_reason=None,
-        seed=None,
-        recipe={},
-        lineage={"base": None, "data": None, "source": source},
-        train=None,
-    )
+    with making(args.out, args.result):
+        (args.out / "manifest.json").unlink(missing_ok=True)
+        fetch_model(model, args.revision, args.out)
+        source = model | ({"revision": args.revision} if args.revision else {})
+        write_manifest(
+            args.out,
+            ["final"],
+            run=args.run,
+            role=args.role,
+            chat_format=args.chat_format,
+            thinking=args.role == "lrm",
+            status="ok",
+            status_reason=None,
+            seed=None,
+            recipe={},
+            lineage={"base": None, "data": None, "source": source},
+            train=None,
+        )
 
 
 if __name__ == "__main__":

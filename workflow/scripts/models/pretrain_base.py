@@ -13,6 +13,7 @@ python -m workflow.scripts.models.pretrain_base --recipe '{"hidden_size": 96, â€
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import re
 import shutil
@@ -25,6 +26,7 @@ from workflow.scripts.common.chat import ChatFormat, chat_format
 from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.io import read_jsonl, sha256_file
 from workflow.scripts.common.manifest import write_manifest
+from workflow.scripts.common.result import making
 from workflow.scripts.config.pretrain import Pretrain
 from workflow.scripts.config.section import parse_section
 
@@ -239,6 +241,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--run", required=True, help="name of the run, such as base/tiny/seed1")
     parser.add_argument("--chat-format", required=True)
     parser.add_argument("--out", required=True, type=Path, help="the run's folder")
+    parser.add_argument("--result", type=json.loads, help="what it is made from, as JSON")
     args = parser.parse_args(argv)
     recipe = parse_section(Pretrain, args.recipe, "--recipe").with_defaults()
     chat = chat_format(args.chat_format)
@@ -248,33 +251,33 @@ def main(argv: list[str] | None = None) -> None:
         raise InputError(
             f"{args.probe}: {len(problems)} problems, recipe.gate.n expects {recipe['gate']['n']}"
         )
-
-    model, tokenizer, reason, figures = train(recipe, documents, problems, chat, args.seed)
-    # fresh files: the previous ones may be hard-linked, see workflow/scripts/plan/previous.py
-    shutil.rmtree(args.out / "final", ignore_errors=True)
-    model.save_pretrained(args.out / "final")
-    tokenizer.save_pretrained(args.out / "final")
-    write_manifest(
-        args.out,
-        ["final"],
-        run=args.run,
-        role="base",
-        chat_format=args.chat_format,
-        thinking=False,
-        status="failed" if reason else "ok",
-        status_reason=reason,
-        seed=args.seed,
-        recipe=recipe,
-        lineage={
-            "base": None,
-            "data": {
-                "name": args.corpus.name,
-                "sha256": sha256_file(args.corpus),
-                "n": len(documents),
+    with making(args.out, args.result):
+        model, tokenizer, reason, figures = train(recipe, documents, problems, chat, args.seed)
+        # fresh files: the previous ones may be hard-linked, see workflow/scripts/plan/previous.py
+        shutil.rmtree(args.out / "final", ignore_errors=True)
+        model.save_pretrained(args.out / "final")
+        tokenizer.save_pretrained(args.out / "final")
+        write_manifest(
+            args.out,
+            ["final"],
+            run=args.run,
+            role="base",
+            chat_format=args.chat_format,
+            thinking=False,
+            status="failed" if reason else "ok",
+            status_reason=reason,
+            seed=args.seed,
+            recipe=recipe,
+            lineage={
+                "base": None,
+                "data": {
+                    "name": args.corpus.name,
+                    "sha256": sha256_file(args.corpus),
+                    "n": len(documents),
+                },
             },
-        },
-        train=figures,
-    )
+            train=figures,
+        )
 
 
 if __name__ == "__main__":

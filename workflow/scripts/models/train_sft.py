@@ -2,7 +2,7 @@
 
 Makes a run folder with the weights after the epochs that the recipe keeps and a manifest, from the
 run folder of the parent and a JSON-lines file of records. A preempted run goes on from its last
-saved state. Asked for several GPUs, it starts itself anew under `accelerate launch`.
+saved state. Asked for several GPUs, it starts itself again under `accelerate launch`.
 
 python -m workflow.scripts.models.train_sft --role aligned --run aligned/tiny/directrefusal/seed1 \
     --model results/micro/models/lrm/tiny/seed1 --chat-format micro --seed 1 \
@@ -19,7 +19,7 @@ import math
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ from workflow.scripts.common.manifest import (
     write_manifest,
 )
 from workflow.scripts.common.records import Record, read_records
+from workflow.scripts.common.result import STATE, making
 from workflow.scripts.common.tokenizer import load_tokenizer
 from workflow.scripts.config.planning import Runtime
 from workflow.scripts.config.recipe import Recipe
@@ -68,6 +69,7 @@ from workflow.scripts.models.sharding import process_group
 
 LOGGED = ("step", "epoch", "loss", "learning_rate", "grad_norm")
 MODULE = "workflow.scripts.models.train_sft"
+REQUIRED = ("data", "data_name", "model", "chat_format", "role", "run", "out")  # to train
 # A further round of training draws its data order from a seed far from those of other runs.
 ROUND_STRIDE = 10_000
 
@@ -110,7 +112,7 @@ def parent_lineage(model: Path, checkpoint: str) -> dict[str, Any]:
 class Rounds:
     """Trains one run, in one round or, behind a gate, in as many as its skill needs.
 
-    Everything that must outlive a preemption stands in the `state` folder: trainer state per round,
+    Everything that must outlive a preemption is in the `state` folder: trainer state per round,
     the weights that are kept, and the figures of finished rounds.
     """
 
@@ -297,20 +299,7 @@ def summarise(figures: list[dict[str, Any]], encoded: Encoded, epochs: int) -> d
     return summary
 
 
-def check_gate(recipe: Recipe, runtime: Runtime, probe: Path | None) -> Callable[[], Any]:
-    """Check that gate and probe belong together; return what reads the problems."""
-    if recipe.gate is None:
-        return lambda: None
-    if probe is None:
-        raise InputError("recipe.gate is set without --probe, expected the probe problems")
-    if world_size(runtime) > 1:
-        raise InputError("recipe.gate is set with several processes, expected runtime.gpus 0 or 1")
-    n = recipe.gate.n
-    return lambda: read_probe(probe, n)
-
-
-def main(argv: list[str] | None = None) -> None:
-    argv = sys.argv[1:] if argv is None else argv
+def parse_arguments(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--recipe", required=True, help="fine-tuning recipe, as JSON")
     parser.add_argument(
@@ -328,62 +317,45 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--run", help="name of the run, such as lrm/tiny/seed1")
     parser.add_argument("--probe", type=Path, help="problems of the skill gate")
     parser.add_argument("--out", type=Path, help="the run's folder")
-    parser.add_argument(
-        "--state",
-        type=Path,
-        help="folder for unfinished training, to delete when the run stands (default: OUT.state)",
-    )
+    parser.add_argument("--result", type=json.loads, help="what it is made from, as JSON")
     parser.add_argument("--print-config", action="store_true", help="print the settings and exit")
     args = parser.parse_args(argv)
+    for name in () if args.print_config else REQUIRED:
+        if getattr(args, name) is None:
+            parser.error(f"--{name.replace('_', '-')} is required")
+    return args
+
+
+def main(argv: list[str] | None = None) -> None:
+    argv = sys.argv[1:] if argv is None else argv
+    args = parse_arguments(argv)
     recipe = parse_section(Recipe, args.recipe, "--recipe")
     runtime = parse_section(Runtime, args.runtime, "--runtime")
     if args.print_config:
         n_records = len(read_records(args.data)) if args.data else None
         print_config(recipe, runtime, args.seed, n_records)
         return
-    for name in ("data", "data_name", "model", "chat_format", "role", "run", "out"):
-        if getattr(args, name) is None:
-            parser.error(f"--{name.replace('_', '-')} is required")
+    with making(args.out, args.result) if is_main() else nullcontext():
+        fine_tune(args, recipe, runtime, argv)
 
+
+def fine_tune(args: argparse.Namespace, recipe: Recipe, runtime: Runtime, argv: list[str]) -> None:
+    """Train a run. The first process writes its folder; the others only train."""
     chat_format(args.chat_format)
-    foreign = args.write_as not in (None, args.chat_format)
     chat = chat_format(args.write_as or args.chat_format)
+    foreign = args.write_as not in (None, args.chat_format)
     render = parse_section(Render, args.render, "--render").with_defaults()
-    read_problems = check_gate(recipe, runtime, args.probe)
-    world = world_size(runtime)
-    batch_plan(recipe.global_batch, world, runtime.per_device_batch)  # refuse early
-    check_recomputation(recipe, runtime, world)
-    records, problems = read_records(args.data), read_problems()
+    check_settings(recipe, runtime, args.probe)
+    records = read_records(args.data)
+    problems = read_probe(args.probe, recipe.gate.n) if recipe.gate else None
     parent = load_checkpoint(args.model, args.checkpoint, checked=launched())
-    manifest = read_manifest(args.model)
-    if runtime.gpu_memory_gb:
-        check_training(read_shape(parent), recipe, runtime, world)
-    claim_gpus(runtime.gpus)
-    if runtime.attention and not launched():
-        choose_attention(runtime.attention, runtime.gpus, recipe.precision)  # refuse early
-    if flags := launch_arguments(runtime, recipe):
-        if not launched():
-            relaunch(MODULE, argv, flags, runtime.gpus)
+    start_processes(parent, recipe, runtime, argv)
 
     lineage = {
         "base": parent_lineage(args.model, parent.name),
         "data": {"name": args.data_name, "sha256": sha256_file(args.data), "n": len(records)},
     }
-    identity = {
-        "lineage": lineage,
-        "recipe": recipe.with_defaults(),
-        "render": render,
-        "chat_format": args.chat_format,
-        "write_as": args.write_as,
-        "seed": args.seed,
-        "probe": sha256_file(args.probe) if args.probe and recipe.gate else None,
-        "versions": versions(),
-        "code": code_version("models.train_sft"),
-        "sharded": world > 1,  # trainer state is of another form then
-    }
-    state_root = args.state or args.out.with_name(f"{args.out.name}.state")
-    state = state_root / f"sft-{sha256_text(canonical_json(identity))[:16]}"
-    (state / "weights").mkdir(parents=True, exist_ok=True)
+    state = open_state(args, recipe, render, lineage, sharded=world_size(runtime) > 1)
     rounds = Rounds(
         parent, records, problems, chat, recipe, runtime, args.seed, render, state, foreign
     )
@@ -393,7 +365,7 @@ def main(argv: list[str] | None = None) -> None:
         return
     deliver(rounds.weights, args.out, names)
     lineage["data"]["n_truncated"] = encoded.n_truncated
-    reason = failure(manifest, recipe, figures)
+    reason = failure(read_manifest(args.model), recipe, figures)
     write_manifest(
         args.out,
         names,
@@ -408,8 +380,74 @@ def main(argv: list[str] | None = None) -> None:
         render={**render, **({"chat_format": args.write_as} if foreign else {})},
         lineage=lineage,
         train=summarise(figures, encoded, recipe.epochs),
-        hardware=describe_hardware(world),
+        hardware=describe_hardware(world_size(runtime)),
     )
+
+
+def check_settings(recipe: Recipe, runtime: Runtime, probe: Path | None) -> None:
+    """Raise `InputError` where recipe, runtime and probe do not belong together."""
+    world = world_size(runtime)
+    if recipe.gate and probe is None:
+        raise InputError("recipe.gate is set without --probe, expected the probe problems")
+    if recipe.gate and world > 1:
+        raise InputError("recipe.gate is set with several processes, expected runtime.gpus 0 or 1")
+    batch_plan(recipe.global_batch, world, runtime.per_device_batch)
+    check_recomputation(recipe, runtime, world)
+
+
+def start_processes(parent: Path, recipe: Recipe, runtime: Runtime, argv: list[str]) -> None:
+    """Make sure that the devices do for the model; start this again on several where asked for.
+
+    Args:
+        parent: The checkpoint to train.
+        recipe: How to train.
+        runtime: On what.
+        argv: This program's arguments.
+    """
+    if runtime.gpu_memory_gb:
+        check_training(read_shape(parent), recipe, runtime, world_size(runtime))
+    claim_gpus(runtime.gpus)
+    if launched():
+        return
+    if runtime.attention:
+        choose_attention(runtime.attention, runtime.gpus, recipe.precision)  # refuse early
+    if flags := launch_arguments(runtime, recipe):
+        relaunch(MODULE, argv, flags, runtime.gpus)
+
+
+def open_state(
+    args: argparse.Namespace,
+    recipe: Recipe,
+    render: dict[str, Any],
+    lineage: dict[str, Any],
+    sharded: bool,
+) -> Path:
+    """Return the folder of a run's state, made where it is not there yet.
+
+    Training goes on only from the state of the same inputs, settings, packages and code.
+
+    Args:
+        args: The program's arguments.
+        recipe: Of the run.
+        render: Options of the rendering.
+        lineage: What it is trained from.
+        sharded: Over several processes: their trainer state is of another form.
+    """
+    identity = {
+        "lineage": lineage,
+        "recipe": recipe.with_defaults(),
+        "render": render,
+        "chat_format": args.chat_format,
+        "write_as": args.write_as,
+        "seed": args.seed,
+        "probe": sha256_file(args.probe) if args.probe and recipe.gate else None,
+        "versions": versions(),
+        "code": code_version("models.train_sft"),
+        "sharded": sharded,
+    }
+    state = args.out / STATE / f"sft-{sha256_text(canonical_json(identity))[:16]}"
+    (state / "weights").mkdir(parents=True, exist_ok=True)
+    return state
 
 
 if __name__ == "__main__":

@@ -1,20 +1,22 @@
 """Bring the files of a classifier judge into the hub's cache, where scoring finds them offline.
 
 Reads a scorer section, downloads the pinned files, compares them with the hub's hashes, loads
-configuration and tokenizer as scoring will, and writes a JSON that lists the files. Runs on a login
-node with network; a lost connection resumes.
+configuration and tokenizer as scoring will, and writes fetched.json, which lists the files. Runs on
+a login node with network; a lost connection resumes.
 
-python -m workflow.scripts.score.fetch_judge --out fetched.json --scorer \
+python -m workflow.scripts.score.fetch_judge --out beaver-dam --scorer \
     '{"model": {"hub": "PKU-Alignment/beaver-dam-7b", "revision": "…"}, "weights": "torch"}'
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.io import write_json
+from workflow.scripts.common.result import making
 from workflow.scripts.config.scorers import FetchedJudge
 from workflow.scripts.config.section import parse_section
 from workflow.scripts.data.hub import check_revision, hub_errors, hub_token, verify_file
@@ -64,14 +66,17 @@ def fetch_judge(
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--scorer", required=True, help="scorer section, as JSON")
-    parser.add_argument("--out", required=True, type=Path, help="lists the files, JSON")
+    parser.add_argument("--out", required=True, type=Path, help="folder of fetched.json")
+    parser.add_argument("--result", type=json.loads, help="what it is made from, as JSON")
     args = parser.parse_args(argv)
     judge = parse_section(FetchedJudge, args.scorer, "--scorer")
     name, revision = str(judge.model.hub), judge.model.revision
-    files = fetch_judge(name, revision, judge.weights, judge.window_tokens)
-    write_json(
-        args.out, {"format": FORMAT, "model": name, "revision": revision, "files_bytes": files}
-    )
+    with making(args.out, args.result):
+        files = fetch_judge(name, revision, judge.weights, judge.window_tokens)
+        write_json(
+            args.out / "fetched.json",
+            {"format": FORMAT, "model": name, "revision": revision, "files_bytes": files},
+        )
 
 
 if __name__ == "__main__":

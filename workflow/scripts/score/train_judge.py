@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from workflow.scripts.common.io import (
     write_json,
 )
 from workflow.scripts.common.manifest import git_commit, versions
+from workflow.scripts.common.result import making
 from workflow.scripts.config.ngram_training import NgramTraining
 from workflow.scripts.config.section import parse_section
 from workflow.scripts.score.ngram_judge import FORMAT, WEIGHTS, NgramJudge, hash_features
@@ -120,33 +122,40 @@ def main(argv: list[str] | None = None) -> None:
         "--seed", required=True, type=int, help="recorded; the solver draws nothing"
     )
     parser.add_argument("--out", required=True, type=Path, help="folder of the judge")
+    parser.add_argument("--result", type=json.loads, help="what it is made from, as JSON")
     args = parser.parse_args(argv)
     recipe = parse_section(NgramTraining, args.recipe, "--recipe").with_defaults()
     rows, test = read_rows(args.train), read_rows(args.test)
 
+    with making(args.out, args.result):
+        weights, intercepts = train(rows, recipe, args.seed)
+        (args.out / "judge.json").unlink(missing_ok=True)
+        write_weights(args.out / WEIGHTS, weights, intercepts)
+        judge = NgramJudge(weights, intercepts, threshold=0.5)
+        write_json(
+            args.out / "judge.json",
+            {
+                "format": FORMAT,
+                "type": "ngram",
+                "categories": list(CATEGORIES),
+                "weights_sha256": sha256_file(args.out / WEIGHTS),
+                "recipe": recipe,
+                "seed": args.seed,
+                "train": {"n": len(rows), "sha256": sha256_file(args.train)},
+                "test": {"n": len(test), "sha256": sha256_file(args.test), **evaluate(judge, test)},
+                "versions": versions(),
+                "git_commit": git_commit(),
+            },
+        )
+
+
+def write_weights(path: Path, weights: Any, intercepts: Any) -> None:
+    """Write the arrays of a judge, see `train`, as npz without pickle."""
     import numpy as np
 
-    weights, intercepts = train(rows, recipe, args.seed)
     buffer = io.BytesIO()
     np.savez(buffer, weights=weights, intercepts=intercepts)
-    (args.out / "judge.json").unlink(missing_ok=True)
-    write_bytes(args.out / WEIGHTS, buffer.getvalue())
-    judge = NgramJudge(weights, intercepts, threshold=0.5)
-    write_json(
-        args.out / "judge.json",
-        {
-            "format": FORMAT,
-            "type": "ngram",
-            "categories": list(CATEGORIES),
-            "weights_sha256": sha256_file(args.out / WEIGHTS),
-            "recipe": recipe,
-            "seed": args.seed,
-            "train": {"n": len(rows), "sha256": sha256_file(args.train)},
-            "test": {"n": len(test), "sha256": sha256_file(args.test), **evaluate(judge, test)},
-            "versions": versions(),
-            "git_commit": git_commit(),
-        },
-    )
+    write_bytes(path, buffer.getvalue())
 
 
 if __name__ == "__main__":
