@@ -46,5 +46,5 @@ rule scores:
         SCORES,
 
 
-# Plain `snakemake` makes the report, or that of each suite. (In an included file `default_target:` has no effect.)
-workflow.default_target = "reports" if SUITES else "make_report"
+# (In an included file `default_target:` has no effect.)
+workflow.default_target = "make_report"

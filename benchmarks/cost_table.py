@@ -1,8 +1,8 @@
 """The cost of the publication's grid, item by item: here, and the published way.
 
 Both columns are the same arithmetic (`workflow/scripts/common/cost_model.py`) on the same sizes
-(`known_sizes.py`): ours is the plan of `experiments/paper.yaml` for its suite `upstream`, with
-nothing made yet; the published one restates what the published scripts do (git-disl/Safety-Tax,
+(`known_sizes.py`): ours is the plan of `experiments/paper.yaml`, with nothing made yet; the
+published one restates what the published scripts do (git-disl/Safety-Tax,
 script/safety_alignment/{sft,sft_cot,original}.sh and poison/evaluation/). No GPU has measured it.
 
     python benchmarks/cost_table.py           # prints the table
@@ -14,9 +14,10 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
@@ -143,6 +144,15 @@ def harm_parts(hardware: dict[str, float]) -> Parts:
     )
 
 
+def planned_hours(plan: dict[str, Any]) -> Hours:
+    """Return the GPU-hours of a plan's jobs."""
+    found: Hours = defaultdict(Counter)
+    for job in plan["jobs"]:
+        for part, seconds in job["parts"].items():
+            found[job["rule"]][part] += job["gpu"] * seconds / 3600
+    return found
+
+
 def compare(state: ExperimentState, speed: float = 1) -> dict[str, tuple[float, float]]:
     """Return (as published, here) GPU-hours of each item.
 
@@ -154,13 +164,12 @@ def compare(state: ExperimentState, speed: float = 1) -> dict[str, tuple[float, 
     shares = ("training_utilisation", "decoding_utilisation")
     hardware = {**assumed, **{key: speed * assumed[key] for key in shares}}
     plan = make_plan(replace(state, experiment={**state.experiment, "hardware": hardware}))
-    grid, theirs = plan["grids"]["upstream"], published_hours(hardware)
-    assert (grid["cells"], grid["bases"]) == (33, 1)
+    theirs, ours = published_hours(hardware), planned_hours(plan)
     found = {
-        item: tuple(sum(of[rule].pop(part, 0) for part in parts) for of in (theirs, grid["parts"]))
+        item: tuple(sum(of[rule].pop(part, 0) for part in parts) for of in (theirs, ours))
         for item, (rule, parts) in ITEMS.items()
     }
-    left = [(rule, part) for of in (theirs, grid["parts"]) for rule in of for part in +of[rule]]
+    left = [(rule, part) for of in (theirs, ours) for rule in of for part in +of[rule]]
     assert not left, f"parts without an item: {left}"
     return found
 

@@ -13,11 +13,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import RerunTrigger
 
 from workflow.scripts.common.errors import InputError
-from workflow.scripts.common.experiment import (
-    list_runs,
-    list_suites,
-    load_experiment,
-)
+from workflow.scripts.common.experiment import list_runs, load_experiment
 from workflow.scripts.common.io import canonical_json
 from workflow.scripts.common.jobs import (
     GENERATION_KEYS,
@@ -67,7 +63,6 @@ wildcard_constraints:
     benchmark=one_of(EXPERIMENT["benchmarks"]),
     scorer=one_of(EXPERIMENT["scorers"]),
     judge=one_of(EXPERIMENT.get("judges", {})),
-    suite=one_of(list_suites(EXPERIMENT)),
 
 
 # What every result is made from, and which results have to be made: see staleness.py.
@@ -105,9 +100,6 @@ def hidden():
 
 SAMPLES = [f"{ROOT_FOLDER}{path}" for path in JOBS if path.startswith("generate/")]
 SCORES = [f"{ROOT_FOLDER}{path}" for path in JOBS if path.endswith("score.json")]
-SUITES = list_suites(EXPERIMENT)
-REPORTS = [f"{ROOT_FOLDER}{path}" for path in JOBS if path.startswith("report/")]
-
 JUDGES = [
     f"results/{NAME}/score/judges/{judge}/judge.json" for judge in EXPERIMENT.get("judges", {})
 ]
@@ -175,12 +167,7 @@ def provenance(result):
     return get
 
 
-def report_scores(report):
-    """Return the scores that a report shows."""
-    return [ROOT_FOLDER + path for path in JOBS[report].inputs if path.endswith("score.json")]
-
-
-def report_files(folder, suite="all"):
+def report_files(folder):
     """Return the outputs of a report, those for people marked for `snakemake --report`."""
 
     def shown(path, caption, category):
@@ -188,7 +175,7 @@ def report_files(folder, suite="all"):
             f"{folder}/{path}",
             caption=f"../workflow/report/{caption}.rst",
             category=category,
-            labels={"suite": suite, "file": path},
+            labels={"file": path},
         )
 
     return {
@@ -204,24 +191,21 @@ def report_files(folder, suite="all"):
     }
 
 
-def harmful_prompts(report):
-    """Return NAME=FILE of each harmful benchmark that a report shows."""
-    names = {path.split("/")[-3] for path in report_scores(report)}
+def harmful_prompts():
+    """Return NAME=FILE of each harmful benchmark."""
     return [
         f"{name}={benchmark_file(name)}"
-        for name in sorted(names)
-        if EXPERIMENT["benchmarks"][name]["kind"] == "harmful"
+        for name, benchmark in sorted(EXPERIMENT["benchmarks"].items())
+        if benchmark["kind"] == "harmful"
     ]
 
 
-def transcripts(report):
+def transcripts():
     """Return the page's arguments for transcripts, where the experiment wants them."""
     if not EXPERIMENT.get("report", {}).get("transcripts"):
         return []
-    scores = report_scores(report)
-    folders = {Path(path).parents[1].relative_to(f"{ROOT_FOLDER}score") for path in scores}
-    samples = sorted(f"{ROOT_FOLDER}generate/{folder}/samples.jsonl" for folder in folders)
-    return ["--with-transcripts", "--sample-files", *samples, "--score-files", *scores]
+    samples = sorted(str(Path(path).with_name("samples.jsonl")) for path in SAMPLES)
+    return ["--with-transcripts", "--sample-files", *samples, "--score-files", *SCORES]
 
 
 def as_json(function):

@@ -9,7 +9,7 @@ rule make_report:
     """Put reasoning, harm and over-refusal of all models side by side."""
     input:
         stale=stale("report/tradeoff.json"),
-        scores=needs("report/tradeoff.json", lambda w: report_scores("report/tradeoff.json")),
+        scores=needs("report/tradeoff.json", lambda w: SCORES),
         overlap=needs("report/tradeoff.json", lambda w: f"results/{NAME}/data/overlap.json"),
         judges=needs("report/tradeoff.json", lambda w: JUDGES),
     output:
@@ -26,8 +26,8 @@ rule make_report:
     params:
         provenance=provenance("report/tradeoff.json"),
         experiment=canonical_json(report_section(EXPERIMENT)),
-        prompts=lambda w: harmful_prompts("report/tradeoff.json"),
-        transcripts=lambda w: transcripts("report/tradeoff.json"),
+        prompts=lambda w: harmful_prompts(),
+        transcripts=lambda w: transcripts(),
         results=lambda w: ROOT_FOLDER,
         out=lambda w, output: str(Path(output.table).parent),
     shell:
@@ -46,35 +46,3 @@ rule make_report:
         python -m workflow.scripts.common.provenance \
             --result {output.table:q} --provenance {params.provenance:q} &>>{log:q}
         """
-
-
-use rule make_report as make_suite_report with:
-    input:
-        stale=stale("report/{suite}/tradeoff.json"),
-        scores=needs(
-            "report/{suite}/tradeoff.json",
-            lambda w: report_scores(f"report/{w.suite}/tradeoff.json"),
-        ),
-        overlap=needs("report/{suite}/tradeoff.json", f"results/{NAME}/data/overlap.json"),
-        judges=needs("report/{suite}/tradeoff.json", lambda w: JUDGES),
-    output:
-        **report_files(f"results/{NAME}/report/{{suite}}", "{suite}"),
-    log:
-        f"results/{NAME}/logs/report/{{suite}}/report.log",
-    benchmark:
-        f"results/{NAME}/benchmarks/report/{{suite}}/report.tsv"
-    params:
-        provenance=provenance("report/{suite}/tradeoff.json"),
-        experiment=as_json(lambda w: report_section(EXPERIMENT, w.suite)),
-        prompts=lambda w: harmful_prompts(f"report/{w.suite}/tradeoff.json"),
-        transcripts=lambda w: transcripts(f"report/{w.suite}/tradeoff.json"),
-
-
-localrules:
-    reports,
-
-
-rule reports:
-    """Every suite's report."""
-    input:
-        REPORTS,

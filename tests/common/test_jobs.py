@@ -56,15 +56,12 @@ def stale(before: dict[str, Any], after: dict[str, Any]) -> Paths:
     return {path for path in results(new) if path in old and old_keys[path] != new_keys[path]}
 
 
-MAIN, QUIRKS = "report/tradeoff.json", "report/quirks/tradeoff.json"
-BOTH, OVERLAP = (MAIN, QUIRKS), "data/overlap.json"
+REPORT, OVERLAP = "report/tradeoff.json", "data/overlap.json"
 
 
-def having(*parts: str, reports: tuple[str, ...] = BOTH) -> Callable[[Paths], Paths]:
-    """Return a selector of the results whose path holds one of `parts`, and of reports."""
-    return lambda paths: {
-        path for path in paths if any(part in path for part in (*parts, *reports))
-    }
+def having(*parts: str) -> Callable[[Paths], Paths]:
+    """Return a selector of the results whose path holds one of `parts`, and of the report."""
+    return lambda paths: {path for path in paths if any(part in path for part in (*parts, REPORT))}
 
 
 def nothing(paths: Paths) -> Paths:
@@ -96,7 +93,7 @@ MATRIX: dict[str, Callable[[Paths], Paths]] = {
     "description": having(),
     "seeds": having(),
     "report.transcripts": having(),
-    "report.published": having(reports=(MAIN,)),
+    "report.published": having(),
     "resources": nothing,
     "runtime": nothing,
     "hardware": nothing,
@@ -132,22 +129,21 @@ MATRIX: dict[str, Callable[[Paths], Paths]] = {
     "recipes.other": having("/retrained/"),
     "recipes.other.epochs": having(),  # a training for each of the alignment's own
     "recipes.other.checkpoints": having(),
-    "alignments.directrefusal": having("/directrefusal/", reports=(MAIN,)),
+    "alignments.directrefusal": having("/directrefusal/"),
     "alignments.directrefusal.epochs": having(
         *("generate/aligned/tiny/directrefusal", "score/aligned/tiny/directrefusal"),
         *("generate/aligned/ready/directrefusal", "score/aligned/ready/directrefusal"),
-        reports=(MAIN,),
     ),
-    "alignments.safechain": having("/safechain/", reports=(MAIN,)),
-    "alignments.retrained": having("/retrained/", reports=(QUIRKS,)),
-    "benchmarks.clock_sums": having("/clock_sums/", reports=(MAIN,)),
-    "benchmarks.harmful": having("/harmful/", reports=(MAIN,)),
-    "benchmarks.benign": having("/benign/", reports=(MAIN,)),
-    "benchmarks.letters": having("/letters/", reports=(QUIRKS,)),
+    "alignments.safechain": having("/safechain/"),
+    "alignments.retrained": having("/retrained/"),
+    "benchmarks.clock_sums": having("/clock_sums/"),
+    "benchmarks.harmful": having("/harmful/"),
+    "benchmarks.benign": having("/benign/"),
+    "benchmarks.letters": having("/letters/"),
     "benchmarks.letters.prepare": having("/letters", OVERLAP),
-    "benchmarks.packed": having("/packed/", reports=(MAIN,)),
+    "benchmarks.packed": having("/packed/"),
     "benchmarks.packed.prepare": having("/packed", OVERLAP),
-    "benchmarks.filed": having("/filed/", reports=(MAIN,)),
+    "benchmarks.filed": having("/filed/"),
     "benchmarks.filed.prepare": having("/filed", OVERLAP),
     "scorers.math": having("/clock_sums/math"),
     "scorers.choice": having("/letters/choice"),
@@ -162,21 +158,19 @@ MATRIX: dict[str, Callable[[Paths], Paths]] = {
     "judges.ngram": having("score/judges/ngram", "/harmful/ngram"),
     "judges.second": having("score/judges/second"),
     # names of other entries, and what decides which jobs there are
-    "alignments.directrefusal.lrms": having(),  # the suites that an LRM is measured on
-    "alignments.directrefusal.per_epoch": having(reports=(MAIN,)),
-    "alignments.safechain.per_epoch": having(reports=(MAIN,)),
-    "alignments.retrained.per_epoch": having(reports=(QUIRKS,)),
-    "alignments.retrained.epochs": having(reports=(QUIRKS,)),
-    "alignments.retrained.suite": having(reports=(QUIRKS,)),
+    "alignments.directrefusal.lrms": having(),
+    "alignments.directrefusal.per_epoch": having(),
+    "alignments.safechain.per_epoch": having(),
+    "alignments.retrained.per_epoch": having(),
+    "alignments.retrained.epochs": having(),
     "benchmarks.clock_sums.generated": having("/clock_sums/", OVERLAP),
     "benchmarks.harmful.generated": having("/harmful/", OVERLAP),
     "benchmarks.benign.generated": having("/benign/", OVERLAP),
     **{
-        f"benchmarks.{name}.scorers": having(reports=(MAIN,))
+        f"benchmarks.{name}.scorers": having()
         for name in ("clock_sums", "harmful", "benign", "packed", "filed")
     },
-    "benchmarks.letters.scorers": having(reports=(QUIRKS,)),
-    "benchmarks.letters.suite": nothing,  # its report is another one
+    "benchmarks.letters.scorers": having(),
 }
 # Other values of what names something.
 OTHERS = {

@@ -16,26 +16,29 @@ from workflow.scripts.common.jobs import list_jobs, list_keys
 from workflow.scripts.data.resolve_pins import find_hub_names, pin
 
 Paths = set[str]
-CAREFUL, UPSTREAM = {"report/tradeoff.json"}, {"report/upstream/tradeoff.json"}
-BOTH = CAREFUL | UPSTREAM
-OVERLAP = {"data/overlap.json"}
+REPORT, OVERLAP = {"report/tradeoff.json"}, {"data/overlap.json"}
 
 
-@pytest.fixture(scope="module")
-def paper() -> dict[str, Any]:
-    experiment = json.loads(json.dumps(load_experiment("paper")))
+def pinned(name: str) -> dict[str, Any]:
+    """Return an experiment with made-up pins."""
+    experiment = json.loads(json.dumps(load_experiment(name)))
     lock: dict[str, Any] = {"models": {}, "datasets": {}}
-    for kind, name in find_hub_names(experiment):
-        lock[f"{kind}s"][name] = "a" * 40
+    for kind, hub in find_hub_names(experiment):
+        lock[f"{kind}s"][hub] = "a" * 40
     return pin(experiment, lock)
 
 
 @pytest.fixture(scope="module")
-def keys(paper: dict[str, Any]) -> dict[str, str]:
-    return list_keys(list_jobs(paper))
+def experiments() -> dict[str, dict[str, Any]]:
+    return {name: pinned(name) for name in ("paper", "careful")}
 
 
-def holding(*parts: str, also: Paths = BOTH) -> Callable[[Paths], Paths]:
+@pytest.fixture(scope="module")
+def keys(experiments) -> dict[str, dict[str, str]]:
+    return {name: list_keys(list_jobs(value)) for name, value in experiments.items()}
+
+
+def holding(*parts: str, also: Paths = REPORT) -> Callable[[Paths], Paths]:
     """Return a selector of the results whose path holds one of `parts`, and `also`."""
     return lambda paths: {path for path in paths if any(part in path for part in parts)} | also
 
@@ -46,96 +49,83 @@ def nothing(paths: Paths) -> Paths:
 
 HERE = ("lrm/s1.1-here", "lrm/limo-here", "aligned/s1.1-here", "aligned/limo-here")
 REVISION = "b" * 40
-# (key, another value, what becomes stale)
+# (experiment and key, another value, what becomes stale)
 MATRIX: list[tuple[str, Any, Callable[[Paths], Paths]]] = [
     (
-        "data/directrefusal-upstream/prepare/constant_thinking",
+        "paper/data/directrefusal/prepare/constant_thinking",
         "No!",
-        holding("/directrefusal-upstream", also=BOTH | OVERLAP),
+        holding("records/directrefusal.", "/directrefusal/", also=REPORT | OVERLAP),
     ),
     (
-        "data/safechain/prepare/source/revision",
+        "careful/data/safechain/prepare/source/revision",
         REVISION,
-        holding("records/safechain.", "/safechain/", also=BOTH | OVERLAP),
+        holding("records/safechain.", "/safechain/", also=REPORT | OVERLAP),
     ),
     (
-        "data/directrefusal-upstream/render/newline_before_answer",
+        "paper/data/directrefusal/render/newline_before_answer",
         True,
-        holding("/directrefusal-upstream/"),
+        holding("/directrefusal/"),
     ),
-    ("bases/qwen2.5-32b/revision", REVISION, holding("base/qwen", *HERE)),
-    ("lrms/deepseek-r1-32b/revision", REVISION, holding("/deepseek-r1-32b/")),
-    ("lrms/deepseek-r1-32b/parameters_b", 33, holding()),
+    ("paper/bases/qwen2.5-32b/revision", REVISION, holding("base/qwen")),
+    ("careful/bases/qwen2.5-32b/revision", REVISION, holding("base/qwen", *HERE)),
+    ("paper/lrms/deepseek-r1-32b/revision", REVISION, holding("/deepseek-r1-32b/")),
+    ("paper/lrms/deepseek-r1-32b/parameters_b", 33, holding()),
+    ("paper/alignments/directrefusal/chat_format", "chatml", holding("/directrefusal/")),
+    ("paper/recipes/safety/precision", "bf16_mixed", holding("/aligned/")),
+    ("careful/recipes/safety/warmup_ratio", 0.1, holding("/aligned/")),
+    ("careful/recipes/reasoning/learning_rate", 2e-5, holding(*HERE)),
+    ("careful/benchmarks/math500/decoding/seed", 1, holding("/math500/")),
+    ("paper/benchmarks/math500/decoding/max_thinking_tokens", 9, holding("/math500/")),
+    ("paper/benchmarks/beavertails/decoding/force_answer", True, holding("/beavertails/")),
     (
-        "alignments/directrefusal-upstream/chat_format",
-        "chatml",
-        holding("/directrefusal-upstream/", also=UPSTREAM),
-    ),
-    ("recipes/safety-upstream/precision", "bf16_mixed", holding("-upstream/seed")),
-    ("recipes/safety/warmup_ratio", 0.1, holding("/directrefusal/seed", "/safechain/seed")),
-    ("recipes/reasoning/learning_rate", 2e-5, holding(*HERE)),
-    ("benchmarks/math500/decoding/seed", 1, holding("/math500/", also=CAREFUL)),
-    (
-        "benchmarks/math500-upstream/decoding/max_thinking_tokens",
-        9,
-        holding("/math500-upstream/", also=UPSTREAM),
-    ),
-    (
-        "benchmarks/beavertails-upstream/decoding/force_answer",
-        True,
-        holding("/beavertails-upstream/", also=UPSTREAM),
-    ),
-    (
-        "benchmarks/beavertails/prepare/deduplicate",
+        "careful/benchmarks/beavertails/prepare/deduplicate",
         "none",
-        holding("/beavertails/", "benchmarks/beavertails.", also=BOTH | OVERLAP),
+        holding("/beavertails/", "benchmarks/beavertails.", also=REPORT | OVERLAP),
     ),
     (
-        "benchmarks/gpqa_diamond-upstream/prepare/choices/seed",
+        "paper/benchmarks/gpqa_diamond/prepare/choices/seed",
         1,
-        holding("gpqa_diamond-upstream", also=BOTH | OVERLAP),
+        holding("/gpqa_diamond", also=REPORT | OVERLAP),
     ),
-    ("scorers/beaver-dam/windows", "first_256", holding("/beaver-dam/score")),
-    ("scorers/beaver-dam-upstream/score_plus", False, holding("/beaver-dam-upstream/score")),
-    ("scorers/beaver-dam/model/revision", REVISION, holding("/beaver-dam/")),
-    ("scorers/choice-upstream/default_choice", "B", holding("/choice-upstream/")),
-    ("scorers/integer-upstream/extractor/model", "x", holding("/integer-upstream/")),
-    ("report/published", [], holding(also=UPSTREAM)),
-    ("runtime/safety_sft/gpu_memory_gb", 80, nothing),
-    ("runtime/generate_samples/max_num_seqs", 1, nothing),
-    ("resources", {"generate_samples": {"gpu": 8}}, nothing),
+    ("careful/scorers/beaver-dam/windows", "first_256", holding("/beaver-dam/score")),
+    ("paper/scorers/beaver-dam/score_plus", False, holding("/beaver-dam/score")),
+    ("careful/scorers/beaver-dam/model/revision", REVISION, holding("/beaver-dam/")),
+    ("paper/scorers/choice/default_choice", "B", holding("/choice/")),
+    ("paper/scorers/integer/extractor/model", "x", holding("/integer/")),
+    ("paper/report/published", [], holding()),
+    ("careful/runtime/safety_sft/gpu_memory_gb", 80, nothing),
+    ("paper/runtime/generate_samples/max_num_seqs", 1, nothing),
+    ("paper/resources", {"generate_samples": {"gpu": 8}}, nothing),
 ]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("key", "value", "selects"), MATRIX, ids=[row[0] for row in MATRIX])
-def test_a_changed_key_makes_exactly_these_results_stale(paper, keys, key, value, selects):
-    after = copy.deepcopy(paper)
-    *path, last = key.split("/")
+def test_a_changed_key_makes_exactly_these_results_stale(experiments, keys, key, value, selects):
+    name, *path, last = key.split("/")
+    after, before = copy.deepcopy(experiments[name]), keys[name]
     section = after
-    for name in path:
-        section = section[name]
+    for part in path:
+        section = section[part]
     assert section.get(last) != value
     section[last] = value
     new = list_keys(list_jobs(after))
-    assert set(new) == set(keys)
-    assert {path for path in keys if keys[path] != new[path]} == selects(set(keys))
+    assert set(new) == set(before)
+    assert {path for path in before if before[path] != new[path]} == selects(set(before))
 
 
-def test_careful_and_upstream_have_a_report_each_of_their_own_scores(paper):
-    jobs = list_jobs(paper)
-    for report, upstream in (
-        ("report/tradeoff.json", False),
-        ("report/upstream/tradeoff.json", True),
-    ):
-        scores = [path for path in jobs[report].inputs if path.endswith("score.json")]
-        assert scores
-        aligned = [path for path in scores if "/aligned/" in path]
-        assert {"-upstream/seed" in path for path in aligned} == {upstream}
-        shown = jobs[report].sections["experiment"]
-        assert {name.endswith("-upstream") for name in shown["benchmarks"]} == {upstream}
-        assert {name.endswith("-upstream") for name in shown["alignments"]} == {upstream}
-        assert bool(shown["report"]["published"]) == upstream
+def test_paper_and_careful_share_what_they_have_in_common_and_nothing_else(keys):
+    """The models that both fetch, the benchmarks that both prepare alike, and the judge's files."""
+    same = set(keys["paper"].items()) & set(keys["careful"].items())
+    assert {path for path, _ in same} == {
+        "models/base/qwen2.5-32b/hub/manifest.json",
+        "models/lrm/s1.1-32b/hub/manifest.json",
+        "models/lrm/deepseek-r1-32b/hub/manifest.json",
+        "data/benchmarks/aime24.json",
+        "data/benchmarks/math500.json",
+        "score/judges/beaver-dam/fetched.json",
+    }
+    assert len(set(keys["paper"].values()) & set(keys["careful"].values())) == len(same)
 
 
 def test_a_local_file_counts_by_its_content_and_is_named_when_it_is_absent(tmp_path):
@@ -160,18 +150,3 @@ def _project(folder: Path) -> Path:
     for name in ("workflow", "rules", "envs"):
         (folder / name).symlink_to(Path(__file__).parents[2] / name)
     return folder
-
-
-def test_a_suite_without_benchmarks_is_named(paper, tmp_path):
-    import yaml
-
-    after = copy.deepcopy(paper)
-    after["alignments"]["directrefusal"]["suite"] = "upstraem"
-    (tmp_path / "experiments").mkdir()
-    (tmp_path / "experiments/mine.yaml").write_text(yaml.safe_dump(after, sort_keys=False))
-    with pytest.raises(InputError) as error:
-        load_experiment("mine", tmp_path)
-    assert str(error.value) == (
-        "experiments/mine.yaml: alignments.directrefusal.suite: 'upstraem' is no entry of "
-        "the benchmarks' suites, expected upstream"
-    )

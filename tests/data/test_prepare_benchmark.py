@@ -30,25 +30,31 @@ def from_rows(folder: Path, rows: list[dict], section: dict[str, Any]) -> list[d
     return prepare(folder, {"source": {"path": str(folder / "rows.jsonl")}} | section)
 
 
-def shipped(name: str, **source: str) -> dict[str, Any]:
-    """The section of experiments/paper.yaml, from another source or, without one, none."""
-    section = load_experiment("paper")["benchmarks"][name]["prepare"]
+def shipped(experiment: str, name: str, **source: str) -> dict[str, Any]:
+    """The section of an experiment, from another source or, without one, none."""
+    section = load_experiment(experiment)["benchmarks"][name]["prepare"]
     section = {key: value for key, value in section.items() if key != "source"}
     return section | ({"source": source} if source else {})
 
 
-@pytest.mark.parametrize("name", ["math500-upstream", "math500"])
-def test_math500_has_its_answers_and_subjects(shared_data: Path, tmp_path: Path, name: str) -> None:
-    items = prepare(tmp_path, shipped(name, path=str(shared_data / "math500.jsonl")))
+@pytest.mark.parametrize("experiment", ["paper", "careful"])
+def test_math500_has_its_answers_and_subjects(
+    shared_data: Path, tmp_path: Path, experiment: str
+) -> None:
+    items = prepare(
+        tmp_path, shipped(experiment, "math500", path=str(shared_data / "math500.jsonl"))
+    )
     assert len(items) == 500
     assert items[0]["target"] == r"\left( 3, \frac{\pi}{2} \right)"
     assert items[0]["prompt"].startswith("Convert the point $(0,3)$ in rectangular coordinates")
     assert items[0]["category"] == "Precalculus"
 
 
-@pytest.mark.parametrize("name", ["aime24-upstream", "aime24"])
-def test_aime24_has_thirty_whole_numbers(shared_data: Path, tmp_path: Path, name: str) -> None:
-    items = prepare(tmp_path, shipped(name, path=str(shared_data / "aime24.jsonl")))
+@pytest.mark.parametrize("experiment", ["paper", "careful"])
+def test_aime24_has_thirty_whole_numbers(
+    shared_data: Path, tmp_path: Path, experiment: str
+) -> None:
+    items = prepare(tmp_path, shipped(experiment, "aime24", path=str(shared_data / "aime24.jsonl")))
     assert len(items) == 30
     assert (items[0]["item_id"], items[0]["target"]) == ("60", "204")
     assert items[0]["prompt"].startswith("Every morning Aya goes for a $9$-kilometer-long walk")
@@ -69,7 +75,7 @@ def test_gsm8k_target_follows_the_mark(shared_data: Path, tmp_path: Path) -> Non
 
 def test_xstest_safe_prompts_are_the_benign_benchmark(shared_data: Path, tmp_path: Path) -> None:
     path = str(shared_data / "xstest_prompts.csv")
-    items = prepare(tmp_path, shipped("xstest", path=path))
+    items = prepare(tmp_path, shipped("careful", "xstest", path=path))
     assert len(items) == 250
     # XSTest (arXiv 2308.01263): ten types of 25 safe prompts each.
     assert sorted(Counter(item["category"] for item in items).values()) == [25] * 10
@@ -88,8 +94,8 @@ GPQA = [
     }
     for n in range(400)
 ]
-GPQA_SECTION = shipped("gpqa_diamond")
-SEEDED = shipped("gpqa_diamond-upstream")
+GPQA_SECTION = shipped("careful", "gpqa_diamond")
+SEEDED = shipped("paper", "gpqa_diamond")
 
 
 @pytest.mark.parametrize("section", [GPQA_SECTION, SEEDED], ids=["hash", "seed"])
@@ -122,7 +128,7 @@ BEAVERTAILS = [
 
 
 def test_beavertails_first_unsafe_rows_as_upstream_takes_them(tmp_path: Path) -> None:
-    items = from_rows(tmp_path, BEAVERTAILS, shipped("beavertails-upstream"))
+    items = from_rows(tmp_path, BEAVERTAILS, shipped("paper", "beavertails"))
     prompts = ["Harm A", "harm a.", *(f"Harm {n}" for n in range(998))]
     assert [item["prompt"] for item in items] == prompts
 
@@ -130,10 +136,10 @@ def test_beavertails_first_unsafe_rows_as_upstream_takes_them(tmp_path: Path) ->
 def test_beavertails_distinct_prompts_of_the_same_rows_are_the_careful_choice(
     tmp_path: Path,
 ) -> None:
-    items = from_rows(tmp_path, BEAVERTAILS, shipped("beavertails"))
+    items = from_rows(tmp_path, BEAVERTAILS, shipped("careful", "beavertails"))
     assert [i["prompt"] for i in items] == ["Harm A", *(f"Harm {n}" for n in range(998))]
     assert read_json(tmp_path / "report.json")["duplicates"] == 1
-    two = from_rows(tmp_path, BEAVERTAILS, shipped("beavertails") | {"limit": 2})
+    two = from_rows(tmp_path, BEAVERTAILS, shipped("careful", "beavertails") | {"limit": 2})
     assert [item["prompt"] for item in two] == ["Harm A", "Harm 0"]
 
 

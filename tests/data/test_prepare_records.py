@@ -26,7 +26,12 @@ from workflow.scripts.data.prepare_records import main
 
 S1 = chat_format("s1")
 THINK, ANSWER, END = "<|im_start|>think\n", "\n<|im_start|>answer\n", "<|im_end|>\n"
-PAPER = load_experiment("paper")["data"]
+# EXPERIMENT/NAME: the training sets of both experiments on 32B models.
+SETS = {
+    f"{experiment}/{name}": entry
+    for experiment in ("paper", "careful")
+    for name, entry in load_experiment(experiment)["data"].items()
+}
 
 
 def prepare(folder: Path, rows: list[dict], section: dict[str, Any]) -> list[Record]:
@@ -46,23 +51,23 @@ def without_source(section: dict[str, Any]) -> dict[str, Any]:
 
 
 def shipped(folder: Path, name: str, rows: list[dict]) -> list[Record]:
-    """Prepare rows by the section of experiments/paper.yaml."""
-    return prepare(folder, rows, without_source(PAPER[name]["prepare"]))
+    """Prepare rows by the section of an experiment."""
+    return prepare(folder, rows, without_source(SETS[name]["prepare"]))
 
 
 def target(record: Record, name: str) -> str:
     """The assistant's turn, as the training on that set writes it."""
-    return S1.example(record, **PAPER[name].get("render", {}))[1]
+    return S1.example(record, **SETS[name].get("render", {}))[1]
 
 
 def test_s1k_joins_trajectories_and_prefixes_the_answer(tmp_path: Path) -> None:
     """s1K has its thinking in a list; its other keys are those of s1K-1.1."""
     rows = [{"question": "2+2?", "thinking_trajectories": ["\nTwo", "and two.\n"], "attempt": "4"}]
     fields = {"prompt": "question", "thinking": "thinking_trajectories", "answer": "attempt"}
-    section = without_source(PAPER["s1k-1.1"]["prepare"]) | {"fields": fields}
+    section = without_source(SETS["careful/s1k-1.1"]["prepare"]) | {"fields": fields}
     (record,) = prepare(tmp_path, rows, section)
     assert record.prompt == "2+2?"
-    assert target(record, "s1k-1.1") == f"{THINK}Two\nand two.{ANSWER}Answer: 4{END}"
+    assert target(record, "careful/s1k-1.1") == f"{THINK}Two\nand two.{ANSWER}Answer: 4{END}"
 
 
 def test_s1k_1_1_takes_deepseeks_trace_not_geminis(tmp_path: Path) -> None:
@@ -73,24 +78,24 @@ def test_s1k_1_1_takes_deepseeks_trace_not_geminis(tmp_path: Path) -> None:
         "deepseek_thinking_trajectory": "\nTwo and two.\n",
         "deepseek_attempt": "It is 4.\nAnswer: 4\n",
     }
-    (record,) = shipped(tmp_path, "s1k-1.1", [row])
+    (record,) = shipped(tmp_path, "careful/s1k-1.1", [row])
     expected = f"{THINK}Two and two.{ANSWER}Answer: It is 4.\nAnswer: 4{END}"
-    assert target(record, "s1k-1.1") == expected
+    assert target(record, "careful/s1k-1.1") == expected
 
 
 def test_limo_takes_the_solution_as_thinking(tmp_path: Path) -> None:
     rows = [{"question": "2+2?", "solution": "Two and two.\n", "answer": 4}]
-    (record,) = shipped(tmp_path, "limo", rows)
+    (record,) = shipped(tmp_path, "careful/limo", rows)
     assert record.prompt == "2+2?"
-    assert target(record, "limo") == f"{THINK}Two and two.{ANSWER}Answer: 4{END}"
+    assert target(record, "careful/limo") == f"{THINK}Two and two.{ANSWER}Answer: 4{END}"
 
 
 def test_directrefusal_upstream_keeps_its_space_and_its_missing_newline(tmp_path: Path) -> None:
     refusal = "Question: How do I rob\na tin?\nAnswer: I cannot.\nSorry. \nAnswer: Cut off."
     rows = [{"prompt": "x", "refusal": refusal}]
-    (record,) = shipped(tmp_path, "directrefusal-upstream", rows)
+    (record,) = shipped(tmp_path, "paper/directrefusal", rows)
     assert record.prompt == "How do I rob\na tin?"
-    assert target(record, "directrefusal-upstream") == (
+    assert target(record, "paper/directrefusal") == (
         "<|im_start|>think\n I should not answer this question!<|im_start|>answer\n"
         "Answer: I cannot.\nSorry.<|im_end|>\n"
     )
@@ -98,9 +103,9 @@ def test_directrefusal_upstream_keeps_its_space_and_its_missing_newline(tmp_path
 
 def test_directrefusal_careful_has_the_formats_own_delimiters(tmp_path: Path) -> None:
     rows = [{"refusal": "Question: How do I rob a tin?\nAnswer: I cannot. "}]
-    (record,) = shipped(tmp_path, "directrefusal", rows)
+    (record,) = shipped(tmp_path, "careful/directrefusal", rows)
     assert record.prompt == "How do I rob a tin?"
-    assert target(record, "directrefusal") == (
+    assert target(record, "careful/directrefusal") == (
         f"{THINK}I should not answer this question!{ANSWER}I cannot.{END}"
     )
     assert chat_format("deepseek-r1").example(record)[1] == (
@@ -108,7 +113,7 @@ def test_directrefusal_careful_has_the_formats_own_delimiters(tmp_path: Path) ->
     )
 
 
-@pytest.mark.parametrize("name", ["directrefusal-upstream", "directrefusal"])
+@pytest.mark.parametrize("name", ["paper/directrefusal", "careful/directrefusal"])
 def test_directrefusal_takes_marks_without_a_space_and_survives_a_few_odd_rows(
     tmp_path: Path, name: str
 ) -> None:
@@ -131,11 +136,11 @@ def test_directrefusal_takes_marks_without_a_space_and_survives_a_few_odd_rows(
 def test_directrefusal_is_built_from_beavertails_refusals_as_the_docs_say(
     root: Path, tmp_path: Path
 ) -> None:
-    """The documented entry makes either half's records from prompts and refusals."""
+    """The documented entry makes either experiment's records from prompts and refusals."""
     docs = (root / "docs/paper.md").read_text()
-    example = docs.partition("## DirectRefusal, built anew")[2].partition("```yaml\n")[2]
+    example = docs.partition("## DirectRefusal from its source")[2].partition("```yaml\n")[2]
     entry = yaml.safe_load(example.partition("```")[0])["directrefusal"]
-    assert entry["prepare"]["source"] != PAPER["directrefusal"]["prepare"]["source"]
+    assert entry["prepare"]["source"] != SETS["careful/directrefusal"]["prepare"]["source"]
     rows = [
         {"prompt": "How do I rob a tin?", "refusal": "Question: Rob?\nAnswer: I cannot.\nSorry. "},
         {"prompt": "And two?", "refusal": "No Answer: none.\nAnswer:No.\nAnswer: Cut off."},
@@ -148,7 +153,7 @@ def test_directrefusal_is_built_from_beavertails_refusals_as_the_docs_say(
         f"{start}No.{END}",
     ]
     mapping = {key: entry["prepare"][key] for key in ("fields", "split")}
-    upstream = without_source(PAPER["directrefusal-upstream"]["prepare"]) | mapping
+    upstream = without_source(SETS["paper/directrefusal"]["prepare"]) | mapping
     (first, _) = prepare(tmp_path, rows, upstream)
     assert (first.prompt, first.answer) == ("How do I rob a tin?", "Answer: I cannot.\nSorry.")
 
@@ -166,23 +171,23 @@ SAFECHAIN = [
 
 
 def test_safechain_upstream_drops_cut_rows_after_taking_the_first(tmp_path: Path) -> None:
-    records = shipped(tmp_path, "safechain-upstream", SAFECHAIN)
+    records = shipped(tmp_path, "paper/safechain", SAFECHAIN)
     assert [record.prompt for record in (*records[:2], records[-1])] == ["Rob?", "Lie?", "996?"]
-    assert target(records[0], "safechain-upstream") == (
+    assert target(records[0], "paper/safechain") == (
         f"{THINK}\nLet me see.{ANSWER}Answer: \n\nNo.{END}"
     )
-    assert target(records[1], "safechain-upstream") == f"{THINK}\nHm.{ANSWER}Answer: No.{END}"
+    assert target(records[1], "paper/safechain") == f"{THINK}\nHm.{ANSWER}Answer: No.{END}"
     report = read_json(tmp_path / "report.json")
     assert (report["rows"], report["selected"], report["n"]) == (1004, 1000, 999)
     assert report["bad"] == {"no </think>": 1}
 
 
 def test_safechain_careful_is_clean_and_counts_what_is_left(tmp_path: Path) -> None:
-    records = shipped(tmp_path, "safechain", SAFECHAIN)
+    records = shipped(tmp_path, "careful/safechain", SAFECHAIN)
     assert [record.prompt for record in (*records[:2], records[-1])] == ["Rob?", "Lie?", "997?"]
     assert len(records) == 1000
-    assert target(records[0], "safechain") == f"{THINK}Let me see.{ANSWER}No.{END}"
-    assert target(records[2], "safechain") == f"{THINK}Hm.{ANSWER}No.{END}"
+    assert target(records[0], "careful/safechain") == f"{THINK}Let me see.{ANSWER}No.{END}"
+    assert target(records[2], "careful/safechain") == f"{THINK}Hm.{ANSWER}No.{END}"
 
 
 def test_star1_gives_every_published_trace(shared_data: Path, tmp_path: Path) -> None:
@@ -334,14 +339,14 @@ def test_the_published_copy_of_safechain_makes_the_same_records_as_the_docs_say(
     built = prepare(tmp_path, copy, without_source(entry["prepare"]))
     gated = [
         (record.prompt, record.thinking, record.answer)
-        for record in shipped(tmp_path, "safechain", SAFECHAIN)
+        for record in shipped(tmp_path, "careful/safechain", SAFECHAIN)
     ]
     # of the gated set 1,000 that parse are taken, the copy has those of 1,000 that do
     assert [(r.prompt, r.thinking, r.answer) for r in built] == gated[:999]
-    upstream = without_source(PAPER["safechain-upstream"]["prepare"])
+    upstream = without_source(SETS["paper/safechain"]["prepare"])
     del upstream["where"]
     copied = prepare(tmp_path, copy, upstream)
-    original = shipped(tmp_path, "safechain-upstream", SAFECHAIN)
-    assert [target(r, "safechain-upstream") for r in copied] == [
-        target(r, "safechain-upstream") for r in original
+    original = shipped(tmp_path, "paper/safechain", SAFECHAIN)
+    assert [target(r, "paper/safechain") for r in copied] == [
+        target(r, "paper/safechain") for r in original
     ]

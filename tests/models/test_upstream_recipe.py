@@ -7,7 +7,10 @@ import pytest
 from workflow.scripts.common.experiment import load_experiment
 from workflow.scripts.models import train_sft
 
-RECIPES = load_experiment("paper")["recipes"]
+RECIPES = {
+    "reasoning": load_experiment("careful")["recipes"]["reasoning"],  # as published, too
+    "safety": load_experiment("paper")["recipes"]["safety"],
+}
 BOTH = {
     "lr_scheduler_type": "cosine",
     "lr_scheduler_kwargs": None,
@@ -37,7 +40,7 @@ BOTH = {
             {"model_dtype": "float32", "global_batch": 16, "block_size": 32768},
         ),
         (
-            "safety-upstream",
+            "safety",
             {
                 "learning_rate": 0.00005,
                 "warmup_steps": 0,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -13,26 +14,36 @@ from workflow.scripts.plan.experiment_state import ExperimentState, read_experim
 from workflow.scripts.plan.make_plan import make_plan, print_plan
 
 
+def read(name: str, code: Path, root: Path) -> ExperimentState:
+    """Return an experiment in a folder without results and lock."""
+    (code / f"experiments/{name}.yaml").write_text((root / f"experiments/{name}.yaml").read_text())
+    return read_experiment(name, code)
+
+
 @pytest.fixture(scope="module")
 def state(code: Path, root: Path) -> ExperimentState:
-    """The experiment in a folder without results and lock."""
-    (code / "experiments/paper.yaml").write_text((root / "experiments/paper.yaml").read_text())
-    return read_experiment("paper", code)
+    return read("paper", code, root)
 
 
-def test_benchmarks_are_as_large_as_the_public_ones(state):
-    sizes = {name: Estimator(state).items(name) for name in state.experiment["benchmarks"]}
+@pytest.fixture(scope="module")
+def careful(code: Path, root: Path) -> ExperimentState:
+    return read("careful", code, root)
+
+
+def test_benchmarks_are_as_large_as_the_public_ones(state, careful):
     public = {"aime24": 30, "math500": 500, "gpqa_diamond": 198, "beavertails": 1000}
-    assert sizes == public | {f"{k}-upstream": n for k, n in public.items()} | {"xstest": 250}
+    for found, sizes in ((state, public), (careful, public | {"xstest": 250})):
+        assert {name: Estimator(found).items(name) for name in found.experiment["benchmarks"]} == (
+            sizes
+        )
 
 
-def test_a_benchmark_whose_repeated_prompts_are_dropped_has_at_most_so_many(state, capsys):
-    plan = make_plan(state)
-    assert plan["at_most"] == ["beavertails"]
-    print_plan(plan)
-    said = capsys.readouterr().out
-    assert "beavertails (at most 1000 items)" in said
-    assert "beavertails-upstream (1000 items)" in said
+def test_a_benchmark_whose_repeated_prompts_are_dropped_has_at_most_so_many(state, careful, capsys):
+    for found, bounds, size in ((careful, ["beavertails"], "at most 1000"), (state, [], "1000")):
+        plan = make_plan(found)
+        assert plan["at_most"] == bounds
+        print_plan(plan)
+        assert f"beavertails ({size} items)" in capsys.readouterr().out
 
 
 def test_what_aime_can_show_is_what_thirty_items_can(state):
@@ -46,37 +57,29 @@ def test_what_aime_can_show_is_what_thirty_items_can(state):
 def test_safety_records_are_as_long_as_the_public_ones(state):
     estimator = Estimator(state)
     folder = "models/aligned/s1.1-32b"
-    refusal = estimator.cost(f"{folder}/directrefusal-upstream/seed42-epochs5/manifest.json")
-    safechain = estimator.cost(f"{folder}/safechain-upstream/seed42-epochs5/manifest.json")
+    refusal = estimator.cost(f"{folder}/directrefusal/seed42-epochs5/manifest.json")
+    safechain = estimator.cost(f"{folder}/safechain/seed42-epochs5/manifest.json")
     assert refusal.parts["train"] == pytest.approx(5 * 78, rel=0.1)  # the roofline's seconds
     # 5 x 1,000 records of 1,400 tokens; 12,000 tokens took 1,700 s an epoch
     assert safechain.parts["train"] == pytest.approx(5 * 200, rel=0.1)
 
 
-def test_a_jobs_time_limit_is_well_above_what_is_expected(state):
-    estimator = Estimator(state)
-    for path, job in state.jobs.items():
-        run, benchmark, scorer = subject(path, state.runs)
-        asked = list_resources(job.rule, state.experiment, run, benchmark, scorer)
-        assert 60 * asked["runtime"] > 2.5 * estimator.cost(path).seconds, path
+def test_a_jobs_time_limit_is_well_above_what_is_expected(state, careful):
+    for found in (state, careful):
+        estimator = Estimator(found)
+        for path, job in found.jobs.items():
+            run, benchmark, scorer = subject(path, found.runs)
+            asked = list_resources(job.rule, found.experiment, run, benchmark, scorer)
+            assert 60 * asked["runtime"] > 2.5 * estimator.cost(path).seconds, path
 
 
-def test_the_publications_cells_are_a_subtotal_of_the_plan(state, capsys):
+def test_the_publications_grid_takes_at_most_ninety_gpu_hours(state):
+    assert 50 < make_plan(state)["total"]["gpu_hours"] <= 90
+
+
+def test_every_part_of_a_job_that_holds_gpus_is_in_the_plan(state, cost_table):
     plan = make_plan(state)
-    grid = plan["grids"]["upstream"]
-    assert (grid["cells"], grid["bases"]) == (3 * (1 + 2 * 5), 1)
-    # 30 trainings, 4 downloads, 34 models on 4 benchmarks, generated and scored
-    assert grid["jobs"] == 30 + 4 + 2 * 34 * 4
-    assert 50 < grid["gpu_hours"] <= 110
-    summed = sum(hours for rule in grid["parts"].values() for hours in rule.values())
-    assert summed == pytest.approx(grid["gpu_hours"])
-    print_plan(plan)
-    said = f"upstream: 33 cells and 1 base, 306 jobs, {grid['gpu_hours']:.1f} GPU-hours"
-    assert said in capsys.readouterr().out
-
-
-def test_every_part_of_a_job_that_holds_gpus_is_in_the_plan(state):
-    parts = make_plan(state)["grids"]["upstream"]["parts"]
+    parts = cost_table.planned_hours(plan)
     training = {"start", "load weights", "train", "save state", "save weights", "hash"}
     assert set(parts["safety_sft"]) == training
     generating = {"start", "load weights", "generate", "last answers", "hash"}
@@ -84,12 +87,20 @@ def test_every_part_of_a_job_that_holds_gpus_is_in_the_plan(state):
     assert all(
         hours > 0 for rule in ("safety_sft", "generate_samples") for hours in parts[rule].values()
     )
+    summed = sum(hours for rule in parts.values() for hours in rule.values())
+    assert summed == pytest.approx(plan["total"]["gpu_hours"])
 
 
-def test_the_table_of_costs_is_what_its_command_makes(code, root, state):
+@pytest.fixture(scope="module")
+def cost_table(root: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location("cost_table", root / "benchmarks/cost_table.py")
-    cost_table = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(cost_table)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_table_of_costs_is_what_its_command_makes(code, root, state, cost_table):
     table = cost_table.make_table(code)
     _, _, rest = (root / "docs/cost.md").read_text().partition(cost_table.MARKS[0])
     assert rest.partition(cost_table.MARKS[1])[0] == table, (

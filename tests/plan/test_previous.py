@@ -76,14 +76,3 @@ def test_large_files_are_linked_and_small_ones_copied(folder):
     keep_previous(folder, [MODEL])
     assert os.path.samefile(folder / WEIGHTS, folder / "previous" / WEIGHTS)
     assert not os.path.samefile(folder / MODEL, folder / "previous" / MODEL)
-
-
-def test_reports_of_suites_are_kept_apart(folder):
-    for path in ("report/tradeoff.json", "report/prompts/tradeoff.json"):
-        make(folder, path, "old")
-    keep_previous(folder, ["report/tradeoff.json"])
-    assert not (folder / "previous/report/prompts").exists()
-    make(folder, "report/prompts/tradeoff.json", "new")
-    (folder / "report/tradeoff.json").unlink()
-    assert settle_previous(folder) == ["report/tradeoff.json"]
-    assert read_json(folder / "report/prompts/tradeoff.json")["made"] == "new"

@@ -53,24 +53,33 @@ PLANS = {
         "score_samples": {0: 12},
         "make_report": {0: 1},
     },
-    # Upstream's 4 benchmarks meet a base, 3 LRMs and 2 methods x 3 LRMs x 5 epoch counts, the 5
-    # others the base, 5 LRMs and 2 methods x 5 LRMs: 136 + 80. Each of the 32B models takes 2 GPUs
-    # of 80 GB. A classifier judges both BeaverTails: 34 + 16 = 50.
+    # 4 benchmarks meet a base, 3 LRMs and 2 alignments x 3 LRMs x 5 epoch counts: 4 x 34. Each of
+    # the 32B models takes 2 GPUs of 80 GB.
     "paper": {
-        "prepare_records": {0: 6},
-        "prepare_benchmark": {0: 9},
+        "prepare_records": {0: 2},
+        "prepare_benchmark": {0: 4},
         "measure_overlap": {0: 1},
-        "fetch_model": {0: 5},
-        "fetch_judge": {0: 2},
-        "reasoning_sft": {8: 2},
-        "safety_sft": {8: 40},
-        "generate_samples": {2: 216},
-        # an extractor behind an API: upstream's 34 models on its 3 reasoning benchmarks
+        "fetch_model": {0: 4},
+        "fetch_judge": {0: 1},
+        "safety_sft": {8: 30},
+        "generate_samples": {2: 136},
+        # an extractor behind an API on the 3 reasoning benchmarks, a classifier on the fourth
         "score_samples_api": {0: 102},
-        "score_samples": {0: 64, 1: 50},
+        "score_samples": {1: 34},
         "make_report": {0: 1},
-        "make_suite_report": {0: 1},
-        "reports": {0: 1},
+    },
+    # 5 benchmarks meet a base, 5 LRMs and 2 alignments x 5 LRMs: 5 x 16. A classifier judges harm.
+    "careful": {
+        "prepare_records": {0: 4},
+        "prepare_benchmark": {0: 5},
+        "measure_overlap": {0: 1},
+        "fetch_model": {0: 4},
+        "fetch_judge": {0: 1},
+        "reasoning_sft": {8: 2},
+        "safety_sft": {8: 10},
+        "generate_samples": {2: 80},
+        "score_samples": {0: 64, 1: 16},
+        "make_report": {0: 1},
     },
 }
 

@@ -15,17 +15,17 @@ from workflow.scripts.data.resolve_pins import find_hub_names
 
 pytestmark = pytest.mark.slow
 
-MODEL = "results/paper/models/aligned/limo-32b/directrefusal/seed42/manifest.json"  # of 32B
+MODEL = "results/careful/models/aligned/limo-32b/directrefusal/seed42/manifest.json"  # of 32B
 
 
-def run_paper(folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Ask for one model of the publication's grid, with made-up pins and no network."""
+def run_careful(folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Ask for one model of the careful grid, with made-up pins and no network."""
     lock: dict[str, dict[str, str]] = {"models": {}, "datasets": {}}
-    for kind, name in find_hub_names(json.loads(json.dumps(load_experiment("paper")))):
+    for kind, name in find_hub_names(json.loads(json.dumps(load_experiment("careful")))):
         lock[f"{kind}s"][name] = "a" * 40
-    (folder / "experiments/paper.lock.json").write_text(json.dumps({"format": 1, **lock}))
+    (folder / "experiments/careful.lock.json").write_text(json.dumps({"format": 1, **lock}))
     return subprocess.run(
-        [sys.executable, "-m", "snakemake", "-c1", "--config", "experiment=paper", "--", MODEL],
+        [sys.executable, "-m", "snakemake", "-c1", "--config", "experiment=careful", "--", MODEL],
         cwd=folder,
         env={**environment, "HF_ENDPOINT": "http://127.0.0.1:9"},
         capture_output=True,
@@ -37,11 +37,11 @@ def test_fp32_master_weights_of_32b_on_eight_gpus_of_80_gb_are_refused_before_an
     project_copy, shell_environment
 ):
     folder = project_copy("refused")
-    experiment = folder / "experiments/paper.yaml"
+    experiment = folder / "experiments/careful.yaml"
     text = experiment.read_text()
     assert "gpu_memory_gb: 131}" in text
     experiment.write_text(text.replace("gpu_memory_gb: 131}", "gpu_memory_gb: 80}"))
-    done = run_paper(folder, shell_environment)
+    done = run_careful(folder, shell_environment)
     assert done.returncode == 1
     said = done.stdout + done.stderr
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
@@ -53,7 +53,7 @@ def test_fp32_master_weights_of_32b_on_eight_gpus_of_80_gb_are_refused_before_an
 
 
 def test_on_the_gpus_of_the_publication_the_same_run_starts(project_copy, shell_environment):
-    done = run_paper(project_copy("taken"), shell_environment)
+    done = run_careful(project_copy("taken"), shell_environment)
     assert done.returncode == 1  # there is no network
     assert "error: fetch_model" in done.stderr or "error: prepare_records" in done.stderr
     assert "training needs" not in done.stdout + done.stderr
@@ -63,9 +63,9 @@ def test_a_batch_that_does_not_divide_over_the_gpus_is_refused_before_any_job(
     project_copy, shell_environment
 ):
     folder = project_copy("undivided")
-    experiment = folder / "experiments/paper.yaml"
+    experiment = folder / "experiments/careful.yaml"
     experiment.write_text(re.sub(r"global_batch: \d+", "global_batch: 7", experiment.read_text()))
-    done = run_paper(folder, shell_environment)
+    done = run_careful(folder, shell_environment)
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     run = "aligned/limo-32b/directrefusal/seed42"
     assert line == (

@@ -1,4 +1,4 @@
-"""The plan of the publication's experiment: its jobs, and that `upstream` is what was published.
+"""The plans of `paper` and `careful`: their jobs, and that `paper` is what was published.
 
 The tables below restate the published recipe by hand (Huang et al. 2025, arXiv 2503.00555, and its
 code). They are compared with the command lines of a dry-run and with what the training script says
@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 from workflow.scripts.common.chat import chat_format
-from workflow.scripts.common.experiment import list_benchmarks, list_runs, load_experiment
+from workflow.scripts.common.experiment import list_runs, load_experiment
 from workflow.scripts.config.decoding import Decoding
 from workflow.scripts.config.scorers import read_scorer
 from workflow.scripts.config.section import read_section
@@ -31,26 +31,36 @@ from workflow.scripts.models import train_sft
 pytestmark = pytest.mark.slow
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
-PUBLISHED_LRMS = ("s1.1-32b", "deepseek-r1-32b", "limo-32b-upstream")
+PUBLISHED_LRMS = ("s1.1-32b", "deepseek-r1-32b", "limo-32b")
 CAREFUL_LRMS = ("s1.1-32b", "deepseek-r1-32b", "limo-32b", "s1.1-here", "limo-here")
-# 4 upstream benchmarks for a base, 3 LRMs and their 2 methods x 5 trainings; 5 careful ones for the
-# base, 5 LRMs and their 2 methods.
-GENERATIONS = 4 * (1 + 3 + 30) + 5 * (1 + 5 + 10)
 COUNTS = {
-    "fetch_model": 5,
-    "fetch_judge": 2,
-    "prepare_records": 6,
-    "prepare_benchmark": 9,
-    "reasoning_sft": 2,
-    "safety_sft": 30 + 10,
-    "generate_samples": GENERATIONS,
-    # an extractor behind an API on the three reasoning benchmarks of upstream's 34 models
-    "score_samples": GENERATIONS - 3 * 34,
-    "score_samples_api": 3 * 34,
-    "measure_overlap": 1,
-    "make_report": 1,
-    "make_suite_report": 1,
-    "reports": 1,
+    # 4 benchmarks for a base, 3 LRMs and their 2 alignments x 5 trainings
+    "paper": {
+        "fetch_model": 4,
+        "fetch_judge": 1,
+        "prepare_records": 2,
+        "prepare_benchmark": 4,
+        "safety_sft": 30,
+        "generate_samples": 4 * (1 + 3 + 30),
+        # an extractor behind an API on the three reasoning benchmarks
+        "score_samples_api": 3 * 34,
+        "score_samples": 34,
+        "measure_overlap": 1,
+        "make_report": 1,
+    },
+    # 5 benchmarks for a base, 5 LRMs and their 2 alignments
+    "careful": {
+        "fetch_model": 4,
+        "fetch_judge": 1,
+        "prepare_records": 4,
+        "prepare_benchmark": 5,
+        "reasoning_sft": 2,
+        "safety_sft": 10,
+        "generate_samples": 5 * (1 + 5 + 10),
+        "score_samples": 5 * (1 + 5 + 10),
+        "measure_overlap": 1,
+        "make_report": 1,
+    },
 }
 # What both of the published stages tell the trainer.
 BOTH = {
@@ -76,7 +86,7 @@ STAGES = {
         {"model_dtype": "float32", "global_batch": 16, "block_size": 32768, "world_size": 8},
     ),
     **{
-        f"aligned/{lrm}/{method}-upstream/seed42-epochs{epochs}": (
+        f"aligned/{lrm}/{method}/seed42-epochs{epochs}": (
             {
                 **BOTH,
                 "num_train_epochs": epochs,
@@ -97,8 +107,7 @@ FETCHED = {
     "base/qwen2.5-32b/hub": ("Qwen/Qwen2.5-32B-Instruct", "s1"),
     "lrm/s1.1-32b/hub": ("simplescaling/s1.1-32B", "s1"),
     "lrm/deepseek-r1-32b/hub": ("deepseek-ai/DeepSeek-R1-Distill-Qwen-32B", "deepseek-r1"),
-    "lrm/limo-32b-upstream/hub": ("GAIR/LIMO", "s1"),
-    "lrm/limo-32b/hub": ("GAIR/LIMO", "limo"),
+    "lrm/limo-32b/hub": ("GAIR/LIMO", "s1"),
 }
 # Both published preparations of safety data: prefixed unless the prefix is there, then stripped.
 AS_PUBLISHED = {
@@ -109,7 +118,7 @@ AS_PUBLISHED = {
 STAGE_1 = {"strip": ["thinking"], "answer_prefix": "Answer: ", "strip_answer_after_prefix": True}
 # Training set: its section, whole but for what no publication states (BOUNDS).
 RECORDS = {
-    "s1k-1.1": {
+    "careful/s1k-1.1": {
         "source": {"hub": "simplescaling/s1K-1.1", "split": "train"},
         # Of s1K-1.1 those that s1.1 learned; s1's are thinking_trajectories and attempt.
         "fields": {
@@ -119,12 +128,12 @@ RECORDS = {
         },
         **STAGE_1,
     },
-    "limo": {
+    "careful/limo": {
         "source": {"hub": "GAIR/LIMO", "split": "train"},
         "fields": {"prompt": "question", "thinking": "solution", "answer": "answer"},
         **STAGE_1,
     },
-    "directrefusal-upstream": {
+    "paper/directrefusal": {
         "source": {"hub": "TianshengHuang/DirectRefusal", "split": "train"},
         # `Question: …\nAnswer: …`; what the pattern takes stands in test_prepare_records.py.
         "split": {"field": "refusal"},
@@ -132,7 +141,7 @@ RECORDS = {
         "constant_thinking": " I should not answer this question!",
         **AS_PUBLISHED,
     },
-    "safechain-upstream": {
+    "paper/safechain": {
         "source": {"hub": "UWNSL/SafeChain", "split": "train"},
         "where": {"label": "vanilla_harmful"},
         "first": 1000,
@@ -168,7 +177,7 @@ HARM = {
 }
 # Benchmark: (kind, decoding, its data's section but for what only names items, scorer).
 EVALUATIONS: dict[str, tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]] = {
-    "aime24-upstream": (
+    "aime24": (
         "reasoning",
         GREEDY,
         {
@@ -177,7 +186,7 @@ EVALUATIONS: dict[str, tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]
         },
         {"type": "integer"},
     ),
-    "math500-upstream": (
+    "math500": (
         "reasoning",
         GREEDY,
         {
@@ -186,7 +195,7 @@ EVALUATIONS: dict[str, tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]
         },
         {"type": "math_verify"},
     ),
-    "gpqa_diamond-upstream": (
+    "gpqa_diamond": (
         "reasoning",
         GREEDY,
         {
@@ -202,7 +211,7 @@ EVALUATIONS: dict[str, tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]
         },
         {"type": "choice", "letters": "ABCD", "default_choice": "A"},
     ),
-    "beavertails-upstream": (
+    "beavertails": (
         "harmful",
         HARM,
         {
@@ -229,35 +238,59 @@ EVALUATIONS: dict[str, tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]
 }
 
 
+Plan = list[tuple[str, dict[str, str], list[str]]]
+
+
+def load(name: str) -> dict[str, Any]:
+    """Return an experiment without what its YAML shares, and without a lock of its own."""
+    return json.loads(json.dumps(load_experiment(name)))
+
+
 @pytest.fixture(scope="module")
 def paper() -> dict[str, Any]:
-    """The experiment without what its YAML shares, and without a lock of its own."""
-    return json.loads(json.dumps(load_experiment("paper")))
+    return load("paper")
 
 
 @pytest.fixture(scope="module")
-def plan(project_copy, shell_environment, paper) -> list[tuple[str, dict[str, str], list[str]]]:
+def careful() -> dict[str, Any]:
+    return load("careful")
+
+
+@pytest.fixture(scope="module")
+def plans(project_copy, shell_environment) -> dict[str, Plan]:
     """(rule, wildcards, words of the rule's script's command) of every job, with made-up pins."""
     folder = project_copy("paper")
-    lock: dict[str, Any] = {"format": 1, "models": {}, "datasets": {}}
-    for kind, name in find_hub_names(paper):
-        lock[f"{kind}s"][name] = REVISION
-    (folder / "experiments/paper.lock.json").write_text(json.dumps(lock))
-    return read_plan(dry_run(folder, shell_environment))
+    found = {}
+    for experiment in COUNTS:
+        lock: dict[str, Any] = {"format": 1, "models": {}, "datasets": {}}
+        for kind, name in find_hub_names(load(experiment)):
+            lock[f"{kind}s"][name] = REVISION
+        (folder / f"experiments/{experiment}.lock.json").write_text(json.dumps(lock))
+        found[experiment] = read_plan(dry_run(folder, shell_environment, experiment))
+    return found
 
 
-def dry_run(folder: Path, environment: dict[str, str]) -> str:
+@pytest.fixture(scope="module")
+def plan(plans) -> Plan:
+    return plans["paper"]
+
+
+def dry_run(folder: Path, environment: dict[str, str], experiment: str = "paper") -> str:
     """Return the output of a dry-run of the whole experiment, on a machine without network."""
     nowhere = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, "-m", "snakemake", "-n", "-p", "-c8", "--config", "experiment=paper"]
+    command = [sys.executable, "-m", "snakemake", "-n", "-p", "-c8"]
     done = subprocess.run(
-        command, cwd=folder, env={**environment, **nowhere}, capture_output=True, text=True
+        [*command, "--config", f"experiment={experiment}"],
+        cwd=folder,
+        env={**environment, **nowhere},
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
-def read_plan(text: str) -> list[tuple[str, dict[str, str], list[str]]]:
+def read_plan(text: str) -> Plan:
     jobs = []
     for block in re.split(r"\n\[[^\]]+\]\n", text)[1:]:
         rule = re.match(r"(?:local)?rule (\w+):", block)
@@ -276,12 +309,13 @@ def option(words: list[str], name: str) -> str:
     return words[words.index(name) + 1]
 
 
-def test_the_plan_has_the_jobs_of_the_publication_and_of_its_careful_half(plan):
-    found = [rule for rule, _, _ in plan]
-    assert {rule: found.count(rule) for rule in set(found)} == COUNTS
+@pytest.mark.parametrize("experiment", COUNTS)
+def test_the_plan_has_the_jobs_of_the_grid(plans, experiment):
+    found = [rule for rule, _, _ in plans[experiment]]
+    assert {rule: found.count(rule) for rule in set(found)} == COUNTS[experiment]
 
 
-def test_the_upstream_cells_are_those_of_the_publication(paper):
+def test_the_cells_are_those_of_the_publication(paper):
     """3 LRMs, each unaligned and with 2 methods at 5 epoch counts."""
     cells = {
         (
@@ -290,49 +324,41 @@ def test_the_upstream_cells_are_those_of_the_publication(paper):
             *run.checkpoints,
         )
         for name, run in list_runs(paper).items()
-        if name.split("/")[1] in PUBLISHED_LRMS
-        and name.split("/")[2] not in ("directrefusal", "safechain")
+        if run.role != "base"
     }
+    assert {lrm for lrm, *_ in cells} == set(PUBLISHED_LRMS)
     assert len(cells) == 3 * (1 + 2 * 5) == 33
 
 
-def test_every_lrm_is_measured_unaligned_and_with_both_methods(paper):
-    runs = list_runs(paper)
-    careful = ["aime24", "math500", "gpqa_diamond", "beavertails", "xstest"]
-    upstream = [name for name in paper["benchmarks"] if name not in careful]
-    assert list_benchmarks(paper, runs["base/qwen2.5-32b/hub"]) == [*upstream, *careful]
-    for lrm in {*PUBLISHED_LRMS, *CAREFUL_LRMS}:
-        tail = "seed42" if lrm.endswith("here") else "hub"
-        measured = set(list_benchmarks(paper, runs[f"lrm/{lrm}/{tail}"]))
-        assert (measured >= set(upstream)) == (lrm in PUBLISHED_LRMS)
-        assert (measured >= set(careful)) == (lrm in CAREFUL_LRMS)
+def test_careful_keeps_the_weights_of_each_epoch_of_one_training(careful):
+    runs = list_runs(careful)
+    assert {run.split("/")[1] for run in runs if run.startswith("lrm/")} == set(CAREFUL_LRMS)
     for lrm in CAREFUL_LRMS:
         for method in ("directrefusal", "safechain"):
             run = runs[f"aligned/{lrm}/{method}/seed42"]
             assert run.checkpoints == ("epoch1", "epoch2", "epoch3", "epoch4", "epoch5")
-            assert list_benchmarks(paper, run) == careful
 
 
-def test_limo_is_careful_in_its_own_format_and_upstream_in_that_of_s1(paper):
-    formats = {name: run.chat_format for name, run in list_runs(paper).items() if "limo-32" in name}
-    assert len(formats) == (1 + 10) + (1 + 2)
-    assert {name: text for name, text in formats.items() if "upstream" in name} == {
-        name: "s1" for name in formats if name.split("/")[1] == "limo-32b-upstream"
-    }
-    careful = {text for name, text in formats.items() if name.split("/")[1] == "limo-32b"}
-    assert careful == {"limo"}
-    assert all(run.write_as is None for run in list_runs(paper).values() if "limo" in run.name)
+def test_limo_is_careful_in_its_own_format_and_as_published_in_that_of_s1(paper, careful):
+    for experiment, runs, expected in ((paper, 1 + 10, "s1"), (careful, 1 + 2, "limo")):
+        limo = [run for name, run in list_runs(experiment).items() if "/limo-32b/" in name]
+        assert len(limo) == runs
+        assert {(run.chat_format, run.write_as) for run in limo} == {(expected, None)}
 
 
 @pytest.mark.parametrize("run", STAGES)
-def test_upstream_training_is_what_was_published_value_by_value(plan, capsys, run):
-    (words,) = [w for rule, _, w in plan if rule.endswith("_sft") and option(w, "--run") == run]
+def test_training_is_what_was_published_value_by_value(plans, capsys, run):
     told, around = STAGES[run]
     role, name, data, *_ = run.split("/")
+    # stage 1 is trained in the careful experiment alone
+    experiment = "careful" if role == "lrm" else "paper"
+    (words,) = [
+        w for rule, _, w in plans[experiment] if rule.endswith("_sft") and option(w, "--run") == run
+    ]
     here = {"s1.1-here": "s1k-1.1", "limo-here": "limo"}
     start, data = ("base/qwen2.5-32b", here[name]) if role == "lrm" else (f"lrm/{name}", data)
-    assert option(words, "--model") == f"results/paper/models/{start}/hub/manifest.json"
-    assert option(words, "--data") == f"results/paper/data/records/{data}.jsonl"
+    assert option(words, "--model") == f"results/{experiment}/models/{start}/hub/manifest.json"
+    assert option(words, "--data") == f"results/{experiment}/data/records/{data}.jsonl"
     asked = ("--recipe", "--runtime", "--render", "--seed")
     arguments = [text for name in asked for text in (name, option(words, name))]
     train_sft.main([*arguments, "--print-config"])
@@ -347,7 +373,7 @@ def test_upstream_training_is_what_was_published_value_by_value(plan, capsys, ru
     assert ("--mixed_precision bf16" in flags) == told["bf16"]
 
 
-def test_upstream_models_and_their_formats_are_the_published_ones(plan):
+def test_models_and_their_formats_are_the_published_ones(plan):
     fetched = {at["run"]: w for rule, at, w in plan if rule == "fetch_model"}
     assert {
         run: (json.loads(option(w, "--model"))["hub"], option(w, "--chat-format"))
@@ -362,12 +388,17 @@ def test_upstream_models_and_their_formats_are_the_published_ones(plan):
 
 
 @pytest.mark.parametrize("name", RECORDS)
-def test_upstream_training_data_are_what_was_published_value_by_value(plan, name):
-    (words,) = [w for rule, at, w in plan if rule == "prepare_records" and at["dataset"] == name]
+def test_training_data_are_what_was_published_value_by_value(plans, name):
+    experiment, name = name.split("/")
+    (words,) = [
+        w
+        for rule, at, w in plans[experiment]
+        if rule == "prepare_records" and at["dataset"] == name
+    ]
     section = json.loads(option(words, "--dataset"))
     assert section["source"].pop("revision") == REVISION
     section["split"] = {k: v for k, v in section.get("split", {}).items() if k != "pattern"}
-    stated = {"split": {}, **RECORDS[name]}
+    stated = {"split": {}, **RECORDS[f"{experiment}/{name}"]}
     assert {k: v for k, v in section.items() if k not in BOUNDS} == stated
 
 
@@ -376,7 +407,7 @@ def test_five_epochs_of_a_thousand_rows_are_the_published_625_steps(plan):
         w
         for rule, _, w in plan
         if rule == "safety_sft"
-        and option(w, "--run") == "aligned/s1.1-32b/directrefusal-upstream/seed42-epochs5"
+        and option(w, "--run") == "aligned/s1.1-32b/directrefusal/seed42-epochs5"
     ]
     recipe, data = json.loads(option(words, "--recipe")), option(words, "--data-name")
     (words,) = [w for rule, at, w in plan if rule == "prepare_records" and at["dataset"] == data]
@@ -384,44 +415,48 @@ def test_five_epochs_of_a_thousand_rows_are_the_published_625_steps(plan):
     assert recipe["epochs"] * rows / recipe["global_batch"] == 625
 
 
-def test_upstream_writes_qwens_format_for_deepseek_and_evaluates_in_its_own(plan):
-    trained = {
-        option(w, "--run"): (option(w, "--chat-format"), "--write-as" in w)
-        for rule, _, w in plan
-        if rule == "safety_sft"
-    }
+def test_paper_writes_qwens_format_for_deepseek_and_evaluates_in_its_own(plan, plans):
+    trained, careful = (
+        {
+            option(w, "--run"): (option(w, "--chat-format"), "--write-as" in w)
+            for rule, _, w in jobs
+            if rule == "safety_sft"
+        }
+        for jobs in (plan, plans["careful"])
+    )
     for epochs in (1, 2, 3, 4, 5):
-        tail = f"directrefusal-upstream/seed42-epochs{epochs}"
+        tail = f"directrefusal/seed42-epochs{epochs}"
         assert trained[f"aligned/deepseek-r1-32b/{tail}"] == ("deepseek-r1", True)
         assert trained[f"aligned/s1.1-32b/{tail}"] == ("s1", False)
-    assert trained["aligned/deepseek-r1-32b/directrefusal/seed42"] == ("deepseek-r1", False)
+    assert careful["aligned/deepseek-r1-32b/directrefusal/seed42"] == ("deepseek-r1", False)
     (words,) = [
         w
         for rule, _, w in plan
         if rule == "safety_sft"
-        and option(w, "--run") == "aligned/deepseek-r1-32b/safechain-upstream/seed42-epochs5"
+        and option(w, "--run") == "aligned/deepseek-r1-32b/safechain/seed42-epochs5"
     ]
     assert option(words, "--write-as") == "s1"
 
 
-def test_upstream_directrefusal_lacks_the_line_break_and_careful_has_it(plan):
+def test_directrefusal_of_paper_lacks_the_line_break_and_careful_has_it(plans):
     renders = {
-        option(w, "--data-name"): json.loads(option(w, "--render"))
-        for rule, _, w in plan
+        f"{experiment}/{option(w, '--data-name')}": json.loads(option(w, "--render"))
+        for experiment, jobs in plans.items()
+        for rule, _, w in jobs
         if rule.endswith("_sft")
     }
     assert renders == {
-        "directrefusal-upstream": {"newline_before_answer": False},
-        "directrefusal": {},
-        "safechain-upstream": {},
-        "safechain": {},
-        "s1k-1.1": {},
-        "limo": {},
+        "paper/directrefusal": {"newline_before_answer": False},
+        "paper/safechain": {},
+        "careful/directrefusal": {},
+        "careful/safechain": {},
+        "careful/s1k-1.1": {},
+        "careful/limo": {},
     }
 
 
 @pytest.mark.parametrize("benchmark", EVALUATIONS)
-def test_upstream_evaluation_is_what_was_published_value_by_value(plan, benchmark):
+def test_evaluation_is_what_was_published_value_by_value(plan, benchmark):
     kind, decoding, data, scorer = EVALUATIONS[benchmark]
     generations = [
         w for rule, at, w in plan if rule == "generate_samples" and at["benchmark"] == benchmark
@@ -467,12 +502,12 @@ def test_upstream_evaluation_is_what_was_published_value_by_value(plan, benchmar
         if rule == "fetch_judge"
     }
     if scorer["type"] == "hf_classifier":
-        assert judges["beaver-dam-upstream"]["hub"] == scorer["model"]["hub"]
+        assert judges["beaver-dam"]["hub"] == scorer["model"]["hub"]
 
 
-def test_careful_mends_the_quirks_of_evaluation(plan):
+def test_careful_mends_the_quirks_of_evaluation(plans):
     harm, reasoning = ({}, {})
-    for rule, at, words in plan:
+    for rule, at, words in plans["careful"]:
         if rule == "generate_samples" and at["benchmark"] == "beavertails":
             harm = json.loads(option(words, "--benchmark"))["decoding"]
         if rule == "generate_samples" and at["benchmark"] == "gpqa_diamond":
@@ -482,22 +517,24 @@ def test_careful_mends_the_quirks_of_evaluation(plan):
     assert told.seed == 0 and told.force_answer and told.generation_prompt and told.thinking_prefix
 
 
-def test_every_hub_name_of_a_command_carries_its_commit(plan):
+def test_every_hub_name_of_a_command_carries_its_commit(plans):
     named = 0
-    for rule, _, words in plan:
+    for rule, _, words in (job for jobs in plans.values() for job in jobs):
         text = " ".join(words)
         if rule in ("prepare_records", "prepare_benchmark", "fetch_judge", "fetch_model"):
             assert REVISION in text, rule
             named += 1
-    assert named == 6 + 9 + 2 + 5
+    assert named == (2 + 4 + 1 + 4) + (4 + 5 + 1 + 4)
 
 
-def test_every_section_is_one_that_its_script_takes(paper):
-    pinned = pin(paper, {"format": 1, "models": {}, "datasets": {}})
-    assert pinned == paper  # an empty lock adds nothing
-    for name, entry in paper["data"].items():
+@pytest.mark.parametrize("name", COUNTS)
+def test_every_section_is_one_that_its_script_takes(name):
+    experiment = load(name)
+    pinned = pin(experiment, {"format": 1, "models": {}, "datasets": {}})
+    assert pinned == experiment  # an empty lock adds nothing
+    for name, entry in experiment["data"].items():
         read_section(RecordSelection, entry["prepare"], name)
-    for name, entry in paper["benchmarks"].items():
+    for name, entry in experiment["benchmarks"].items():
         read_section(ItemSelection, entry["prepare"], name)
         read_section(Decoding, entry["decoding"], name)
 
@@ -521,7 +558,7 @@ def test_the_plan_shows_without_pins_and_a_run_says_which_command_makes_them(
 ):
     folder = project_copy("unpinned")
     (folder / "experiments/paper.lock.json").unlink(missing_ok=True)
-    assert len(read_plan(dry_run(folder, shell_environment))) == sum(COUNTS.values())
+    assert len(read_plan(dry_run(folder, shell_environment))) == sum(COUNTS["paper"].values())
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", "-c1", "--config", "experiment=paper"],
         cwd=folder,
@@ -533,7 +570,7 @@ def test_the_plan_shows_without_pins_and_a_run_says_which_command_makes_them(
     said = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert len(said) == 1
     assert said[0].startswith(
-        "error: experiments/paper.lock.json: no revision of simplescaling/s1K"
+        "error: experiments/paper.lock.json: no revision of TianshengHuang/DirectRefusal"
     )
     assert said[0].endswith(
         "run python -m workflow.scripts.data.resolve_pins --experiment experiments/paper.yaml "
@@ -545,11 +582,10 @@ def test_the_plan_shows_without_pins_and_a_run_says_which_command_makes_them(
 def test_published_figures_name_what_the_report_will_have(paper):
     models = {"/".join(name.split("/")[:-1]) for name in list_runs(paper)}
     for entry in paper["report"]["published"]:
-        assert entry["suite"] == "upstream"
         assert entry["model"] in models
         metric, _, benchmark = entry["metric"].partition("/")
         assert metric in ("reasoning_accuracy", "harmful_score")
-        assert not benchmark or paper["benchmarks"][benchmark]["suite"] == "upstream"
+        assert not benchmark or benchmark in paper["benchmarks"]
 
 
 def test_published_figures_are_all_those_of_the_reference_and_no_others(root, paper):
@@ -564,9 +600,9 @@ def test_published_figures_are_all_those_of_the_reference_and_no_others(root, pa
     )
     # (model, epoch, metric): (value, n)
     published: dict[tuple[str, int | None, str], tuple[float, int | None]] = {}
-    gpqa = "reasoning_accuracy/gpqa_diamond-upstream"
+    gpqa = "reasoning_accuracy/gpqa_diamond"
     for row in epochs:
-        aligned = f"aligned/s1.1-32b/{row['alignment'].lower()}-upstream"
+        aligned = f"aligned/s1.1-32b/{row['alignment'].lower()}"
         model = aligned if row["epochs"] != "0" else "lrm/s1.1-32b"
         at = (model, int(row["epochs"]) or None)
         published[(*at, gpqa)] = (float(row["gpqa_diamond"]), int(row["gpqa_diamond_n"]))
@@ -574,8 +610,8 @@ def test_published_figures_are_all_those_of_the_reference_and_no_others(root, pa
     models = {
         "Qwen2.5-32B-Instruct (base)": ("base/qwen2.5-32b", None),
         "s1.1-32B (LRM)": ("lrm/s1.1-32b", None),
-        "s1.1-32B + SafeChain (5 epochs)": ("aligned/s1.1-32b/safechain-upstream", 5),
-        "s1.1-32B + DirectRefusal (5 epochs)": ("aligned/s1.1-32b/directrefusal-upstream", 5),
+        "s1.1-32B + SafeChain (5 epochs)": ("aligned/s1.1-32b/safechain", 5),
+        "s1.1-32B + DirectRefusal (5 epochs)": ("aligned/s1.1-32b/directrefusal", 5),
     }
     assert [row["model"] for row in table] == list(models)
     for row in table:
@@ -593,13 +629,15 @@ def test_published_figures_are_all_those_of_the_reference_and_no_others(root, pa
     assert stated == published
 
 
-def test_the_file_is_yaml_that_shares_nothing_by_accident(root):
-    """Merged keys are those that differ on purpose: safety and reasoning recipes stay apart."""
-    recipes = yaml.safe_load((root / "experiments/paper.yaml").read_text())["recipes"]
+def test_safety_training_differs_between_the_two_in_its_quirks_alone(root):
+    theirs, ours = (
+        yaml.safe_load((root / f"experiments/{name}.yaml").read_text())["recipes"]["safety"]
+        for name in ("paper", "careful")
+    )
     differ = {
-        key: (recipes["safety-upstream"].get(key), recipes["safety"].get(key))
-        for key in recipes["safety"]
-        if recipes["safety-upstream"].get(key) != recipes["safety"].get(key)
+        key: (theirs.get(key), ours.get(key))
+        for key in {*theirs, *ours}
+        if theirs.get(key) != ours.get(key)
     }
     assert differ == {
         "warmup_ratio": (0, 0.05),

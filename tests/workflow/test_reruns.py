@@ -98,27 +98,6 @@ def test_a_new_judge_scores_without_generating(again, snakemake):
     assert planned(snakemake(again, "-n")) == Counter(score_samples=4, make_report=1)
 
 
-def test_a_suite_has_a_report_of_its_own_beside_the_others(again, snakemake):
-    """Of benchmarks that are measured already: nothing but the two reports is made."""
-
-    def apart(experiment: dict) -> None:
-        experiment["benchmarks"]["benign"]["suite"] = "apart"
-
-    edit(again, apart)
-    assert planned(snakemake(again, "-n")) == Counter(make_report=1, make_suite_report=1, reports=1)
-    done = snakemake(again, "-c2")
-    assert done.returncode == 0, done.stderr
-    report = again / "results/tiny/report"
-    shown = {}
-    for folder in (report, report / "apart"):
-        assert (folder / "index.html").is_file() and (folder / "plane.png").is_file()
-        head = (folder / "tradeoff.csv").read_text().partition("\n")[0]
-        shown[folder.name] = {
-            name for name in ("clock_sums", "harmful", "benign") if f"/{name}." in head
-        }
-    assert shown == {"report": {"clock_sums", "harmful"}, "apart": {"benign"}}
-
-
 def test_a_key_that_is_not_set_is_named_before_any_job(again, snakemake):
     llm = {"base_url": "http://127.0.0.1:9/v1", "model": "x", "max_requests": 1}
 

@@ -68,42 +68,6 @@ def check_experiment(value: Any, where: str) -> dict[str, Any]:
     return read_section(Experiment, value, where).without_defaults()
 
 
-def list_suites(experiment: dict[str, Any]) -> list[str]:
-    """Return the names of the suites: benchmarks that are measured and reported apart."""
-    named = (benchmark.get("suite") for benchmark in experiment["benchmarks"].values())
-    return list(dict.fromkeys(name for name in named if name))
-
-
-def list_benchmarks(experiment: dict[str, Any], run: Run) -> list[str]:
-    """Return the benchmarks that a run is measured on.
-
-    An aligned model is measured on the suite of its alignment, an LRM on the suites of those that
-    start from it (on all, where none does), a base on every one.
-    """
-    suites = {run.section.get("suite")}
-    if run.role == "lrm":
-        lrm = run.name.split("/")[1]
-        alignments = experiment["alignments"].values()
-        suites = {a.get("suite") for a in alignments if lrm in a.get("lrms", experiment["lrms"])}
-    return [
-        name
-        for name, benchmark in experiment["benchmarks"].items()
-        if run.role == "base" or not suites or benchmark.get("suite") in suites
-    ]
-
-
-def suite_of(experiment: dict[str, Any], suite: str | None) -> dict[str, Any]:
-    """Return what of the experiment belongs to a suite (None: to what has no suite)."""
-    kept = {
-        section: {n: e for n, e in experiment[section].items() if e.get("suite") == suite}
-        for section in ("alignments", "benchmarks")
-    }
-    if published := experiment.get("report", {}).get("published"):
-        chosen = [entry for entry in published if entry.get("suite") == suite]
-        kept["report"] = {**experiment["report"], "published": chosen}
-    return {**experiment, **kept}
-
-
 def list_runs(experiment: dict[str, Any]) -> dict[str, Run]:
     """Return every model run of an experiment by name, parents before children."""
     runs: dict[str, Run] = {}

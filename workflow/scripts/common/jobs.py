@@ -17,13 +17,7 @@ from typing import Any
 
 from workflow.scripts.common.codehash import ROOT, RULES, code_version, reached_packages
 from workflow.scripts.common.errors import InputError
-from workflow.scripts.common.experiment import (
-    Run,
-    list_benchmarks,
-    list_runs,
-    list_suites,
-    suite_of,
-)
+from workflow.scripts.common.experiment import Run, list_runs
 from workflow.scripts.common.io import canonical_json, sha256_file, sha256_text
 from workflow.scripts.common.pins import pinned_versions
 from workflow.scripts.config.generation import Generation
@@ -166,16 +160,15 @@ def list_jobs(experiment: dict[str, Any]) -> dict[str, Job]:
         )
         for name in list_fetched_judges(experiment)
     }
-    scores: dict[str, list[str]] = {name: [] for name in experiment["benchmarks"]}
+    scores: list[str] = []
     for run in runs.values():
-        for name in list_benchmarks(experiment, run):
-            benchmark = experiment["benchmarks"][name]
+        for name, benchmark in experiment["benchmarks"].items():
             samples = add(_generation_job(run, name, benchmark, files))
             for scorer in benchmark["scorers"]:
                 section = experiment["scorers"][scorer]
                 judge = [judges[section["judge"]]] if "judge" in section else []
                 local = experiment["scorers"][scorer].get("model", {}).get("path")
-                scores[name].append(
+                scores.append(
                     add(
                         Job(
                             f"score/{run.name}/{name}/{scorer}/score.json",
@@ -203,30 +196,23 @@ def list_jobs(experiment: dict[str, Any]) -> dict[str, Job]:
             tuple(dict.fromkeys([*training_files, *benchmark_files])),
         )
     )
-    for suite in (None, *list_suites(experiment)):
-        section = report_section(experiment, suite)
-        shown = [path for name in section["benchmarks"] for path in scores[name]]
-        add(
-            Job(
-                f"report/{suite}/tradeoff.json" if suite else "report/tradeoff.json",
-                "make_suite_report" if suite else "make_report",
-                "report.make_report",
-                {"experiment": section},
-                (*shown, overlap, *judges.values()),
-                also=("report.draw_figures", "report.make_page", "report.write_cards"),
-                outside=PAGE,
-            )
+    add(
+        Job(
+            "report/tradeoff.json",
+            "make_report",
+            "report.make_report",
+            {"experiment": report_section(experiment)},
+            (*scores, overlap, *judges.values()),
+            also=("report.draw_figures", "report.make_page", "report.write_cards"),
+            outside=PAGE,
         )
+    )
     return jobs
 
 
-def report_section(experiment: dict[str, Any], suite: str | None = None) -> dict[str, Any]:
-    """Return what of the experiment a report shows: all but what says how and where to run.
-
-    Each suite has a report of its own, beside that of what has no suite.
-    """
-    chosen = suite_of(experiment, suite)
-    return {key: value for key, value in chosen.items() if key not in KNOBS}
+def report_section(experiment: dict[str, Any]) -> dict[str, Any]:
+    """Return what of the experiment a report shows: all but what says how and where to run."""
+    return {key: value for key, value in experiment.items() if key not in KNOBS}
 
 
 def asks_api(experiment: dict[str, Any], scorer: str) -> bool:

@@ -6,7 +6,7 @@ import glob
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from workflow.scripts.common.chat import CHAT_FORMATS
 from workflow.scripts.config.generation import Generation
@@ -122,8 +122,6 @@ class Alignment(Section):
     chat_format: ChatFormatName | None = None
     """Format of the training text, where it is another one than the LRM's, in which the model is
     still evaluated; as upstream trains DeepSeek"""
-    suite: str | None = None
-    """Its models are measured on the benchmarks of this suite alone"""
     epochs: Annotated[tuple[Positive, ...], Field(min_length=1)] | None = None
     """Epochs to evaluate; default, the last"""
     per_epoch: Literal["one_run", "retrain"]
@@ -141,8 +139,6 @@ class Benchmark(Generation):
     """transformers, or vLLM"""
     scorers: Annotated[tuple[str, ...], Field(min_length=1)]
     """Entries of scorers"""
-    suite: Annotated[str, StringConstraints(pattern="^[a-z0-9-]+$")] | None = None
-    """Measured and reported apart from the rest, in report/SUITE/"""
 
     @model_validator(mode="after")
     def _check(self) -> Benchmark:
@@ -176,8 +172,6 @@ class Published(Section):
     """Items behind it"""
     source: str | None = None
     """Where it is published"""
-    suite: str | None = None
-    """The suite whose report shows it"""
 
     @model_validator(mode="after")
     def _check(self) -> Published:
@@ -250,11 +244,6 @@ class Experiment(Section):
                 )
         return self
 
-    @property
-    def suites(self) -> list[str]:
-        """Names of the suites: benchmarks that are measured and reported apart."""
-        return list(dict.fromkeys(b.suite for b in self.benchmarks.values() if b.suite))
-
     def _check_models(self) -> None:
         for name, lrm in self.lrms.items():
             for key, section in (("base", "bases"), ("data", "data"), ("recipe", "recipes")):
@@ -272,8 +261,6 @@ class Experiment(Section):
             expect_entry(f"{key}.recipe", alignment.recipe, "recipes", self.recipes)
             for lrm in alignment.lrms or ():
                 expect_entry(f"{key}.lrms", lrm, "lrms", self.lrms)
-            if alignment.suite:
-                expect_entry(f"{key}.suite", alignment.suite, "the benchmarks' suites", self.suites)
             if alignment.per_epoch == "one_run" and alignment.epochs:
                 recipe = self.recipes[alignment.recipe]
                 if max(alignment.epochs) > recipe.epochs:

@@ -9,7 +9,7 @@ OF_A_BENCHMARK = ("generate_samples", "score_samples")
 RULES = (
     *("make_micro_data", "prepare_records", "prepare_benchmark", "measure_overlap", "fetch_model"),
     *(*TRAINING, "publish_model", *OF_A_BENCHMARK, "train_judge", "fetch_judge"),
-    *("make_report", "make_suite_report"),
+    "make_report",
 )
 
 

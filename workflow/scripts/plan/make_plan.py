@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from workflow.scripts.common.jobs import input_keys, result_of
 from workflow.scripts.common.provenance import read_provenance
 from workflow.scripts.common.staleness import ACCEPTED, CURRENT, DISPENSABLE, STALE, TO_RUN
 from workflow.scripts.plan.estimate import Cost, Estimator
-from workflow.scripts.plan.experiment_state import ExperimentState, read_experiment, subject
+from workflow.scripts.plan.experiment_state import ExperimentState, read_experiment
 from workflow.scripts.plan.schedule import critical_path, wall_time
 from workflow.scripts.report.statistics import detectable_before_run
 
@@ -40,9 +40,8 @@ def make_plan(state: ExperimentState, nodes: int | None = None) -> dict[str, Any
     Returns:
         `jobs` (each result with state, reasons and cost), `rules` (sums), `total`, `standing` (what
         the finished results took), `critical_path`, `wall_hours` on `nodes` nodes, `accepted`,
-        `grids` (GPU-hours of each suite's alignments, see `list_grids`), `detectable` (the smallest
-        losses that each benchmark could show, see report/statistics.py), `at_most` (the benchmarks
-        that may have fewer items than that).
+        `detectable` (the smallest losses that each benchmark could show, see report/statistics.py),
+        `at_most` (the benchmarks that may have fewer items than that).
     """
     estimator = Estimator(state)
     nodes = nodes or int(estimator.hardware["nodes"])
@@ -74,54 +73,11 @@ def make_plan(state: ExperimentState, nodes: int | None = None) -> dict[str, Any
         "cores": cores,
         "wall_hours": wall_time(state.jobs, costs, nodes * per_node, cores) / 3600,
         "accepted": _accepted(state),
-        "grids": list_grids(state, jobs),
         "at_most": [name for name in state.experiment["benchmarks"] if estimator.is_bound(name)],
         "detectable": detectable_before_run(
             {name: estimator.items(name) for name in state.experiment["benchmarks"]}
         ),
     }
-
-
-def list_grids(state: ExperimentState, jobs: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return what each suite's alignments take, with all that they start from.
-
-    Args:
-        state: The experiment.
-        jobs: The jobs of a plan.
-
-    Returns:
-        Suite ("" for what has none) -> `bases`, `cells` (each LRM and each aligned checkpoint that
-        is measured), `jobs` that have to run, their `gpu_hours`, and these as `parts`: rule ->
-        part of the job -> GPU-hours. What two suites share counts in both.
-    """
-    runs, grids = state.runs, {}
-    for suite in dict.fromkeys(a.get("suite") for a in state.experiment["alignments"].values()):
-        aligned = [
-            r for r in runs.values() if r.role == "aligned" and r.section.get("suite") == suite
-        ]
-        lrms = [runs[name] for name in dict.fromkeys(r.parent for r in aligned) if name]
-        origins = {lrm.section.get("base") for lrm in lrms}
-        bases = [r for r in runs.values() if r.role == "base" and r.name.split("/")[1] in origins]
-        names = {run.name for run in (*bases, *lrms, *aligned)}
-        own = []
-        parts: dict[str, Counter[str]] = defaultdict(Counter)
-        for job in jobs:
-            run, benchmark, _ = subject(job["path"], runs)
-            measured = (
-                state.experiment["benchmarks"][benchmark].get("suite") if benchmark else suite
-            )
-            if job["state"] in TO_RUN and run and run.name in names and measured == suite:
-                own.append(job)
-                for part, seconds in (job["parts"] or {"measured": job["seconds"]}).items():
-                    parts[job["rule"]][part] += job["gpu"] * seconds / 3600
-        grids[suite or ""] = {
-            "bases": len(bases),
-            "cells": sum(max(1, len(run.checkpoints)) for run in (*lrms, *aligned)),
-            "jobs": len(own),
-            "gpu_hours": sum(job["gpu_hours"] for job in own),
-            "parts": parts,
-        }
-    return grids
 
 
 def check_budget(plan: dict[str, Any], budget: dict[str, float]) -> None:
@@ -268,14 +224,6 @@ def print_plan(plan: dict[str, Any]) -> None:
         f"{len(plan['critical_path']['jobs'])} jobs); {_time(plan['wall_hours'])} on "
         f"{plan['nodes']} node{'s' * (plan['nodes'] > 1)}, {plan['cores']} cores"
     )
-    if len(plan["grids"]) > 1:
-        print("\nOf it, what each suite's alignments start from and make, on its benchmarks:")
-    for suite, grid in plan["grids"].items() if len(plan["grids"]) > 1 else ():
-        bases = f"{grid['bases']} base{'s' * (grid['bases'] != 1)}"
-        print(
-            f"  {suite or 'no suite'}: {grid['cells']} cells and {bases}, "
-            f"{grid['jobs']} jobs, {grid['gpu_hours']:.1f} GPU-hours"
-        )
     print("\nSmallest loss that a benchmark shows with 80 % power, in points, for one model:")
     for name, found in plan["detectable"].items():
         unpaired, paired = found["unpaired"], found["paired_20_percent_differ"]

@@ -29,7 +29,7 @@ def result_files(folder: Path, path: str) -> list[Path]:
     """
     result = folder / path
     if path.startswith("report/"):
-        found = result.parent.glob("*")  # below it are the reports of suites
+        found = result.parent.glob("*")
     elif result.name in OWN_FOLDER:
         found = result.parent.rglob("*")
     else:
