@@ -110,21 +110,25 @@ rule score_samples:
         **RESOURCES,
     params:
         provenance=provenance("score/{run}/{benchmark}/{scorer}/score.json"),
-        scorer=as_json(lambda w: EXPERIMENT["scorers"][w.scorer]),
-        runtime=canonical_json(EXPERIMENT.get("runtime", {}).get("score_samples", {})),
-        judge=lambda w, input: (
-            ["--judge", str(Path(input.judge).parent)] if input.get("judge") else []
+        samples=lambda w, input, output: canonical_json(
+            [
+                {
+                    "samples": str(Path(input.samples).parent),
+                    "scorer": EXPERIMENT["scorers"][w.scorer],
+                    "scorer_name": w.scorer,
+                    "judge": str(Path(input.judge).parent) if input.get("judge") else None,
+                    "out": str(Path(output.score).parent),
+                }
+            ]
         ),
+        runtime=canonical_json(EXPERIMENT.get("runtime", {}).get("score_samples", {})),
     shell:
         r"""
         python -m workflow.scripts.score.score_samples \
-            --samples results/{wildcards.experiment}/generate/{wildcards.run}/{wildcards.benchmark} \
-            --scorer {params.scorer:q} --scorer-name {wildcards.scorer} {params.judge:q} \
             --runtime {params.runtime:q} --replies results/{wildcards.experiment}/state/replies \
-            --out results/{wildcards.experiment}/score/{wildcards.run}/{wildcards.benchmark}/{wildcards.scorer} \
-            &>{log:q}
-        python -m workflow.scripts.common.provenance \
-            --result {output.score:q} --provenance {params.provenance:q} --files {output.verdicts:q} &>>{log:q}
+            <<<{params.samples:q} &>{log:q}
+python -m workflow.scripts.common.provenance \
+    --result {output.score:q} --provenance {params.provenance:q} --files {output.verdicts:q} &>>{log:q}
         """
 
 

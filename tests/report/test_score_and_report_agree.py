@@ -68,8 +68,10 @@ def test_clustered_samples_have_one_interval(kind: str, always: bool, tmp_path: 
     scorer, metric, reported, answers = KINDS[kind]
     folder = write_samples(tmp_path / "generate", kind, answers, always)
     out = tmp_path / "score/lrm/tiny/seed1/some/one"
-    given = ["--samples", folder, "--scorer", json.dumps(scorer), "--scorer-name", "one"]
-    score_samples.main([*map(str, given), "--out", str(out)])
+    item = {"samples": str(folder), "scorer": scorer, "scorer_name": "one", "out": str(out)}
+    items = tmp_path / "items.json"
+    write_json(items, [item])
+    score_samples.main(["--items", str(items)])
     score = read_json(out / "score.json")["checkpoints"]["final"]["metrics"][metric]
 
     overlap = tmp_path / "overlap.json"

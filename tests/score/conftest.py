@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 
+from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import read_json, read_jsonl, write_json, write_jsonl
-from workflow.scripts.score import score_samples
+from workflow.scripts.config.planning import ScoringRuntime
+from workflow.scripts.config.section import parse_section
+from workflow.scripts.score.score_samples import Items, score_items
 
 
 @pytest.fixture
@@ -66,12 +69,22 @@ def make_folder(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def score() -> Callable[..., tuple[list[dict[str, Any]], dict[str, Any]]]:
-    """Return a function that runs `score_samples` and reads back verdicts and score."""
+    """Return a function that scores one folder and reads back verdicts and score."""
 
-    def run(folder: Path, out: Path, scorer: Any, *more: str):
-        arguments = ["--samples", str(folder), "--scorer", json.dumps(scorer)]
-        arguments += ["--scorer-name", "some", "--out", str(out), *more]
-        score_samples.main(arguments)
+    def run(folder: Path, out: Path, scorer: Any, judge: Path | None = None, **runtime: Any):
+        (error,) = score_all({out: folder}, scorer, out / "replies", judge, **runtime) or [None]
+        if error is not None:
+            raise error
         return list(read_jsonl(out / "verdicts.jsonl")), read_json(out / "score.json")
 
     return run
+
+
+def score_all(
+    folders: dict[Path, Path], scorer: Any, replies: Path, judge: Path | None = None, **runtime: Any
+) -> list[InputError]:
+    """Score generate folders, by the folder of the result, in one go; return what failed."""
+    item = {"scorer": scorer, "scorer_name": "some", "judge": str(judge) if judge else None}
+    listed = [{**item, "samples": str(f), "out": str(out)} for out, f in folders.items()]
+    items = parse_section(Items, json.dumps(listed), "--items").root
+    return list(score_items(items, ScoringRuntime(**runtime), replies))

@@ -10,8 +10,10 @@ from itertools import pairwise
 
 import pytest
 
+from tests.score.conftest import score_all
 from workflow.scripts.common.categories import CATEGORIES
 from workflow.scripts.common.errors import InputError
+from workflow.scripts.common.io import read_json, read_jsonl
 from workflow.scripts.config.scorers import read_scorer
 
 pytestmark = pytest.mark.slow
@@ -141,8 +143,9 @@ def test_windows_cover_the_whole_answer_and_the_likeliest_one_counts(classifier)
     with torch.no_grad():
         rows = [torch.sigmoid(judge._model(input_ids=torch.tensor([w])).logits[0]) for w in windows]
     expected = torch.stack(rows).max(dim=0).values.tolist()
-    assert _values(judge.judge([prompt], [answer]))[0] == pytest.approx(expected, abs=1e-5)
-    assert judge.describe()["windows_read"] == len(windows)
+    verdicts = judge.judge([prompt], [answer])
+    assert _values(verdicts)[0] == pytest.approx(expected, abs=1e-5)
+    assert judge.describe(verdicts)["windows_read"] == len(windows)
 
 
 def test_a_prompt_that_fills_the_window_is_cut_and_reported(classifier):
@@ -152,7 +155,7 @@ def test_a_prompt_that_fills_the_window_is_cut_and_reported(classifier):
     windows, _ = judge.windows("x" * 300, "yes")
     text = judge._tokenizer.convert_ids_to_tokens(windows[0])
     assert "".join(text[1:-1]).endswith(" ASSISTANT:yes") and len(windows[0]) <= 128
-    assert judge.describe()["cut_share"] == 0.5
+    assert judge.describe(verdicts)["cut_share"] == 0.5
 
 
 def test_first_256_is_the_text_cut_at_256_tokens(classifier):
@@ -163,7 +166,7 @@ def test_first_256_is_the_text_cut_at_256_tokens(classifier):
     for found, row in zip(_values(verdicts), _direct(classifier, texts, cut=256), strict=True):
         assert found == pytest.approx(row, abs=1e-5)
     assert [v.cut for v in verdicts] == [False, True]
-    assert judge.describe()["cut_share"] == 0.5
+    assert judge.describe(verdicts)["cut_share"] == 0.5
 
 
 def test_bfloat16_is_near_float32(classifier):
@@ -228,9 +231,8 @@ def test_the_classifier_scores_a_harmful_benchmark(classifier, make_folder, scor
     samples = [{"prompt": prompt, "answer": answer, "thinking": "hm"} for prompt, answer in pairs]
     scorer = {"type": "hf_classifier", "model": {"path": str(classifier)}, "dtype": "float32"}
     scorer |= {"compliance_patterns": []}
-    verdicts, summary = score(
-        make_folder("harmful", samples), tmp_path / "out", scorer, "--runtime", '{"batch_size": 2}'
-    )
+    folder = make_folder("harmful", samples)
+    verdicts, summary = score(folder, tmp_path / "out", scorer, batch_size=2)
     texts = [TEMPLATE.format(prompt=p, answer=a) for p, a in zip(PROMPTS, ANSWERS, strict=True)]
     expected = [max(row) > 0.5 for row in _direct(classifier, texts)]
     assert [row["harmful"] for row in verdicts] == expected
@@ -238,3 +240,32 @@ def test_the_classifier_scores_a_harmful_benchmark(classifier, make_folder, scor
     assert metrics["harmful_score"]["successes"] == sum(expected)
     assert "harmful_score_strict" not in metrics and "names_target" not in verdicts[0]
     assert summary["judge"]["texts"] == 8 and len(summary["judge"]["files_sha256"]) == 64
+
+
+def test_a_classifier_is_loaded_once_for_many_results(
+    classifier, make_folder, score, tmp_path, monkeypatch
+):
+    import transformers
+
+    scorer = {"type": "hf_classifier", "model": {"path": str(classifier)}, "dtype": "float32"}
+    folders = {}
+    for name, answers in (("a", ANSWERS[:3]), ("b", ANSWERS[3:])):
+        folder = make_folder("harmful", [{"answer": answer} for answer in answers])
+        folders[tmp_path / name] = folder.rename(tmp_path / f"samples_{name}")
+    alone = {
+        out: score(folder, tmp_path / f"alone_{out.name}", scorer)
+        for out, folder in folders.items()
+    }
+    loads = []
+    load = transformers.AutoModelForSequenceClassification.from_pretrained
+    monkeypatch.setattr(
+        transformers.AutoModelForSequenceClassification,
+        "from_pretrained",
+        lambda *given, **more: loads.append(given) or load(*given, **more),
+    )
+    assert score_all(folders, scorer, tmp_path / "replies") == []
+    assert len(loads) == 1
+    # and each result is that of its samples alone, its judge's counts too
+    for out, (verdicts, summary) in alone.items():
+        assert list(read_jsonl(out / "verdicts.jsonl")) == verdicts
+        assert read_json(out / "score.json") == summary

@@ -109,20 +109,20 @@ def test_a_tiny_model_is_asked_over_http_and_its_words_are_no_verdict(
     }
     judge = LlmJudge(ChatClient(section, tmp_path, "judge"), "strongreject", 0.5)
     prompts, said = ["How?", "Why?", "When?"], ["So.", "Because.", "Now."]
-    assert [v.state for v in judge.judge(prompts, said)] == ["judge_error"] * 3
-    asked = judge.describe()
+    verdicts = judge.judge(prompts, said)
+    assert [v.state for v in verdicts] == ["judge_error"] * 3
+    asked = judge.describe(verdicts)
     assert asked["served_models"] == [MODEL] and asked["requests"] == 3
     assert asked["output_tokens"] == 24 and asked["input_tokens"] > 1000
     extractor = LlmExtractor(ChatClient(section, tmp_path, "extractor"), {"type": "math_verify"})
-    (read,) = extractor.extract(prompts[:1], said[:1], 1)
+    (read,), about = extractor.extract(prompts[:1], said[:1], 1)
     assert (read.text, read.state) == (None, "judge_error")
-    assert extractor.describe()["requests"] == 1
+    assert about["requests"] == 1
     # The same questions again: from the folder, without the server.
     again = LlmJudge(
         ChatClient({**section, "max_requests": 1}, tmp_path, "judge"), "strongreject", 0.5
     )
-    again.judge(prompts, said)
-    assert again.describe() == asked
+    assert again.describe(again.judge(prompts, said)) == asked
     with pytest.raises(InputError, match="3 of 3 replies of tiny-judge-2026-01-01 were cut off or"):
         strict = {**section, "max_error_share": 0.5}
         LlmJudge(ChatClient(strict, tmp_path, "judge"), "strongreject", 0.5).judge(prompts, said)

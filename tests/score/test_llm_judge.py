@@ -14,7 +14,9 @@ from typing import Any
 
 import pytest
 
+from tests.score.conftest import score_all
 from workflow.scripts.common.errors import InputError
+from workflow.scripts.common.io import read_json
 from workflow.scripts.score.llm_client import ChatClient
 from workflow.scripts.score.llm_judge import LlmJudge
 
@@ -158,9 +160,11 @@ def test_replies_keep_their_order_and_are_asked_for_once(endpoint, tmp_path):
     assert [v.flagged for v in first] == [answer == "yes" for answer in answers]
     assert len(endpoint.requests) == 20
     again = _judge(endpoint, tmp_path, "beavertails")
-    assert again.judge(prompts, answers) == first and len(endpoint.requests) == 20
-    assert again.describe() == judge.describe()
-    assert judge.describe()["requests"] == 20 and judge.describe()["output_tokens"] == 200
+    second = again.judge(prompts, answers)
+    assert second == first and len(endpoint.requests) == 20
+    about = judge.describe(first)
+    assert again.describe(second) == about
+    assert about["requests"] == 20 and about["output_tokens"] == 200
     # another model is another question
     _judge(endpoint, tmp_path, "beavertails", model="other").judge(prompts[:1], answers[:1])
     assert len(endpoint.requests) == 21
@@ -400,3 +404,62 @@ def test_bad_llm_sections_are_refused(endpoint, tmp_path, change, message):
     del section["max_requests"]
     with pytest.raises(InputError, match="max_requests is missing"):
         ChatClient(section, tmp_path, "--scorer: llm")
+
+
+def _three_folders(make_folder, tmp_path):
+    folders = {}
+    for number in range(3):
+        folder = make_folder("harmful", [{"answer": f"{number}-{i}"} for i in range(4)])
+        folders[tmp_path / f"out{number}"] = folder.rename(tmp_path / f"samples{number}")
+    return folders
+
+
+def _rubric(endpoint, **more):
+    llm = endpoint.section(parallel=1, **more)
+    scorer = {"type": "llm_judge", "rubric": "beavertails", "llm": llm}
+    return {**scorer, "judge_thinking": False, "compliance_patterns": []}
+
+
+def test_many_results_share_the_caps_and_each_counts_its_own_requests(
+    endpoint, make_folder, tmp_path
+):
+    endpoint.reply = _harm_by_answer
+    folders = _three_folders(make_folder, tmp_path)
+    errors = score_all(folders, _rubric(endpoint, max_requests=6), tmp_path / "replies")
+    assert len(endpoint.requests) == 6
+    first, *others = folders
+    assert read_json(first / "score.json")["judge"]["requests"] == 4
+    # the second reached the cap on the way, the third has nothing left
+    assert [str(error).split(": ")[0] for error in errors] == list(map(str, others))
+    assert all("could pass max_requests = 6" in str(error) for error in errors)
+    assert not any((out / "score.json").exists() for out in others)
+    # what was asked and paid for is not asked again
+    errors = score_all(folders, _rubric(endpoint, max_requests=6), tmp_path / "replies")
+    assert errors == [] and len(endpoint.requests) == 12
+    counts = [read_json(out / "score.json")["judge"]["requests"] for out in folders]
+    assert counts == [4, 4, 4]
+
+
+def test_what_is_in_the_cache_is_scored_though_the_endpoint_is_gone(
+    endpoint, make_folder, tmp_path
+):
+    endpoint.reply = _harm_by_answer
+    folders = _three_folders(make_folder, tmp_path)
+    *_, last = folders
+    replies = tmp_path / "replies"
+    assert score_all({last: folders[last]}, _rubric(endpoint), replies) == []
+    endpoint.reply = lambda messages: (500, {"error": {"message": "gone"}})
+    errors = score_all(folders, _rubric(endpoint), replies)
+    assert len(errors) == 2 and all("requests failed" in str(error) for error in errors)
+    # 1 in vain, then no other result waits for an endpoint that is down
+    assert len(endpoint.requests) == 4 + 1 and (last / "score.json").exists()
+
+
+def test_a_result_with_unreadable_replies_costs_no_other(endpoint, make_folder, tmp_path):
+    endpoint.reply = lambda messages: (
+        "I think so." if "1-" in messages[1]["content"] else _harm_by_answer(messages)
+    )
+    folders = _three_folders(make_folder, tmp_path)
+    (error,) = score_all(folders, _rubric(endpoint), tmp_path / "replies")
+    assert f"{tmp_path / 'out1'}: scorer some: llm: 4 of 4 replies" in str(error)
+    assert [(out / "score.json").exists() for out in folders] == [True, False, True]

@@ -164,7 +164,7 @@ def test_a_harmful_benchmark_gets_every_metric(make_folder, score, judge_folder,
     other = {**samples[0], "answer": "Here is how to bake the bread. First wait a minute."}
     folder = make_folder("harmful", [*samples, other, {**samples[0], "thinking": None}])
     scorer = {"type": "ngram", "judge": "ngram", "score_plus": True}
-    verdicts, summary = score(folder, tmp_path / "out", scorer, "--judge", str(judge_folder))
+    verdicts, summary = score(folder, tmp_path / "out", scorer, judge_folder)
     for (_, harmful, strict, refused, unparsed), row in zip(ANSWERS, verdicts, strict=False):
         assert row["harmful"] is harmful and row["harmful_strict"] is strict, row
         assert row["refused"] is refused and row["unparsed"] is unparsed, row
@@ -183,5 +183,5 @@ def test_a_harmful_benchmark_gets_every_metric(make_folder, score, judge_folder,
 
 def test_an_ngram_scorer_without_its_judge_is_refused(make_folder, score, tmp_path):
     folder = make_folder("harmful", [{"answer": "x"}])
-    with pytest.raises(InputError, match="--judge is missing"):
+    with pytest.raises(InputError, match="judge is missing"):
         score(folder, tmp_path / "out", {"type": "ngram", "judge": "ngram"})

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
 import pytest
 
 from workflow.scripts.common.errors import InputError
+from workflow.scripts.common.io import read_json
+from workflow.scripts.common.result import is_complete, read_result
 
 MATH = [
     {"answer": "The answer is 2.", "target": "2"},
@@ -211,7 +214,7 @@ def test_a_bad_sample_is_named_by_file_and_row(make_folder, score, tmp_path, fie
 def test_samples_that_differ_from_the_manifest_are_refused(make_folder, score, tmp_path):
     scorer = {"type": "math_verify"}
     twice = make_folder("reasoning", [{**MATH[0], "item_id": "x"}, {**MATH[1], "item_id": "x"}])
-    with pytest.raises(InputError, match=r"row 2: sample .* stands twice"):
+    with pytest.raises(InputError, match=r"row 2: duplicate sample"):
         score(twice, tmp_path / "out", scorer)
     with pytest.raises(InputError, match="7 samples of final, the manifest has 8"):
         score(make_folder("reasoning", MATH, n_items=8), tmp_path / "out", scorer)
@@ -231,34 +234,91 @@ def test_an_old_score_does_not_outlive_a_failed_run(make_folder, score, tmp_path
     assert not (out / "score.json").exists()
 
 
-def test_the_command_fails_in_one_line(make_folder, tmp_path, root):
-    command = [sys.executable, "-m", "workflow.scripts.score.score_samples"]
-    command += [
-        "--samples",
-        str(make_folder("reasoning", MATH)),
-        "--scorer",
-        "{",
-        "--scorer-name",
-        "m",
-    ]
-    done = subprocess.run(
-        [*command, "--out", str(tmp_path / "out")], cwd=root, capture_output=True, text=True
+def run(items, root, *more):
+    """Run the command with a list of items on stdin."""
+    return subprocess.run(
+        [sys.executable, "-m", "workflow.scripts.score.score_samples", *more],
+        input=items if isinstance(items, str) else json.dumps(items),
+        cwd=root,
+        capture_output=True,
+        text=True,
     )
+
+
+def item(folder, out, **more):
+    given = {"samples": str(folder), "out": str(out), "scorer_name": "math"}
+    return {**given, "scorer": {"type": "math_verify"}, **more}
+
+
+def record(name):
+    """Return what a result is made from, as the graph says it."""
+    return {"key": "0", "name": name, "rule": "score_samples", "spec": {}, "inputs": {}}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("[", "not JSON"),
+        ({"scorer": "math"}, "0.scorer is 'math', expected a mapping"),
+        ({"judges": None}, "0.judges is unknown; did you mean judge?"),
+        ({"out": None}, "0.out is None, expected a string"),
+    ],
+)
+def test_a_bad_list_is_one_line(tmp_path, root, change, message):
+    items = change if isinstance(change, str) else [{**item(tmp_path, tmp_path), **change}]
+    done = run(items, root)
     assert done.returncode == 2 and done.stdout == ""
-    assert done.stderr.startswith("error: --scorer: not JSON") and done.stderr.count("\n") == 1
+    assert done.stderr.startswith(f"error: --items: {message}") and done.stderr.count("\n") == 1
+
+
+def test_two_results_in_one_folder_are_refused(tmp_path, root):
+    done = run([item(tmp_path, tmp_path / "out")] * 2, root)
+    assert done.returncode == 2 and "duplicate out" in done.stderr
+
+
+def test_each_item_is_a_result_of_its_own_and_a_failed_one_costs_no_other(
+    make_folder, tmp_path, root
+):
+    good, broken = make_folder("reasoning", MATH[:2]), tmp_path / "broken"
+    outs = [tmp_path / name for name in ("first", "broken_out", "harmful", "last")]
+    items = [
+        item(good, outs[0], result=record("first")),
+        item(broken, outs[1], result=record("broken_out")),
+        item(good, outs[2], scorer={"type": "refusal"}, result=record("harmful")),
+        item(good, outs[3], result=record("last")),
+    ]
+    done = run(items, root)
+    lines = done.stderr.splitlines()
+    assert done.returncode == 1 and len(lines) == 2, done.stderr
+    assert f"{outs[1]}: {broken}/manifest.json: no such file" in lines[0]
+    assert f"{outs[2]}: scorer math scores benign or harmful benchmarks" in lines[1]
+    assert [is_complete(out) for out in outs] == [True, False, False, True]
+    assert read_json(outs[3] / "score.json") == read_json(outs[0] / "score.json")
+    assert set(read_result(outs[0])["files"]) == {"score.json", "verdicts.jsonl"}
+
+
+def test_a_complete_result_is_not_made_again(make_folder, tmp_path, root):
+    folder, out = make_folder("reasoning", MATH[:2]), tmp_path / "out"
+    items = [item(folder, out, result=record("out"))]
+    assert run(items, root).returncode == 0
+    before = (out / "score.json").stat().st_mtime_ns
+    (folder / "samples.jsonl").unlink()
+    assert run(items, root).returncode == 0
+    assert (out / "score.json").stat().st_mtime_ns == before
 
 
 def test_scoring_numbers_imports_no_heavy_library(make_folder, tmp_path, root):
     # About two dozen such jobs run in a micro workflow; torch alone would take longer than all.
-    folder = make_folder("reasoning", MATH[:4])
     code = (
-        "import sys; from workflow.scripts.score.score_samples import main; main(sys.argv[1:]); "
+        "import sys; from workflow.scripts.score.score_samples import main; main([]); "
         "print([m for m in ('torch','transformers','scipy','sklearn','sympy','openai','numpy') "
         "if m in sys.modules])"
     )
-    arguments = ["--samples", str(folder), "--scorer", '{"type": "math_verify"}']
-    arguments += ["--scorer-name", "math", "--out", str(tmp_path / "out")]
     done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], cwd=root, capture_output=True, text=True
+        [sys.executable, "-c", code],
+        input=json.dumps([item(make_folder("reasoning", MATH[:4]), tmp_path / "out")]),
+        cwd=root,
+        capture_output=True,
+        text=True,
     )
     assert done.stdout == "[]\n", done.stderr

@@ -15,9 +15,10 @@ def run(main: Callable[[], None]) -> None:
     try:
         main()
     except InputError as error:
-        sys.exit(_report(error))
+        report(error)
+        sys.exit(2)
 
 
-def _report(error: InputError) -> int:
+def report(error: InputError) -> None:
+    """Say an error in one line on stderr."""
     print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-    return 2

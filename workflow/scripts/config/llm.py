@@ -10,7 +10,7 @@ from workflow.scripts.config.section import AboveZero, Count, NotNegative, Posit
 
 
 class Llm(Section):
-    """A model behind an endpoint. Caps are per job: one model, all its epochs, one benchmark."""
+    """A model behind an endpoint. Caps are per job, which may score many models' samples."""
 
     base_url: Annotated[str, StringConstraints(pattern="^https?://[^ ]+$")]
     """Such as https://…/v1"""

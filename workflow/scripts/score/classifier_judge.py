@@ -7,6 +7,8 @@ torch's weights-only loader, which runs no code. Converted once, it loads as `sa
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from workflow.scripts.common.categories import CATEGORIES, check_labels
@@ -63,14 +65,13 @@ def load_reader(
     longest = getattr(config, "max_position_embeddings", None)
     if longest is not None and window_tokens > longest:
         raise InputError(
-            f"--scorer: window_tokens is {window_tokens}, expected at most "
-            f"the {longest} positions of {name}"
+            f"window_tokens is {window_tokens}, expected at most the {longest} positions of {name}"
         )
     return tokenizer, usable[0]
 
 
 class ClassifierJudge:
-    """Loads the classifier on first use.
+    """The loaded classifier.
 
     Args:
         section: See `config.scorers.HfClassifier`, defaults written out.
@@ -89,7 +90,6 @@ class ClassifierJudge:
         self._name, self._revision = model["path"] or model["hub"], model["revision"]
         if not self._local:
             check_revision(self._name, self._revision)
-        self._n_texts = self._n_cut = self._n_windows = 0
         self._tokenizer, self._model = self._load(device)
 
     def _load(self, device: str) -> tuple[Any, Any]:
@@ -138,14 +138,15 @@ class ClassifierJudge:
                 batch, self._probabilities([w for _, w in batch]), strict=True
             ):
                 highest[index] = torch.maximum(highest[index], row)
-        self._n_texts += len(prompts)
-        self._n_cut += sum(cuts)
-        self._n_windows += len(windows)
+        read = Counter(index for index, _ in windows)
         return [
             by_threshold(
-                dict(zip(CATEGORIES, row.tolist(), strict=True)), self._section["threshold"], cut
+                dict(zip(CATEGORIES, row.tolist(), strict=True)),
+                self._section["threshold"],
+                cut,
+                note=read[index],
             )
-            for row, cut in zip(highest, cuts, strict=True)
+            for index, (row, cut) in enumerate(zip(highest, cuts, strict=True))
         ]
 
     def windows(self, prompt: str, answer: str) -> tuple[list[list[int]], bool]:
@@ -198,7 +199,7 @@ class ClassifierJudge:
             ).logits
         return torch.sigmoid(logits.float()).cpu()
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self, verdicts: Sequence[Verdict]) -> dict[str, Any]:
         files = describe_files(self._name) if self._local else None
         return {
             "type": "hf_classifier",
@@ -207,9 +208,9 @@ class ClassifierJudge:
             **{key: self._section[key] for key in DESCRIBED},
             "files_sha256": sha256_text(canonical_json(files)) if files else None,
             "truncation_side": self._tokenizer.truncation_side,
-            "texts": self._n_texts,
-            "windows_read": self._n_windows,
-            "cut_share": self._n_cut / self._n_texts if self._n_texts else None,
+            "texts": len(verdicts),
+            "windows_read": sum(verdict.note for verdict in verdicts),
+            "cut_share": sum(v.cut for v in verdicts) / len(verdicts) if verdicts else None,
         }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Protocol
@@ -27,6 +28,7 @@ class Verdict:
         score: Graded harm from 0 to 1, where the judge grades.
         cut: Whether the judge saw only a part of the text.
         refusal: The class of refusal, from a refusal judge.
+        note: What the judge's `describe` sums up.
     """
 
     flagged: bool | None
@@ -36,24 +38,30 @@ class Verdict:
     score: float | None = None
     cut: bool = False
     refusal: str | None = None
+    note: Any = None
 
 
 class Judge(Protocol):
-    """Judges answers. Empty answers are judged like any other: nothing is imputed."""
+    """Judges answers. Empty answers are judged like any other: nothing is imputed.
+
+    A judge is loaded once for many results and keeps nothing of one for the next.
+    """
 
     def judge(self, prompts: list[str], answers: list[str]) -> list[Verdict]:
         """Return one verdict per (prompt, answer), in order."""
         ...
 
-    def describe(self) -> dict[str, Any]:
-        """Return what identifies the judge and how it fared, for `score.json`."""
+    def describe(self, verdicts: Sequence[Verdict]) -> dict[str, Any]:
+        """Return what identifies the judge, and how it fared on a result, for `score.json`."""
         ...
 
 
-def by_threshold(probabilities: dict[str, float], threshold: float, cut: bool = False) -> Verdict:
+def by_threshold(
+    probabilities: dict[str, float], threshold: float, cut: bool = False, note: Any = None
+) -> Verdict:
     """Flag a text for every category whose probability is above the threshold."""
     categories = tuple(name for name, value in probabilities.items() if value > threshold)
-    return Verdict(bool(categories), probabilities, categories, cut=cut)
+    return Verdict(bool(categories), probabilities, categories, cut=cut, note=note)
 
 
 def judge_of(section: dict[str, Any]) -> str | None:

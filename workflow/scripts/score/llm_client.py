@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,19 +22,36 @@ from workflow.scripts.config.section import read_section
 
 
 @dataclass(frozen=True)
+class Use:
+    """What a reply took, now or when it was asked for.
+
+    Attributes:
+        request: The request's hash.
+        model: The model that replied, as the endpoint calls it.
+    """
+
+    request: str
+    model: str
+    input_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True)
 class Reply:
     """A model's reply; `text` is None when the endpoint gave none or cut it off.
 
     Attributes:
         state: `ok`, `judge_error` (cut off or empty) or `api_error`.
+        use: None without a reply.
     """
 
     text: str | None
     state: str = "ok"
+    use: Use | None = None
 
 
 class ChatClient:
-    """Asks many questions at temperature 0.
+    """Asks many questions at temperature 0. The caps hold for all that one client is asked.
 
     Args:
         section: See `config.llm.Llm`.
@@ -59,7 +77,7 @@ class ChatClient:
         self._stop = threading.Event()
         self._sent = 0
         self._spent = {"input_tokens": 0, "output_tokens": 0}
-        self._used: dict[str, dict[str, Any]] = {}
+        self._given_up: InputError | None = None
 
     def ask(self, conversations: list[list[dict[str, str]]]) -> list[Reply]:
         """Send each list of messages; return the replies in order.
@@ -67,7 +85,8 @@ class ChatClient:
         Raises:
             InputError: A cap is reached, more than `max_error_share` of the requests failed, or
                 the endpoint refuses the key, the model or the address. Finished replies stay in
-                the cache, so that another run goes on from there.
+                the cache, so that another run goes on from there. Where no later request can go
+                better, what is not in the cache raises the same error from then on.
         """
         if not conversations:
             return []
@@ -81,6 +100,7 @@ class ChatClient:
         )
         allowed = self._section["max_error_share"] * len(conversations)
         failures: list[str] = []
+        self._stop.clear()
 
         def ask_one(messages: list[dict[str, str]]) -> Reply:
             if self._stop.is_set():
@@ -96,9 +116,10 @@ class ChatClient:
                 name = type(error).__name__.strip("_") + (f" {status}" if status else "")
                 if status in (401, 403, 404):
                     self._stop.set()
-                    raise InputError(
+                    self._given_up = InputError(
                         f"{self._where}: {self._section['base_url']}: {name}"
-                    ) from None
+                    )
+                    raise self._given_up from None
                 with self._lock:
                     failures.append(name)
                     if len(failures) > allowed:
@@ -108,11 +129,14 @@ class ChatClient:
         with client, ThreadPoolExecutor(self._section["parallel"]) as pool:
             replies = list(pool.map(ask_one, conversations))
         if len(failures) > allowed:
-            raise InputError(
+            error = InputError(
                 f"{self._where}: {self._section['base_url']}: {len(failures)} of "
                 f"{len(conversations)} requests failed before giving up ({failures[0]}), expected "
                 f"at most a share of {self._section['max_error_share']} (max_error_share)"
             )
+            if not any(reply.use for reply in replies):
+                self._given_up = error  # the endpoint is down
+            raise error
         return replies
 
     def _ask_one(self, client: Any, messages: list[dict[str, str]]) -> Reply:
@@ -126,14 +150,15 @@ class ChatClient:
         cached = self._cache_dir / f"{key}.json"
         if cached.is_file():
             reply = read_json(cached)
+        elif self._given_up is not None:
+            raise self._given_up
         else:
             reply = self._send(client, request)
             write_json(cached, reply)
-        with self._lock:
-            self._used[key] = reply
+        use = Use(key, *(reply[name] for name in ("model", "input_tokens", "output_tokens")))
         if reply["finish_reason"] != "stop" or not (reply["text"] or "").strip():
-            return Reply(None, "judge_error")
-        return Reply(reply["text"])
+            return Reply(None, "judge_error", use)
+        return Reply(reply["text"], use=use)
 
     def _send(self, client: Any, request: dict[str, Any]) -> dict[str, Any]:
         """Return the reply to a request, tried again while the endpoint may yet give one."""
@@ -177,10 +202,11 @@ class ChatClient:
             ):
                 cap = self._section[key]
                 if cap is not None and value > cap:
-                    raise InputError(
+                    self._given_up = InputError(
                         f"{self._where}: the next request could pass {key} = {cap}; raise it, "
                         "finished replies are kept"
                     )
+                    raise self._given_up
 
     def _settle(self, most: dict[str, int], reply: dict[str, Any]) -> None:
         """Put what a request really took in the place of what it could have taken."""
@@ -203,17 +229,18 @@ class ChatClient:
                 f"{self._section['max_error_share']} (max_error_share); the replies are kept"
             )
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self, uses: Iterable[Use | None]) -> dict[str, Any]:
         """Return model, endpoint and use; the same whether replies came from the cache or not."""
+        replies = {use.request: use for use in uses if use}.values()
         used = {
-            name: sum(reply[name] for reply in self._used.values())
-            for name in ("input_tokens", "output_tokens")
+            "input_tokens": sum(use.input_tokens for use in replies),
+            "output_tokens": sum(use.output_tokens for use in replies),
         }
         return {
             "base_url": self._section["base_url"],
             "model": self._section["model"],
-            "served_models": sorted({reply["model"] for reply in self._used.values()}),
-            "requests": len(self._used),
+            "served_models": sorted({use.model for use in replies}),
+            "requests": len(replies),
             **used,
             "usd": round(self._usd(used), 6),
         }

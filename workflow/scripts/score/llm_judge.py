@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from workflow.scripts.common.categories import CATEGORIES
@@ -98,19 +99,20 @@ class LlmJudge:
         system, read = RUBRICS[self._rubric]
         verdicts = []
         for reply in self._client.ask(_conversations(system, prompts, answers)):
-            if reply.text is None:
-                verdicts.append(Verdict(None, state=reply.state))
-                continue
-            try:
-                verdicts.append(read(_json_object(reply.text), self._threshold))
-            except (ValueError, KeyError, TypeError):
-                verdicts.append(Verdict(None, state="judge_error"))
+            verdict = Verdict(None, state=reply.state)
+            if reply.text is not None:
+                try:
+                    verdict = read(_json_object(reply.text), self._threshold)
+                except (ValueError, KeyError, TypeError):
+                    verdict = Verdict(None, state="judge_error")
+            verdicts.append(replace(verdict, note=reply.use))
         unread = sum(verdict.state == "judge_error" for verdict in verdicts)
         self._client.refuse_many(unread, len(verdicts))
         return verdicts
 
-    def describe(self) -> dict[str, Any]:
-        return {"type": "llm_judge", "rubric": self._rubric, **self._client.describe()}
+    def describe(self, verdicts: Sequence[Verdict]) -> dict[str, Any]:
+        used = self._client.describe(verdict.note for verdict in verdicts)
+        return {"type": "llm_judge", "rubric": self._rubric, **used}
 
 
 class LlmExtractor:
@@ -122,8 +124,10 @@ class LlmExtractor:
         wanted = _WANTED[section["type"]].format(letters=", ".join(section.get("letters", "")))
         self._system = _EXTRACT.format(wanted=wanted)
 
-    def extract(self, prompts: list[str], answers: list[str], n: int) -> list[Answer]:
-        """Return what each text states.
+    def extract(
+        self, prompts: list[str], answers: list[str], n: int
+    ) -> tuple[list[Answer], dict[str, Any]]:
+        """Return what each text states, and what identifies the extractor and its use.
 
         Args:
             prompts: The questions.
@@ -131,9 +135,8 @@ class LlmExtractor:
             n: How many texts there are in all, which `max_error_share` is a share of.
         """
         found = []
-        for prompt, reply in zip(
-            prompts, self._client.ask(_conversations(self._system, prompts, answers)), strict=True
-        ):
+        replies = self._client.ask(_conversations(self._system, prompts, answers))
+        for prompt, reply in zip(prompts, replies, strict=True):
             if reply.text is None:
                 found.append(Answer(None, reply.state))
                 continue
@@ -142,7 +145,8 @@ class LlmExtractor:
             except (ValueError, KeyError):
                 found.append(Answer(None, "judge_error"))
         self._client.refuse_many(sum(answer.state == "judge_error" for answer in found), n)
-        return found
+        used = self._client.describe(reply.use for reply in replies)
+        return found, {"type": "llm_extractor", **used}
 
     def _read(self, reply: str | None, prompt: str) -> Answer:
         """Read a reply as an answer is read: `c`, `(c)` and the option's text are a letter."""
@@ -152,9 +156,6 @@ class LlmExtractor:
             return Answer(reply)
         answer = read_answer(self._section, f"Answer: {reply}", prompt)
         return answer if answer.text is not None else Answer(None, "parse_error")
-
-    def describe(self) -> dict[str, Any]:
-        return {"type": "llm_extractor", **self._client.describe()}
 
 
 def _answer_in(reply: str) -> str | None:
@@ -187,7 +188,7 @@ def _conversations(
 
 
 def _json_object(text: str) -> dict[str, Any]:
-    """Read the JSON object of a reply, which may stand in a code fence or among words."""
+    """Read the JSON object of a reply, which may be in a code fence or among words."""
     start, end = text.find("{"), text.rfind("}")
     value = json.loads(text[start : end + 1])
     if not isinstance(value, dict):

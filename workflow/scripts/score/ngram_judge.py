@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,7 @@ class NgramJudge:
             raise InputError(f"{folder / 'judge.json'}: categories are not those of BeaverTails")
         weights = folder / WEIGHTS
         if not weights.is_file():
-            raise InputError(f"{weights}: missing, though judge.json stands beside it")
+            raise InputError(f"{weights}: missing, expected it beside judge.json")
         if sha256_file(weights) != about["weights_sha256"]:
             raise InputError(f"{weights}: differs from judge.json, expected its sha256")
         with np.load(weights, allow_pickle=False) as arrays:
@@ -87,7 +88,7 @@ class NgramJudge:
             verdicts.append(by_threshold(named, self._threshold))
         return verdicts
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self, verdicts: Sequence[Verdict]) -> dict[str, Any]:
         return {
             "type": "ngram",
             "threshold": self._threshold,

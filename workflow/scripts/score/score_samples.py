@@ -1,23 +1,29 @@
-"""Score the samples of one run on one benchmark.
+"""Score samples: each item of a list is the samples of one run on one benchmark, and a scorer.
 
 Reads `samples.jsonl` and `manifest.json` of a generate folder; writes `verdicts.jsonl` (one line
 per sample) and, last, `score.json` (per checkpoint: n, n_valid, states, metrics with 95 %
-intervals, token counts; judge, model, provenance). Scorer types and their keys: `scorers.py`.
+intervals, token counts; judge, model, provenance). Each item is a result of its own, skipped when
+it is complete. Items with the same scorer share it: a classifier is loaded once, and a chat model's
+caps hold for all of them. When an item fails the others are still done; what failed is said in one
+line each, and the exit status is 1.
 
-python -m workflow.scripts.score.score_samples \
-    --samples results/micro/generate/base/tiny/seed1/clock_sums \
-    --scorer '{"type": "math_verify"}' --scorer-name math \
-    --out results/micro/score/base/tiny/seed1/clock_sums/math
+python -m workflow.scripts.score.score_samples --runtime '{"batch_size": 8}' --replies replies <<<'[
+    {"samples": "results/micro/generate/base/tiny/seed1/clock_sums", "scorer_name": "math",
+     "scorer": {"type": "math_verify"}, "out": "scored/base/clock_sums"}]'
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from workflow.scripts.common.errors import InputError, run
+from pydantic import RootModel, model_validator
+
+from workflow.scripts.common.errors import InputError, report, run
 from workflow.scripts.common.io import (
     canonical_json,
     read_json,
@@ -28,13 +34,14 @@ from workflow.scripts.common.io import (
     write_jsonl,
 )
 from workflow.scripts.common.manifest import git_commit, versions
+from workflow.scripts.common.result import is_complete, making
 from workflow.scripts.config.planning import ScoringRuntime
-from workflow.scripts.config.section import parse_section
-from workflow.scripts.score.scorers import make_scorer
+from workflow.scripts.config.scorers import read_scorer, scored_kinds
+from workflow.scripts.config.section import Section, parse_section
+from workflow.scripts.score.scorers import Place, Scorer, load_scorer
 from workflow.scripts.score.summary import summarize
 
 FORMAT = 1
-# What cannot change a verdict.
 _FIELDS: dict[str, tuple[type, ...]] = {
     "checkpoint": (str,),
     "item_id": (str,),
@@ -51,12 +58,40 @@ _FIELDS: dict[str, tuple[type, ...]] = {
 _STATES = ("ok", "truncated", "no_answer")
 
 
+class Item(Section):
+    """One result to make."""
+
+    samples: str
+    """A generate folder"""
+    scorer: dict[str, Any]
+    """The scorer's section"""
+    scorer_name: str
+    """Its name in the experiment"""
+    judge: str | None = None
+    """Folder of a trained judge, for the type ngram"""
+    out: str
+    """Folder of the result"""
+    result: dict[str, Any] | None = None
+    """What the result is made from, see common/result.py; null by hand"""
+
+
+class Items(RootModel[tuple[Item, ...]]):
+    """The results to make."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Items:
+        for out, count in Counter(item.out for item in self.root).items():
+            if count > 1:
+                raise ValueError(f"duplicate out {out!r}, expected a folder for each item")
+        return self
+
+
 def read_samples(folder: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Read the samples of a generate folder and its manifest.
 
     Raises:
-        InputError: With file and row, for a missing or ill-typed field, an unknown state, a
-            sample that stands twice, or checkpoints and counts other than the manifest's.
+        InputError: With file and row, for a missing field or one of another type, an unknown
+            state, a duplicate sample, or checkpoints and counts other than the manifest's.
     """
     manifest_path, path = folder / "manifest.json", folder / "samples.jsonl"
     manifest = read_json(manifest_path)
@@ -65,57 +100,72 @@ def read_samples(folder: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
             raise InputError(
                 f"{manifest_path}: no {field}, expected a manifest of generated samples"
             )
-    samples, seen = [], set()
+    samples: list[dict[str, Any]] = []
+    seen: set[tuple[str, str, int]] = set()
     for number, row in enumerate(read_jsonl(path), 1):
         where = f"{path}: row {number}"
-        for name, kinds in _FIELDS.items():
-            if name not in row or not isinstance(row[name], kinds):
-                expected = " or ".join(kind.__name__ for kind in kinds)
-                raise InputError(f"{where}: {name} is {row.get(name)!r:.40}, expected {expected}")
-        if row["state"] not in _STATES:
-            raise InputError(f"{where}: state is {row['state']!r}, expected one of {_STATES}")
+        _check_sample(row, where)
         key = (row["checkpoint"], row["item_id"], row["repeat"])
         if key in seen:
-            raise InputError(f"{where}: sample {key} stands twice, expected it once")
+            raise InputError(f"{where}: duplicate sample {key}, expected it once")
         seen.add(key)
         samples.append(row)
-    per_checkpoint = manifest["n_items"] * manifest["repeats"]
-    for checkpoint in sorted({*manifest["checkpoints"], *(row["checkpoint"] for row in samples)}):
-        found = sum(row["checkpoint"] == checkpoint for row in samples)
-        wanted = per_checkpoint if checkpoint in manifest["checkpoints"] else 0
-        if found != wanted:
-            raise InputError(f"{path}: {found} samples of {checkpoint}, the manifest has {wanted}")
+    found = Counter(row["checkpoint"] for row in samples)
+    wanted = dict.fromkeys(manifest["checkpoints"], manifest["n_items"] * manifest["repeats"])
+    for checkpoint in sorted({*wanted, *found}):
+        if found[checkpoint] != wanted.get(checkpoint, 0):
+            raise InputError(
+                f"{path}: {found[checkpoint]} samples of {checkpoint}, the manifest has "
+                f"{wanted.get(checkpoint, 0)}"
+            )
     return samples, manifest
 
 
+def _check_sample(row: dict[str, Any], where: str) -> None:
+    for name, kinds in _FIELDS.items():
+        if name not in row or not isinstance(row[name], kinds):
+            expected = " or ".join(kind.__name__ for kind in kinds)
+            raise InputError(f"{where}: {name} is {row.get(name)!r:.40}, expected {expected}")
+    if row["state"] not in _STATES:
+        raise InputError(f"{where}: state is {row['state']!r}, expected one of {_STATES}")
+
+
 def score_folder(
-    folder: Path,
-    section: dict[str, Any],
-    scorer_name: str,
-    judge_folder: Path | None,
-    runtime: dict[str, Any],
+    folder: Path, section: dict[str, Any], name: str, scorer: Scorer
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Score a generate folder; return the rows of `verdicts.jsonl` and `score.json`."""
+    """Score a generate folder; return the rows of `verdicts.jsonl` and `score.json`.
+
+    Args:
+        folder: The generate folder.
+        section: The scorer's section.
+        name: Its name in the experiment.
+        scorer: The loaded scorer.
+    """
     samples, manifest = read_samples(folder)
-    scorer = make_scorer(section, manifest["kind"], judge_folder, runtime)
+    kinds = scored_kinds(read_scorer(section, f"scorer {name}"))
+    if manifest["kind"] not in kinds:
+        raise InputError(
+            f"scorer {name} scores {' or '.join(kinds)} benchmarks, this one is {manifest['kind']}"
+        )
+    scored = scorer.score(samples, manifest["kind"])
     verdicts = [
         {name: sample[name] for name in ("checkpoint", "item_id", "repeat")} | verdict
-        for sample, verdict in zip(samples, scorer.score(samples), strict=True)
+        for sample, verdict in zip(samples, scored.verdicts, strict=True)
     ]
     checkpoints = {}
     for checkpoint in manifest["checkpoints"]:
         chosen = [i for i, sample in enumerate(samples) if sample["checkpoint"] == checkpoint]
         checkpoints[checkpoint] = summarize(
-            [samples[i] for i in chosen], [verdicts[i] for i in chosen], scorer.metrics
+            [samples[i] for i in chosen], [verdicts[i] for i in chosen], scored.metrics
         )
     return verdicts, {
         "format": FORMAT,
         "run": manifest["run"],
         "benchmark": manifest["benchmark"],
         "kind": manifest["kind"],
-        "scorer": scorer_name,
+        "scorer": name,
         "checkpoints": checkpoints,
-        "judge": scorer.describe(),
+        "judge": scored.judge,
         "model": manifest["model"],
         "provenance": {
             "samples_sha256": sha256_file(folder / "samples.jsonl"),
@@ -133,26 +183,70 @@ def score_folder(
     }
 
 
+def score_items(
+    items: Sequence[Item], runtime: ScoringRuntime, replies: Path | None
+) -> Iterator[InputError]:
+    """Make the results that are not complete, one by one; yield the errors of those that fail.
+
+    Each scorer is loaded once for all its items, and freed before the next is loaded.
+
+    Args:
+        items: The results to make.
+        runtime: What cannot change a verdict.
+        replies: Folder that keeps the replies of chat models.
+    """
+    groups: dict[str, list[Item]] = {}
+    for item in items:
+        if not is_complete(Path(item.out)):
+            groups.setdefault(canonical_json([item.scorer, item.judge]), []).append(item)
+    for group in groups.values():
+        first = group[0]
+        place = Place(
+            where=f"scorer {first.scorer_name}",
+            judge=Path(first.judge) if first.judge else None,
+            replies=replies,
+            batch_size=runtime.batch_size,
+            device=runtime.device,
+        )
+        try:
+            scorer = load_scorer(first.scorer, place)
+        except InputError as error:
+            yield error
+            continue
+        for item in group:
+            try:
+                score_item(item, scorer)
+            except InputError as error:
+                yield InputError(f"{item.out}: {error}")
+        del scorer
+
+
+def score_item(item: Item, scorer: Scorer) -> None:
+    """Make one result with its loaded scorer."""
+    out = Path(item.out)
+    (out / "score.json").unlink(missing_ok=True)
+    with making(out, item.result):
+        verdicts, score = score_folder(Path(item.samples), item.scorer, item.scorer_name, scorer)
+        write_jsonl(out / "verdicts.jsonl", verdicts)
+        write_json(out / "score.json", score)
+
+
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--samples", required=True, type=Path, help="generate folder")
-    parser.add_argument("--scorer", required=True, help="scorer section, as JSON")
-    parser.add_argument("--scorer-name", required=True, help="its name in the experiment")
-    parser.add_argument("--judge", type=Path, help="folder of a trained n-gram judge")
+    parser.add_argument(
+        "--items", type=Path, default=Path("/dev/stdin"), help="JSON list, see Item; default stdin"
+    )
     parser.add_argument("--runtime", default="{}", help="JSON, see ScoringRuntime")
     parser.add_argument("--replies", type=Path, help="folder that keeps an endpoint's replies")
-    parser.add_argument("--out", required=True, type=Path, help="folder for verdicts and score")
     args = parser.parse_args(argv)
-    runtime = parse_section(ScoringRuntime, args.runtime, "--runtime").with_defaults()
-    runtime["replies"] = args.replies or args.out / "replies"
-    try:
-        section = json.loads(args.scorer)
-    except ValueError as error:
-        raise InputError(f"--scorer: not JSON ({error})") from None
-    (args.out / "score.json").unlink(missing_ok=True)
-    verdicts, score = score_folder(args.samples, section, args.scorer_name, args.judge, runtime)
-    write_jsonl(args.out / "verdicts.jsonl", verdicts)
-    write_json(args.out / "score.json", score)
+    runtime = parse_section(ScoringRuntime, args.runtime, "--runtime")
+    items = parse_section(Items, args.items.read_text(), "--items").root
+    failed = 0
+    for error in score_items(items, runtime, args.replies):
+        report(error)
+        failed += 1
+    if failed:
+        sys.exit(1)
 
 
 if __name__ == "__main__":
