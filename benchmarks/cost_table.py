@@ -1,12 +1,16 @@
-"""The cost of the publication's grid, item by item: here, and the published way.
+"""The costs of the experiments on 32B models: by item, and of each benchmark, alignment and LRM.
 
-Both columns are the same arithmetic (`workflow/scripts/common/cost_model.py`) on the same sizes
-(`known_sizes.py`): ours is the plan of `experiments/paper.yaml`, with nothing made yet; the
-published one restates what the published scripts do (git-disl/Safety-Tax,
-script/safety_alignment/{sft,sft_cot,original}.sh and poison/evaluation/). No GPU has measured it.
+The first table has the publication's grid, here and the published way. Both columns are the same
+arithmetic (`workflow/scripts/common/cost_model.py`) on the same sizes (`known_sizes.py`): ours is
+the plan of `experiments/paper.yaml`, with nothing made yet; the published one restates what the
+published scripts do (git-disl/Safety-Tax, script/safety_alignment/{sft,sft_cot,original}.sh and
+poison/evaluation/). No GPU has measured it.
 
-    python benchmarks/cost_table.py           # prints the table
-    python benchmarks/cost_table.py --write   # puts it into docs/cost.md
+The second table has what each entry of `paper` and `careful` costs there, and so about what another
+entry like it would.
+
+    python benchmarks/cost_table.py           # prints the tables
+    python benchmarks/cost_table.py --write   # puts them into docs/cost.md
 """
 
 from __future__ import annotations
@@ -31,11 +35,15 @@ from workflow.scripts.common.cost_model import (  # noqa: E402
 from workflow.scripts.common.known_sizes import ANSWER_TOKENS, RECORD_TOKENS  # noqa: E402
 from workflow.scripts.common.resources import hardware_of  # noqa: E402
 from workflow.scripts.plan.estimate import JUDGE_PARAMETERS, JUDGE_START_S  # noqa: E402
-from workflow.scripts.plan.experiment_state import ExperimentState, read_experiment  # noqa: E402
+from workflow.scripts.plan.experiment_state import (  # noqa: E402
+    ExperimentState,
+    read_experiment,
+    subject,
+)
 from workflow.scripts.plan.make_plan import make_plan  # noqa: E402
 
 DOCS = "docs/cost.md"
-MARKS = ("<!-- made by benchmarks/cost_table.py -->\n", "<!-- end -->\n")
+EXPERIMENTS = ("paper", "careful")
 SIZE = 32.8e9
 BUDGET = 5000  # max_tokens_thinking, max_gen_toks and pred.py's max_tokens
 CONCURRENT = 256  # vLLM's default then
@@ -174,11 +182,53 @@ def compare(state: ExperimentState, speed: float = 1) -> dict[str, tuple[float, 
     return found
 
 
-def make_table(root: Path = ROOT) -> str:
-    """Return the table, in Markdown."""
+def read_unmade(name: str, root: Path) -> ExperimentState:
+    """Return an experiment as if nothing of it were made yet."""
     with tempfile.TemporaryDirectory() as nothing:
-        state = replace(read_experiment("paper", root, Path(nothing)), pinned_rows={})
-        found, slow = compare(state), compare(state, speed=0.5)
+        return replace(read_experiment(name, root, Path(nothing)), pinned_rows={})
+
+
+def list_entries(state: ExperimentState) -> dict[tuple[str, str], float]:
+    """Return the GPU-hours of each benchmark, alignment and LRM, and of the whole experiment.
+
+    The keys are (section, name), and ("all", "") for the whole.
+
+    A benchmark's are those of its generations and scores. An alignment's are those of its trainings
+    and of all that is measured on its models; an LRM's also those of the alignments that start from
+    it. So a job counts in up to three entries.
+    """
+    plan = make_plan(state)
+    found: Counter[tuple[str, str]] = Counter({("all", ""): plan["total"]["gpu_hours"]})
+    for job in plan["jobs"]:
+        run, benchmark, _ = subject(job["path"], state.runs)
+        entries = [("benchmarks", benchmark)] if benchmark else []
+        if run and run.role != "base":
+            entries += zip(("lrms", "alignments"), run.name.split("/")[1:-1], strict=False)
+        for entry in entries:
+            found[entry] += job["gpu_hours"]
+    return dict(found)
+
+
+def make_entries_table(root: Path = ROOT) -> str:
+    """Return the table of what each entry costs, in Markdown."""
+    costs = [list_entries(read_unmade(name, root)) for name in EXPERIMENTS]
+    lines = [
+        f"| GPU-hours | {' | '.join(f'`{name}`' for name in EXPERIMENTS)} |",
+        "|---|---:|---:|",
+    ]
+    for section in ("benchmarks", "alignments", "lrms"):
+        for entry in sorted({entry for cost in costs for entry in cost if entry[0] == section}):
+            cells = (f"{cost[entry]:.1f}" if entry in cost else "–" for cost in costs)
+            lines.append(f"| `{'.'.join(entry)}` | {' | '.join(cells)} |")
+    totals = (f"{cost['all', '']:.1f}" for cost in costs)
+    lines.append(f"| **the whole experiment** | {' | '.join(totals)} |")
+    return "\n".join(lines) + "\n"
+
+
+def make_table(root: Path = ROOT) -> str:
+    """Return the table of the publication's grid, in Markdown."""
+    state = read_unmade("paper", root)
+    found, slow = compare(state), compare(state, speed=0.5)
     total, half = (tuple(map(sum, zip(*items.values(), strict=True))) for items in (found, slow))
     rows = {**found, "**total**": total, "total at half the assumed speeds": half}
     lines = ["| GPU-hours, 33 cells and the base | as published | here |", "|---|---:|---:|"]
@@ -186,16 +236,27 @@ def make_table(root: Path = ROOT) -> str:
     return "\n".join(lines) + "\n"
 
 
+def split_at_table(text: str, name: str) -> tuple[str, str, str]:
+    """Return a page's text before the table `name`, the table, and the text after it."""
+    begin = f"<!-- {name}: made by benchmarks/cost_table.py -->\n"
+    before, mark, rest = text.partition(begin)
+    table, end, after = rest.partition("<!-- end -->\n")
+    assert mark and end, f"{DOCS}: no table marked {begin.strip()}"
+    return before + mark, table, end + after
+
+
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--write", action="store_true", help=f"put the table into {DOCS}")
+    parser.add_argument("--write", action="store_true", help=f"put the tables into {DOCS}")
     arguments = parser.parse_args(argv)
-    table = make_table()
+    tables = {"items": make_table(), "entries": make_entries_table()}
     if arguments.write:
-        before, _, rest = (ROOT / DOCS).read_text().partition(MARKS[0])
-        after = rest.partition(MARKS[1])[2]
-        (ROOT / DOCS).write_text(f"{before}{MARKS[0]}{table}{MARKS[1]}{after}")
-    print(table, end="")
+        text = (ROOT / DOCS).read_text()
+        for name, table in tables.items():
+            before, _, after = split_at_table(text, name)
+            text = before + table + after
+        (ROOT / DOCS).write_text(text)
+    print("\n".join(tables.values()), end="")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import yaml
 
 from workflow.scripts.common.resources import list_resources
 from workflow.scripts.plan.estimate import Estimator
@@ -100,12 +101,12 @@ def cost_table(root: Path) -> ModuleType:
     return module
 
 
-def test_the_table_of_costs_is_what_its_command_makes(code, root, state, cost_table):
-    table = cost_table.make_table(code)
-    _, _, rest = (root / "docs/cost.md").read_text().partition(cost_table.MARKS[0])
-    assert rest.partition(cost_table.MARKS[1])[0] == table, (
-        "run python benchmarks/cost_table.py --write"
-    )
+def test_the_tables_of_costs_are_what_their_command_makes(code, root, state, careful, cost_table):
+    page = (root / "docs/cost.md").read_text()
+    tables = {"items": cost_table.make_table, "entries": cost_table.make_entries_table}
+    for name, make in tables.items():
+        _, stated, _ = cost_table.split_at_table(page, name)
+        assert stated == make(code), "run python benchmarks/cost_table.py --write"
     theirs = cost_table.published_hours(Estimator(state).hardware)
     # worked by hand: 3 LRMs, 15 epochs of 78 and 200 s on 8 GPUs, each training read and written
     steps = 3 * 15 * (78 + 200) * 8 / 3600
@@ -114,3 +115,16 @@ def test_the_table_of_costs_is_what_its_command_makes(code, root, state, cost_ta
     # 207 replies of a second each, on 8 GPUs for 30 models and on 2 for 4
     asked = 207 * (30 * 8 + 4 * 2) / 3600
     assert theirs["score_samples"]["ask"] == pytest.approx(asked)
+
+
+def test_one_more_entry_costs_what_the_plan_gains_with_it(careful, cost_table, code):
+    """Without its last alignment, benchmark or LRM the plan is shorter by what the table says."""
+    costs = cost_table.list_entries(careful)
+    whole = make_plan(careful)["total"]["gpu_hours"]
+    for entry in (("benchmarks", "xstest"), ("alignments", "safechain"), ("lrms", "limo-here")):
+        section, name = entry
+        experiment = yaml.safe_load((code / "experiments/careful.yaml").read_text())
+        del experiment[section][name]
+        (code / "experiments/without.yaml").write_text(yaml.safe_dump(experiment))
+        rest = make_plan(read_experiment("without", code))["total"]["gpu_hours"]
+        assert whole - rest == pytest.approx(costs[entry]) and costs[entry] > 0
