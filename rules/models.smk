@@ -124,7 +124,7 @@ rule reasoning_sft:
     shell:
         r"""
         {params.launch} python -m workflow.scripts.models.train_sft \
-            --model {input.parent:q} --data {input.data:q} --data-name {params.data:q} \
+            --parent {input.parent:q} --data {input.data:q} --data-name {params.data:q} \
             --recipe {params.recipe:q} --render {params.render:q} {params.write_as:q} \
             --chat-format {params.chat_format:q} --seed {params.seed} {params.probe:q} \
             --runtime {params.runtime:q} \

@@ -54,7 +54,7 @@ def walk(value: Any, schemas: list[dict[str, Any]], path: Path_ = ()) -> Iterato
         found = [one for entry in below for one in options(entry)]
         if isinstance(inner, dict):
             found = [one for one in found if set(inner) <= set(named(one)) or not named(one)]
-            kinds = [one for one in found if kind_of(one) == inner.get("type")]
+            kinds = [one for one in found if kind_of(one) == inner.get("type", inner.get("method"))]
             found = kinds or found
         assert found, (*path, key)
         yield from walk(inner, found, (*path, key))
@@ -65,7 +65,7 @@ def named(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def kind_of(schema: dict[str, Any]) -> str | None:
-    return named(schema).get("type", {}).get("const")
+    return named(schema).get("type", named(schema).get("method", {})).get("const")
 
 
 def refusal(experiment: dict[str, Any], path: Path_, value: Any) -> str:
@@ -150,7 +150,11 @@ def test_every_required_key_is_missed(every_key):
     seen = 0
     for path, value, schemas in walk(every_key, [SCHEMA]):
         for key in {key for schema in schemas for key in schema.get("required", [])}:
-            if isinstance(value, dict) and key in value and key not in ("type", "pattern"):
+            if (
+                isinstance(value, dict)
+                and key in value
+                and key not in ("type", "method", "pattern")
+            ):
                 after = copy.deepcopy(every_key)
                 section: Any = after
                 for name in path:

@@ -45,6 +45,11 @@ CASES: list[tuple[str, Any, str]] = [
     (f"{RECIPE}.learning_rate", float("inf"), "recipes.safety.learning_rate is inf, expected a "),
     (f"{RECIPE}.learning_rate", "1e-4", "recipes.safety.learning_rate is '1e-4', expected a n"),
     (f"{RECIPE}.learning_rate", "1e-4", ": write 1.0e-4"),
+    (
+        "alignments.directrefusal.method",
+        "dpo3",
+        "alignments.directrefusal.method is 'dpo3', expected 'sft'",
+    ),
     (f"{RECIPE}.checkpoints", "last", "alignments.directrefusal.epochs is [1, 2], but its"),
     (
         "recipes.reasoning.gate",

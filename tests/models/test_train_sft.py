@@ -42,7 +42,7 @@ def process_state(monkeypatch):
 
 def arguments(parent, data, out, recipe=RECIPE, **changes):
     values = {
-        "model": parent,
+        "parent": parent,
         "data": data,
         "data-name": "sums",
         "chat-format": "micro",

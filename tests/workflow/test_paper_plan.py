@@ -357,7 +357,7 @@ def test_training_is_what_was_published_value_by_value(plans, capsys, run):
     ]
     here = {"s1.1-here": "s1k-1.1", "limo-here": "limo"}
     start, data = ("base/qwen2.5-32b", here[name]) if role == "lrm" else (f"lrm/{name}", data)
-    assert option(words, "--model") == f"results/{experiment}/models/{start}/hub/manifest.json"
+    assert option(words, "--parent") == f"results/{experiment}/models/{start}/hub/manifest.json"
     assert option(words, "--data") == f"results/{experiment}/data/records/{data}.jsonl"
     asked = ("--recipe", "--runtime", "--render", "--seed")
     arguments = [text for name in asked for text in (name, option(words, name))]

@@ -9,6 +9,7 @@ from typing import Any
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.config.read_yaml import read_yaml
 from workflow.scripts.config.section import read_section
+from workflow.scripts.models.methods.registry import DEFAULT, method_of
 
 ROOT = Path(__file__).parents[3]
 
@@ -27,6 +28,9 @@ class Run:
         data: The training set's name; None for a base or a ready-made model.
         seed: The training seed; None for a ready-made model.
         write_as: The chat format of the training text, where it is another one than the model's.
+        method: What makes it from its parent, see `models/methods/`; None for a base or a
+            ready-made model.
+        others: Further runs that it is made from, by the name of the input.
     """
 
     name: str
@@ -39,6 +43,8 @@ class Run:
     data: str | None = None
     seed: int | None = None
     write_as: str | None = None
+    method: str | None = None
+    others: dict[str, str] = field(default_factory=dict)
 
 
 def load_experiment(name: str, root: Path = ROOT) -> dict[str, Any]:
@@ -106,43 +112,52 @@ def list_runs(experiment: dict[str, Any]) -> dict[str, Run]:
                 recipe=experiment["recipes"][lrm["recipe"]],
                 data=lrm["data"],
                 seed=seed,
+                method=DEFAULT,
             )
             runs[run.name] = run
 
     for lrm_name, lrm in experiment["lrms"].items():
-        for name, alignment in experiment["alignments"].items():
+        for name, alignment in _originals_first(experiment["alignments"], experiment):
             if lrm_name not in alignment.get("lrms", experiment["lrms"]):
                 continue
             for seed in seeds:
                 parent = f"lrm/{lrm_name}/{f'seed{seed}' if 'data' in lrm else 'hub'}"
                 own = runs[parent].chat_format
                 write_as = alignment.get("chat_format", own)
-                for suffix, recipe, checkpoints in _epochs(experiment, alignment):
+                for variant in method_of(alignment).list_variants(alignment, experiment):
                     run = Run(
-                        f"aligned/{lrm_name}/{name}/seed{seed}{suffix}",
+                        _aligned(lrm_name, name, seed, variant.epochs),
                         "aligned",
                         alignment,
                         own,
-                        checkpoints,
+                        variant.checkpoints,
                         parent,
-                        recipe,
-                        alignment["data"],
+                        variant.recipe,
+                        variant.data,
                         seed,
                         None if write_as == own else write_as,
+                        alignment.get("method", DEFAULT),
+                        {
+                            role: _aligned(lrm_name, other, seed, epochs)
+                            for role, (other, epochs) in variant.others.items()
+                        },
                     )
                     runs[run.name] = run
     return runs
 
 
-def _epochs(
-    experiment: dict[str, Any], alignment: dict[str, Any]
-) -> list[tuple[str, dict[str, Any], tuple[str, ...]]]:
-    """Return (suffix of the run's name, recipe, checkpoints to evaluate) of each training run."""
-    recipe = experiment["recipes"][alignment["recipe"]]
-    epochs = alignment.get("epochs", [recipe["epochs"]])
-    if alignment["per_epoch"] == "retrain":
-        return [
-            (f"-epochs{n}", {**recipe, "epochs": n, "checkpoints": "last"}, (f"epoch{n}",))
-            for n in epochs
-        ]
-    return [("", recipe, tuple(f"epoch{n}" for n in epochs))]
+def _aligned(lrm: str, alignment: str, seed: int, epochs: int | None) -> str:
+    """Return the name of an aligned model's run."""
+    return f"aligned/{lrm}/{alignment}/seed{seed}" + (f"-epochs{epochs}" if epochs else "")
+
+
+def _originals_first(
+    alignments: dict[str, Any], experiment: dict[str, Any]
+) -> list[tuple[str, dict[str, Any]]]:
+    """Return the alignments, those that are made from others last."""
+
+    def is_derived(entry: tuple[str, dict[str, Any]]) -> bool:
+        variants = method_of(entry[1]).list_variants(entry[1], experiment)
+        return any(variant.others for variant in variants)
+
+    return sorted(alignments.items(), key=is_derived)

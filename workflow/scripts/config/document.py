@@ -15,6 +15,7 @@ from typing import Any
 from workflow.scripts.config.experiment import Config, Experiment
 
 Schema = dict[str, Any]
+TAGS = ("type", "method")  # keys that say which variant of a section it is
 EXAMPLE = """\
 ## Your own data, benchmark and judge
 
@@ -52,7 +53,7 @@ def describe_keys(
     seen = {} if seen is None else seen
     for name, entry in schema.get("properties", {}).items():
         key = f"{prefix}{name}"
-        if prefix and name == "type":
+        if prefix and name in TAGS and "const" in entry:
             continue  # of a variant, which the key's prefix says
         default = "required" if name in schema.get("required", []) else _default(entry)
         options = list(_options(entry, definitions))
@@ -71,7 +72,8 @@ def describe_keys(
                     below += [(mark, found) for found in _options(inner, definitions)]
         several = len(below) > 1
         for mark, section in below:
-            kind = section.get("properties", {}).get("type", {}).get("const")
+            keys = section.get("properties", {})
+            kind = next((keys[tag]["const"] for tag in TAGS if "const" in keys.get(tag, {})), None)
             tag = f"{mark[:-1]} ({kind})." if several and kind else mark
             yield from describe_keys(section, definitions, tag, seen)
 
@@ -131,11 +133,11 @@ def write_documentation() -> str:
         "",
         "Made from the classes of `workflow/scripts/config/` by",
         "`python -m workflow.scripts.config.document docs/config.md`. `NAME` stands for a name of",
-        "yours (letters, digits, `.`, `_` and `-`), `[]` for each entry of a list, and a type in",
-        "brackets for the scorers of that type. A key that is not here is refused. *Upstream* is",
-        "the published Safety Tax code; *the lock* is `experiments/NAME.lock.json`, see",
-        "[paper.md](paper.md). Editors complete the keys with `workflow/experiment.schema.json`,",
-        "which each experiment's first line names.",
+        "yours (letters, digits, `.`, `_` and `-`), `[]` for each entry of a list, and a word in",
+        "brackets for the entries of that type or method. A key that is not here is refused.",
+        "*Upstream* is the published Safety Tax code; *the lock* is `experiments/NAME.lock.json`,",
+        "see [paper.md](paper.md). Editors complete the keys with",
+        "`workflow/experiment.schema.json`, which each experiment's first line names.",
         "",
         EXAMPLE,
     ]

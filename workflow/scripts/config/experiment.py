@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import glob
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from workflow.scripts.common.chat import CHAT_FORMATS
+from workflow.scripts.config.chat_format import ChatFormatName
 from workflow.scripts.config.generation import Generation
 from workflow.scripts.config.micro_data import MicroData
 from workflow.scripts.config.ngram_training import NgramTraining
@@ -34,21 +34,17 @@ from workflow.scripts.config.section import (
     expect_one_source,
 )
 from workflow.scripts.config.source import Dataset, ItemSelection
+from workflow.scripts.models.methods.alignment import Alignment
+from workflow.scripts.models.methods.registry import any_alignment
+
+if TYPE_CHECKING:
+    AnyAlignment = Alignment
+else:
+    AnyAlignment = any_alignment()
 
 TASKS = Path(__file__).parents[2] / "tasks"
 MODEL_SOURCES = ("hub", "path", "package")
 Seed = Annotated[int, Field(ge=0)]
-
-
-def _known_format(name: str) -> str:
-    if name not in CHAT_FORMATS:
-        raise ValueError(f"is {name!r}, expected one of {', '.join(CHAT_FORMATS)}")
-    return name
-
-
-ChatFormatName = Annotated[
-    str, AfterValidator(_known_format), Field(json_schema_extra={"enum": list(CHAT_FORMATS)})
-]
 
 
 class PackageFile(Section):
@@ -108,24 +104,6 @@ class Lrm(ReadyMade):
                 how = "trained here" if self.data else "ready-made"
                 raise ValueError(f"{key} is missing, as it is {how}")
         return self
-
-
-class Alignment(Section):
-    """A safety alignment: supervised fine-tuning of every LRM on one data set."""
-
-    data: str
-    """An entry of data"""
-    recipe: str
-    """An entry of recipes"""
-    lrms: tuple[str, ...] | None = None
-    """The LRMs that it is applied to; default, all"""
-    chat_format: ChatFormatName | None = None
-    """Format of the training text, where it is another one than the LRM's, in which the model is
-    still evaluated; as upstream trains DeepSeek"""
-    epochs: Annotated[tuple[Positive, ...], Field(min_length=1)] | None = None
-    """Epochs to evaluate; default, the last"""
-    per_epoch: Literal["one_run", "retrain"]
-    """One run with weights after each epoch, or a training run for each epoch count"""
 
 
 class Benchmark(Generation):
@@ -211,7 +189,7 @@ class Experiment(Section):
     """Base models by name"""
     lrms: Annotated[dict[Name, Lrm], Field(min_length=1)]
     """Large reasoning models by name"""
-    alignments: dict[Name, Alignment]
+    alignments: dict[Name, AnyAlignment]
     """Safety alignments by name, each applied to every LRM"""
     recipes: dict[Name, Recipe]
     """Recipes of supervised fine-tuning by name"""
@@ -231,7 +209,8 @@ class Experiment(Section):
     @model_validator(mode="after")
     def _check(self) -> Experiment:
         self._check_models()
-        self._check_alignments()
+        for name, alignment in self.alignments.items():
+            alignment.check(f"alignments.{name}", self)
         self._check_gates()
         self._check_benchmarks()
         self._check_published()
@@ -253,26 +232,6 @@ class Experiment(Section):
             for name, entry in getattr(self, section).items():
                 if entry.generated and self.micro_data is None:
                     raise ValueError(f"{section}.{name}.generated needs the section micro_data")
-
-    def _check_alignments(self) -> None:
-        for name, alignment in self.alignments.items():
-            key = f"alignments.{name}"
-            expect_entry(f"{key}.data", alignment.data, "data", self.data)
-            expect_entry(f"{key}.recipe", alignment.recipe, "recipes", self.recipes)
-            for lrm in alignment.lrms or ():
-                expect_entry(f"{key}.lrms", lrm, "lrms", self.lrms)
-            if alignment.per_epoch == "one_run" and alignment.epochs:
-                recipe = self.recipes[alignment.recipe]
-                if max(alignment.epochs) > recipe.epochs:
-                    raise ValueError(
-                        f"{key}.epochs: epoch {max(alignment.epochs)} is past the recipe's "
-                        f"{recipe.epochs}"
-                    )
-                if recipe.checkpoints == "last" and set(alignment.epochs) != {recipe.epochs}:
-                    raise ValueError(
-                        f"{key}.epochs is {list(alignment.epochs)}, but its recipe keeps the last "
-                        "epoch's weights alone: set checkpoints: each_epoch, or per_epoch: retrain"
-                    )
 
     def _check_benchmarks(self) -> None:
         for name, scorer in self.scorers.items():

@@ -147,8 +147,10 @@ def _describe(error: Any, kind: type[BaseModel], value: Any) -> str:
         text = str(error["ctx"]["error"])
         return f"{key}: {text}" if path else text
     if error["type"].startswith("union_tag"):
-        given = given.get("type") if isinstance(given, dict) else given
-        return f"{key}.type is {_short(given)}, expected {error['ctx'].get('expected_tags', 'one')}"
+        tag = error["ctx"]["discriminator"].strip("'()")  # 'type', or the function method()
+        given = given.get(tag) if isinstance(given, dict) else given
+        tags = error["ctx"].get("expected_tags", "one")
+        return f"{key}.{tag} is {_short(given)}, expected {tags}"
     if error["loc"][-1:] == ("[key]",):
         return (
             f"{'.'.join(map(str, path[:-1]))}: {_short(given)} is no name, expected a letter or "

@@ -11,7 +11,8 @@ from workflow.scripts.common.experiment import Run
 from workflow.scripts.config.planning import Runtime
 from workflow.scripts.config.recipe import Recipe
 from workflow.scripts.config.section import read_section
-from workflow.scripts.models.memory import check_training, guess_shape, read_shape
+from workflow.scripts.models.memory import check_memory, guess_shape, read_shape
+from workflow.scripts.models.methods import registry
 from workflow.scripts.models.recipe import check_recomputation
 
 GUESS_MARGIN = 1.15  # how far a guessed need may lie above the memory of a GPU
@@ -60,7 +61,9 @@ def check_fit(
     else:
         shape, margin = guess_shape(parameters), GUESS_MARGIN
         basis = f"; guessed from {parameters / 1e9:g} B parameters: {root.name} is not here yet"
+    method = registry.get(run.method or registry.DEFAULT)
     try:
-        check_training(shape, recipe, runtime, gpus * nodes, basis, margin)
+        estimate = method.estimate_memory(shape, recipe, runtime, gpus * nodes)
+        check_memory(estimate, knobs["gpu_memory_gb"], basis, margin)
     except InputError as error:
         raise InputError(f"{run.name}: {error}") from None

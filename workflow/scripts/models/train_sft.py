@@ -5,7 +5,7 @@ run folder of the parent and a JSON-lines file of records. A preempted run goes 
 saved state. Asked for several GPUs, it starts itself again under `accelerate launch`.
 
 python -m workflow.scripts.models.train_sft --role aligned --run aligned/tiny/directrefusal/seed1 \
-    --model results/micro/models/lrm/tiny/seed1 --chat-format micro --seed 1 \
+    --parent results/micro/models/lrm/tiny/seed1 --chat-format micro --seed 1 \
     --data results/micro/data/directrefusal/records.jsonl --data-name directrefusal \
     --recipe '{"learning_rate": 1e-4, "epochs": 5, "global_batch": 16, "precision": "fp32"}' \
     --out results/micro/models/aligned/tiny/directrefusal/seed1
@@ -69,7 +69,7 @@ from workflow.scripts.models.sharding import process_group
 
 LOGGED = ("step", "epoch", "loss", "learning_rate", "grad_norm")
 MODULE = "workflow.scripts.models.train_sft"
-REQUIRED = ("data", "data_name", "model", "chat_format", "role", "run", "out")  # to train
+REQUIRED = ("data", "data_name", "parent", "chat_format", "role", "run", "out")  # to train
 # A further round of training draws its data order from a seed far from those of other runs.
 ROUND_STRIDE = 10_000
 
@@ -309,7 +309,7 @@ def parse_arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--seed", required=True, type=int)
     parser.add_argument("--data", type=Path, help="records, JSON lines")
     parser.add_argument("--data-name", help="the data set's name in the manifest")
-    parser.add_argument("--model", type=Path, help="the parent's run folder or manifest")
+    parser.add_argument("--parent", type=Path, help="the parent's run folder or manifest")
     parser.add_argument("--checkpoint", help="the parent's checkpoint (default: its final one)")
     parser.add_argument("--chat-format", help="of the model: how it is evaluated")
     parser.add_argument("--write-as", help="chat format of the training text, where another one")
@@ -348,11 +348,11 @@ def fine_tune(args: argparse.Namespace, recipe: Recipe, runtime: Runtime, argv: 
     check_settings(recipe, runtime, args.probe)
     records = read_records(args.data)
     problems = read_probe(args.probe, recipe.gate.n) if recipe.gate else None
-    parent = load_checkpoint(args.model, args.checkpoint, checked=launched())
+    parent = load_checkpoint(args.parent, args.checkpoint, checked=launched())
     start_processes(parent, recipe, runtime, argv)
 
     lineage = {
-        "base": parent_lineage(args.model, parent.name),
+        "base": parent_lineage(args.parent, parent.name),
         "data": {"name": args.data_name, "sha256": sha256_file(args.data), "n": len(records)},
     }
     state = open_state(args, recipe, render, lineage, sharded=world_size(runtime) > 1)
@@ -365,7 +365,7 @@ def fine_tune(args: argparse.Namespace, recipe: Recipe, runtime: Runtime, argv: 
         return
     deliver(rounds.weights, args.out, names)
     lineage["data"]["n_truncated"] = encoded.n_truncated
-    reason = failure(read_manifest(args.model), recipe, figures)
+    reason = failure(read_manifest(args.parent), recipe, figures)
     write_manifest(
         args.out,
         names,

@@ -1,0 +1,82 @@
+"""The alignment methods: a file of this folder each, and one word in METHODS.
+
+A method's file says everything particular to it, see `Method`; its script makes the models. It is
+loaded by name, so that a change to one method leaves the code of the others as it is, and it
+imports nothing heavy: the start of every run reads it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, Union, cast
+
+from pydantic import Discriminator, Tag
+
+from workflow.scripts.models.methods.alignment import Alignment, Variant
+
+if TYPE_CHECKING:
+    from workflow.scripts.common.experiment import Run
+    from workflow.scripts.config.planning import Runtime
+    from workflow.scripts.config.recipe import Recipe
+    from workflow.scripts.models.memory import Shape
+
+DEFAULT = "sft"
+METHODS = ("sft",)
+
+
+class Method(Protocol):
+    """What the file of a method holds.
+
+    Attributes:
+        ALIGNMENT: The class of its entries of `alignments`.
+        SCRIPT: What makes its models, such as `models.train_sft`. The script takes `--NAME FILE`
+            for each of its inputs, what `arguments` returns, `--run`, `--role`, `--chat-format`,
+            `--seed`, `--out`, `--result` and, where it trains, `--runtime`.
+        TRAINS: Whether it trains, on GPUs where there are any; else it is a job for a CPU.
+    """
+
+    ALIGNMENT: type[Alignment]
+    SCRIPT: str
+    TRAINS: bool
+
+    def list_variants(self, alignment: dict[str, Any], experiment: dict[str, Any]) -> list[Variant]:
+        """Return the runs that an entry of `alignments` asks for, for each LRM and seed."""
+
+    def inputs(self, run: Run, experiment: dict[str, Any]) -> dict[str, tuple[str, str]]:
+        """Return (kind, name) of what a run is made from, by the name of the input.
+
+        The kinds: `run`, `data` (an entry of the experiment's data) and `generated` (a file of
+        micro_data).
+        """
+
+    def sections(self, run: Run, experiment: dict[str, Any]) -> dict[str, Any]:
+        """Return what of the experiment can change a run, but for its inputs."""
+
+    def arguments(self, run: Run, experiment: dict[str, Any]) -> list[str]:
+        """Return the script's arguments that are particular to the method."""
+
+    def estimate_memory(
+        self, shape: Shape, recipe: Recipe, runtime: Runtime, world: int
+    ) -> dict[str, float]:
+        """Return the GiB per GPU that training takes, by part, and as `total`."""
+
+
+def get(name: str) -> Method:
+    """Return a method by its name."""
+    return cast(Method, import_module(f"workflow.scripts.models.methods.{name}"))
+
+
+def method_of(alignment: dict[str, Any]) -> Method:
+    """Return the method of an entry of `alignments`."""
+    return get(alignment.get("method", DEFAULT))
+
+
+def method(entry: Any) -> str | None:
+    """Return the tag of an entry's class; pydantic calls it, and errors name it."""
+    return str(entry.get("method", DEFAULT)) if isinstance(entry, dict) else DEFAULT
+
+
+def any_alignment() -> Any:
+    """Return the type of an entry of `alignments`: the class of its method."""
+    classes = tuple(Annotated[get(name).ALIGNMENT, Tag(name)] for name in METHODS)
+    return Annotated[Union[classes], Discriminator(method)]  # noqa: UP007

@@ -1,0 +1,64 @@
+"""Supervised fine-tuning, of all weights or of adapters (recipe.lora): how LRMs are made, too."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from workflow.scripts.common.io import canonical_json
+from workflow.scripts.models.methods.alignment import TrainedAlignment, list_trainings
+
+if TYPE_CHECKING:
+    from workflow.scripts.common.experiment import Run
+    from workflow.scripts.config.planning import Runtime
+    from workflow.scripts.config.recipe import Recipe
+    from workflow.scripts.models.memory import Shape
+
+SCRIPT = "models.train_sft"
+TRAINS = True
+list_variants = list_trainings
+
+
+class Sft(TrainedAlignment):
+    """Supervised fine-tuning of every LRM on one data set."""
+
+    method: Literal["sft"] = "sft"
+    """Supervised fine-tuning"""
+
+
+ALIGNMENT = Sft
+
+
+def inputs(run: Run, experiment: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    gate = run.recipe.get("gate")
+    probe = {"probe": ("generated", gate["probe"])} if gate else {}
+    return {"parent": ("run", str(run.parent)), "data": ("data", str(run.data)), **probe}
+
+
+def sections(run: Run, experiment: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "recipe": run.recipe,
+        "render": _render(run, experiment),
+        "data": run.data,
+        "chat_format": run.chat_format,
+        "seed": run.seed,
+        **({"write_as": run.write_as} if run.write_as else {}),
+    }
+
+
+def arguments(run: Run, experiment: dict[str, Any]) -> list[str]:
+    return [
+        *("--recipe", canonical_json(run.recipe)),
+        *("--render", canonical_json(_render(run, experiment))),
+        *("--data-name", str(run.data)),
+        *(("--write-as", run.write_as) if run.write_as else ()),
+    ]
+
+
+def estimate_memory(shape: Shape, recipe: Recipe, runtime: Runtime, world: int) -> dict[str, float]:
+    from workflow.scripts.models import memory
+
+    return memory.estimate_memory(shape, recipe, runtime, world)
+
+
+def _render(run: Run, experiment: dict[str, Any]) -> dict[str, Any]:
+    return experiment["data"][run.data].get("render", {})
