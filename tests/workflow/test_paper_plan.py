@@ -309,6 +309,12 @@ def option(words: list[str], name: str) -> str:
     return words[words.index(name) + 1]
 
 
+def on_stdin(words: list[str]) -> list[dict[str, Any]]:
+    """Return the list that a command reads from `<<<`."""
+    (text,) = [word for word in words if word.startswith("<<<")]
+    return json.loads(text.removeprefix("<<<"))
+
+
 @pytest.mark.parametrize("experiment", COUNTS)
 def test_the_plan_has_the_jobs_of_the_grid(plans, experiment):
     found = [rule for rule, _, _ in plans[experiment]]
@@ -488,7 +494,7 @@ def test_evaluation_is_what_was_published_value_by_value(plan, benchmark):
     ]
     assert len(scorings) == 1 + 3 + 30
     for words in scorings:
-        given = json.loads(option(words, "--scorer"))
+        (given,) = [item["scorer"] for item in on_stdin(words)]
         filled = read_scorer(given, "scorer").with_defaults()
         if model := filled.get("model"):
             assert model.pop("revision") == REVISION and model.pop("path") is None
