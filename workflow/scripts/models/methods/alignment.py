@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -90,7 +90,7 @@ class TrainedAlignment(Alignment):
 
     def check_epoch(self, key: str, epoch: int, experiment: Experiment) -> None:
         recipe = experiment.recipes[self.recipe]
-        kept = range(1, recipe.epochs + 1)
+        kept: Sequence[int] = range(1, recipe.epochs + 1)
         if self.per_epoch == "retrain":
             kept = self.epochs or (recipe.epochs,)
         elif recipe.checkpoints == "last":
