@@ -1,3 +1,4 @@
+import hashlib
 import json
 import math
 import os
@@ -177,6 +178,8 @@ def test_training_says_what_it_did(parent, data, tmp_path):
     child = train(tmp_path / "out", data, tmp_path / "child", RECIPE | {"checkpoints": "last"})
     assert list(child["checkpoints"]) == ["epoch2"]
     assert child["lineage"]["base"]["lineage"]["base"]["run"] == "base/tiny/seed1"
+    made_from = hashlib.sha256((tmp_path / "out" / "manifest.json").read_bytes())
+    assert child["parents"] == {"parent": made_from.hexdigest()}
 
 
 @pytest.mark.slow

@@ -167,6 +167,7 @@ def main(argv: list[str] | None = None) -> None:
             status_reason=None,
             seed=None,
             recipe={},
+            parents={},
             lineage={"base": None, "data": None, "source": source},
             train=None,
         )

@@ -36,10 +36,7 @@ of thumb and unmeasured.
 
 from __future__ import annotations
 
-import json
-import struct
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +45,7 @@ from workflow.scripts.common.io import read_json
 from workflow.scripts.config.planning import Runtime
 from workflow.scripts.config.recipe import Lora, Recipe
 from workflow.scripts.models.recipe import batch_plan, sft_arguments
+from workflow.scripts.models.tensors import list_tensors
 
 GB = 2**30
 # trl.kernels.chunked_logprob.TOKEN_CHUNK_SIZE, trl.trainer.utils._CHUNKED_LOGPROB_CHUNK_SIZE
@@ -77,7 +75,7 @@ def read_shape(checkpoint: str | Path) -> Shape:
     hidden, heads = config["hidden_size"], config["num_attention_heads"]
     head = config.get("head_dim") or hidden // heads
     return Shape(
-        parameters=sum(map(_count_parameters, checkpoint.glob("*.safetensors"))),
+        parameters=sum(tensor.size for tensor in list_tensors(checkpoint).values()),
         layers=config["num_hidden_layers"],
         hidden=hidden,
         kv=head * config.get("num_key_value_heads", heads),
@@ -247,10 +245,3 @@ def check_training(
         return
     estimate = estimate_memory(shape, recipe, runtime, world)
     check_memory(estimate, runtime.gpu_memory_gb, basis, margin)
-
-
-def _count_parameters(path: Path) -> int:
-    with open(path, "rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        header = json.loads(file.read(length))
-    return sum(prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")

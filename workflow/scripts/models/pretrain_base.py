@@ -268,6 +268,7 @@ def main(argv: list[str] | None = None) -> None:
             status_reason=reason,
             seed=args.seed,
             recipe=recipe,
+            parents={},
             lineage={
                 "base": None,
                 "data": {

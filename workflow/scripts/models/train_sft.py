@@ -37,7 +37,6 @@ from workflow.scripts.common.io import (
 from workflow.scripts.common.manifest import (
     hash_record,
     load_checkpoint,
-    read_manifest,
     versions,
     write_manifest,
 )
@@ -58,6 +57,7 @@ from workflow.scripts.models.launch import (
     relaunch,
     world_size,
 )
+from workflow.scripts.models.lineage import describe_parent, failure_of_parents, hash_parents
 from workflow.scripts.models.memory import check_training, read_shape
 from workflow.scripts.models.recipe import (
     batch_plan,
@@ -95,18 +95,6 @@ def print_config(recipe: Recipe, runtime: Runtime, seed: int, n_records: int | N
 def model_dtype(recipe: Recipe) -> str:
     """Return the type that weights, gradients and optimizer state are held in."""
     return "bfloat16" if recipe.precision == "bf16_pure" else "float32"
-
-
-def parent_lineage(model: Path, checkpoint: str) -> dict[str, Any]:
-    """Return which weights a run starts from, and theirs in turn, down to the base."""
-    parent = read_manifest(model)
-    return {
-        "run": parent["run"],
-        "checkpoint": checkpoint,
-        "sha256": sha256_text(canonical_json(parent["checkpoints"][checkpoint])),
-        "status": parent["status"],
-        "lineage": parent.get("lineage"),
-    }
 
 
 class Rounds:
@@ -235,10 +223,8 @@ class Rounds:
         return figures
 
 
-def failure(parent: dict[str, Any], recipe: Recipe, figures: list[dict[str, Any]]) -> str | None:
-    """Return why a run counts as failed; None when it does not."""
-    if parent["status"] == "failed":
-        return f"parent failed: {parent.get('status_reason')}"
+def failure(recipe: Recipe, figures: list[dict[str, Any]]) -> str | None:
+    """Return why a run missed its gate; None when it did not."""
     if recipe.gate and figures[-1]["probe_accuracy"] < recipe.gate.threshold:
         return (
             f"solved {figures[-1]['probe_accuracy']:.0%} of {recipe.gate.n} probe problems after "
@@ -352,7 +338,7 @@ def fine_tune(args: argparse.Namespace, recipe: Recipe, runtime: Runtime, argv: 
     start_processes(parent, recipe, runtime, argv)
 
     lineage = {
-        "base": parent_lineage(args.parent, parent.name),
+        "base": describe_parent(args.parent, parent.name),
         "data": {"name": args.data_name, "sha256": sha256_file(args.data), "n": len(records)},
     }
     state = open_state(args, recipe, render, lineage, sharded=world_size(runtime) > 1)
@@ -365,7 +351,7 @@ def fine_tune(args: argparse.Namespace, recipe: Recipe, runtime: Runtime, argv: 
         return
     deliver(rounds.weights, args.out, names)
     lineage["data"]["n_truncated"] = encoded.n_truncated
-    reason = failure(read_manifest(args.parent), recipe, figures)
+    reason = failure_of_parents(args.parent) or failure(recipe, figures)
     write_manifest(
         args.out,
         names,
@@ -379,6 +365,7 @@ def fine_tune(args: argparse.Namespace, recipe: Recipe, runtime: Runtime, argv: 
         recipe=recipe.with_defaults(),
         render={**render, **({"chat_format": args.write_as} if foreign else {})},
         lineage=lineage,
+        parents=hash_parents({"parent": args.parent}),
         train=summarise(figures, encoded, recipe.epochs),
         hardware=describe_hardware(world_size(runtime)),
     )
