@@ -71,9 +71,10 @@ def method_of(alignment: dict[str, Any]) -> Method:
     return get(alignment.get("method", DEFAULT))
 
 
-def method(entry: Any) -> str | None:
-    """Return the tag of an entry's class; pydantic calls it, and errors name it."""
-    return str(entry.get("method", DEFAULT)) if isinstance(entry, dict) else DEFAULT
+def method(entry: Any) -> str:
+    """Return the tag of an entry, or of its section; pydantic calls it, and errors name it."""
+    found = entry.get("method", DEFAULT) if isinstance(entry, dict) else None
+    return str(found or getattr(entry, "method", DEFAULT))
 
 
 def any_alignment() -> Any:
