@@ -61,12 +61,14 @@ def untied(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_parent(tmp_path_factory.mktemp("untied"), tied=False)
 
 
-def write_parent(models: Path, tied: bool, **sizes: Any) -> Path:
+def write_parent(
+    models: Path, tied: bool, torch_seed: int = 0, max_shard_size: str = "5GB", **sizes: Any
+) -> Path:
     import torch
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
     folder = models / "base" / "tiny" / "seed1"
-    torch.manual_seed(0)
+    torch.manual_seed(torch_seed)
     tokenizer = word_tokenizer()
     values = {
         "vocab_size": len(tokenizer),
@@ -83,7 +85,8 @@ def write_parent(models: Path, tied: bool, **sizes: Any) -> Path:
         "pad_token_id": tokenizer.pad_token_id,
     }
     config = Qwen2Config(**{**values, **sizes})
-    Qwen2ForCausalLM(config).to(config.dtype or torch.float32).save_pretrained(folder / "final")
+    model = Qwen2ForCausalLM(config).to(config.dtype or torch.float32)
+    model.save_pretrained(folder / "final", max_shard_size=max_shard_size)
     tokenizer.save_pretrained(folder / "final")
     write_manifest(
         folder,
