@@ -190,7 +190,7 @@ class Experiment(Section):
     lrms: Annotated[dict[Name, Lrm], Field(min_length=1)]
     """Large reasoning models by name"""
     alignments: dict[Name, AnyAlignment]
-    """Safety alignments by name, each applied to every LRM"""
+    """Safety alignments by name, each applied to every LRM; without method: sft"""
     recipes: dict[Name, Recipe]
     """Recipes of supervised fine-tuning by name"""
     benchmarks: Annotated[dict[Name, Benchmark], Field(min_length=1)]
