@@ -28,7 +28,10 @@ Path_ = tuple[str, ...]
 @pytest.fixture(scope="module")
 def every_key(root: Path) -> dict[str, Any]:
     text = (root / "tests/experiments/every_key.yaml").read_text()
-    return json.loads(json.dumps(yaml.safe_load(text)))  # without what YAML's anchors share
+    experiment = json.loads(json.dumps(yaml.safe_load(text)))  # without what YAML's anchors share
+    merged = {"method": "merge", "alignment": "directrefusal", "lrms": ["tiny"], "alpha": 0.5}
+    experiment["alignments"]["merged"] = {**merged, "epoch": 1}
+    return experiment
 
 
 def options(entry: dict[str, Any]) -> list[dict[str, Any]]:

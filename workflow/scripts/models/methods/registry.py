@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from workflow.scripts.models.memory import Shape
 
 DEFAULT = "sft"
-METHODS = ("sft",)
+METHODS = ("sft", "merge")
 
 
 class Method(Protocol):
