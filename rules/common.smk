@@ -33,6 +33,7 @@ from workflow.scripts.config.section import read_section
 from workflow.scripts.data.resolve_pins import check_pins, pin, read_lock
 from workflow.scripts.models.fit import check_fit
 from workflow.scripts.models.recipe import batch_plan
+from workflow.scripts.report.figures.registry import FIGURES
 
 BASE = Path(workflow.basedir)
 try:
@@ -104,8 +105,6 @@ JUDGES = [
     f"results/{NAME}/score/judges/{judge}/judge.json" for judge in EXPERIMENT.get("judges", {})
 ]
 
-FIGURES = "epochs plane categories thinking_length length_effect states over_refusal judges".split()
-
 STALE = ".snakemake/stale"
 if workflow.is_main_process:
     # Snakemake compares file times, which a checkout or a copy changes. What stands in the results
@@ -167,23 +166,32 @@ def provenance(result):
     return get
 
 
+def caption_of(figure):
+    """Return the file that `snakemake --report` reads a figure's caption from."""
+    path = Path(".snakemake", "captions", f"{figure}.rst").resolve()
+    if workflow.is_main_process:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(FIGURES[figure].CAPTION)
+    return str(path)
+
+
 def report_files(folder):
     """Return the outputs of a report, those for people marked for `snakemake --report`."""
 
     def shown(path, caption, category):
         return report(
             f"{folder}/{path}",
-            caption=f"../workflow/report/{caption}.rst",
+            caption=caption,
             category=category,
             labels={"file": path},
         )
 
     return {
         "table": f"{folder}/tradeoff.json",
-        "csv": shown("tradeoff.csv", "tradeoff", "Tables"),
+        "csv": shown("tradeoff.csv", "../workflow/report/tradeoff.rst", "Tables"),
         "tables": [f"{folder}/tradeoff.{ending}" for ending in ("md", "tex")],
-        "page": shown("index.html", "page", "Page"),
-        "pictures": [shown(f"{figure}.png", figure, "Figures") for figure in FIGURES],
+        "page": shown("index.html", "../workflow/report/page.rst", "Page"),
+        "pictures": [shown(f"{figure}.png", caption_of(figure), "Figures") for figure in FIGURES],
         "figures": [
             f"{folder}/{figure}.{ending}" for figure in FIGURES for ending in ("svg", "csv")
         ],
@@ -191,21 +199,33 @@ def report_files(folder):
     }
 
 
-def harmful_prompts():
-    """Return NAME=FILE of each harmful benchmark."""
-    return [
-        f"{name}={benchmark_file(name)}"
-        for name, benchmark in sorted(EXPERIMENT["benchmarks"].items())
-        if benchmark["kind"] == "harmful"
-    ]
-
-
-def transcripts():
-    """Return the page's arguments for transcripts, where the experiment wants them."""
-    if not EXPERIMENT.get("report", {}).get("transcripts"):
-        return []
-    samples = sorted(str(Path(path).with_name("samples.jsonl")) for path in SAMPLES)
-    return ["--with-transcripts", "--sample-files", *samples, "--score-files", *SCORES]
+def report_inputs():
+    """Return everything that a report reads, by name."""
+    scores, prompts, models = [], {}, {}
+    for path in SCORES:
+        *run, benchmark, scorer, _ = Path(path).relative_to(f"{ROOT_FOLDER}score").parts
+        name = "/".join(run)
+        scores.append(
+            {
+                "run": name,
+                "benchmark": benchmark,
+                "scorer": scorer,
+                "folder": str(Path(path).parent),
+                "samples": f"{ROOT_FOLDER}generate/{name}/{benchmark}",
+            }
+        )
+        models[name] = f"{ROOT_FOLDER}models/{name}"
+        if EXPERIMENT["benchmarks"][benchmark]["kind"] == "harmful":
+            prompts[benchmark] = benchmark_file(benchmark)
+    return {
+        "experiment": report_section(EXPERIMENT),
+        "scores": scores,
+        "models": models,
+        "prompts": prompts,
+        "overlap": f"{ROOT_FOLDER}data/overlap.json",
+        "judges": {Path(path).parent.name: str(Path(path).parent) for path in JUDGES},
+        "transcripts": bool(EXPERIMENT.get("report", {}).get("transcripts")),
+    }
 
 
 def as_json(function):

@@ -25,24 +25,12 @@ rule make_report:
         **RESOURCES,
     params:
         provenance=provenance("report/tradeoff.json"),
-        experiment=canonical_json(report_section(EXPERIMENT)),
-        prompts=lambda w: harmful_prompts(),
-        transcripts=lambda w: transcripts(),
-        results=lambda w: ROOT_FOLDER,
+        inputs=as_json(lambda w: report_inputs()),
         out=lambda w, output: str(Path(output.table).parent),
     shell:
         r"""
         python -m workflow.scripts.report.make_report \
-            --score-files {input.scores:q} --overlap {input.overlap:q} \
-            --experiment {params.experiment:q} --prompts {params.prompts:q} \
-            --results {params.results:q} --out {params.out:q} &>{log:q}
-        python -m workflow.scripts.report.draw_figures \
-            --report {output.table:q} --out {params.out:q} &>>{log:q}
-        python -m workflow.scripts.report.make_page \
-            --report {output.table:q} {params.transcripts:q} --out {params.out:q} &>>{log:q}
-        python -m workflow.scripts.report.write_cards \
-            --report {output.table:q} --results {params.results:q} \
-            --experiment {params.experiment:q} --out {params.out:q} &>>{log:q}
-        python -m workflow.scripts.common.provenance \
-            --result {output.table:q} --provenance {params.provenance:q} &>>{log:q}
+            --inputs /dev/stdin --out {params.out:q} <<<{params.inputs:q} &>{log:q}
+python -m workflow.scripts.common.provenance \
+    --result {output.table:q} --provenance {params.provenance:q} &>>{log:q}
         """

@@ -14,7 +14,12 @@ from typing import Any
 
 import pytest
 
-from workflow.scripts.report import results
+from workflow.scripts.common.io import write_json, write_jsonl
+from workflow.scripts.report import spread
+from workflow.scripts.report.build_report import build_report
+from workflow.scripts.report.inputs import Inputs, read_inputs
+from workflow.scripts.report.results import Results
+from workflow.scripts.report.verdicts import read_verdicts
 
 BENCHMARKS = {"sums": "reasoning", "harm": "harmful", "kind": "benign"}
 SCORERS = {"sums": "math", "harm": "ngram", "kind": "refusal"}
@@ -42,7 +47,7 @@ RATES = {
 def two_seeds_have_an_interval() -> Iterator[None]:
     """The made-up scores have two seeds, of which the report would give no interval over both."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(results, "SEEDS_FOR_AN_INTERVAL", 2)
+        patch.setattr(spread, "SEEDS_FOR_AN_INTERVAL", 2)
         yield
 
 
@@ -149,6 +154,57 @@ def put_score(
     return place / "score.json"
 
 
+def write_inputs(
+    place: Path,
+    experiment: dict[str, Any],
+    score_files: list[Path],
+    folder: Path | None = None,
+    overlap: dict[str, Any] | None = None,
+    categories: dict[str, dict[str, str]] | None = None,
+    judges: dict[str, Any] | None = None,
+    **more: Any,
+) -> Path:
+    """Write an `inputs.json` of score files, and what it names, into `place`.
+
+    Args:
+        place: A folder.
+        experiment: The experiment's section.
+        score_files: `put_score`'s.
+        folder: Holds models/<run> and generate/<run>/<benchmark>.
+        overlap: The overlap report.
+        categories: {benchmark: {item id: category}}.
+        judges: {name: judge.json}.
+        more: Further keys of the inputs.
+    """
+    scores, models = [], {}
+    for path in score_files:
+        score = json.loads(path.read_text())
+        samples = folder / "generate" / score["run"] / score["benchmark"] if folder else None
+        names = {key: score[key] for key in ("run", "benchmark", "scorer")}
+        scores.append({**names, "folder": str(path.parent)})
+        if folder:
+            scores[-1]["samples"] = str(samples)
+            models[score["run"]] = str(folder / "models" / score["run"])
+    inputs: dict[str, Any] = {"experiment": experiment, "scores": scores, "models": models, **more}
+    if overlap:
+        write_json(place / "overlap.json", overlap)
+        inputs["overlap"] = str(place / "overlap.json")
+    for name, items in (categories or {}).items():
+        path = place / f"{name}.jsonl"
+        write_jsonl(path, [{"item_id": k, "category": v} for k, v in items.items()])
+        inputs.setdefault("prompts", {})[name] = str(path)
+    for name, judge in (judges or {}).items():
+        write_json(place / "judges" / name / "judge.json", judge)
+        inputs.setdefault("judges", {})[name] = str(place / "judges" / name)
+    (place / "inputs.json").write_text(json.dumps(inputs))
+    return place / "inputs.json"
+
+
+def repeated(**groups: list[list[str]]) -> dict[str, Any]:
+    """An overlap report that says which items of a benchmark have the same prompt."""
+    return {"benchmarks": {name: {"exact": {"groups": found}} for name, found in groups.items()}}
+
+
 # What a hostile model could write: markup, a script's end, line separators, a template's sign.
 EVIL = "</script><img src=x onerror=document.title='owned'> \u2028 ${headline} `$x` <!-- "
 
@@ -251,3 +307,37 @@ def sample_files(tmp_path_factory: pytest.TempPathFactory, score_files: list[Pat
 @pytest.fixture(scope="session")
 def evil() -> str:
     return EVIL
+
+
+@pytest.fixture(scope="session")
+def make_inputs(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Return a function with `write_inputs`'s arguments that gives the path of an inputs.json."""
+
+    def make(*arguments: Any, **options: Any) -> Path:
+        return write_inputs(tmp_path_factory.mktemp("inputs"), *arguments, **options)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def inputs(make_inputs: Any) -> Any:
+    def read(*arguments: Any, **options: Any) -> Inputs:
+        return read_inputs(make_inputs(*arguments, **options))
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def load(inputs: Any) -> Any:
+    """Return a function that reads the results of an experiment and its score files."""
+
+    def read(experiment: dict[str, Any], *arguments: Any, **options: Any) -> Results:
+        return Results(experiment, read_verdicts(inputs(experiment, *arguments, **options)))
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def build(inputs: Any) -> Any:
+    """Return a function that builds the report of an experiment and its score files."""
+    return lambda *arguments, **options: build_report(inputs(*arguments, **options))

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.report.conftest import repeated, write_inputs
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.report import compare_reports
 
@@ -15,6 +16,22 @@ from workflow.scripts.report import compare_reports
 def answers(right: list[bool]) -> list[dict[str, Any]]:
     same = {"repeat": 0, "state": "ok", "valid": True}
     return [{"item_id": f"q{k}", **same, "correct": hit} for k, hit in enumerate(right)]
+
+
+EXPERIMENT = {
+    "bases": {"tiny": {}, "big": {}},
+    "lrms": {"tiny": {}, "big": {}},
+    "alignments": {},
+    "benchmarks": {"sums": {"scorers": ["rules", "strict"]}},
+}
+
+
+def note(folder: Path, groups: list[list[str]] | None = None) -> None:
+    """Write what a report of everything that was scored below a folder is made from."""
+    files = sorted(folder.rglob("score.json"))
+    overlap = repeated(sums=groups) if groups else None
+    (folder / "report").mkdir(exist_ok=True)
+    write_inputs(folder / "report", EXPERIMENT, files, overlap=overlap)
 
 
 @pytest.fixture
@@ -26,6 +43,8 @@ def folders(tmp_path: Path, make_score: Any) -> list[Path]:
     changed = [False] * 8 + [True] * 4 + [True] * 2 + [False] * 6 + [True]
     make_score(new, run, "sums", "reasoning", {"final": answers(changed)})
     make_score(old, "base/tiny/seed1", "sums", "reasoning", {"final": answers([True])})
+    note(old)
+    note(new)
     return [old, new]
 
 
@@ -52,6 +71,7 @@ def test_every_format_is_written_and_the_table_is_printed(
 
 def test_models_of_other_names_are_paired_by_hand(folders: list[Path], make_score: Any) -> None:
     make_score(folders[1], "base/big/seed1", "sums", "reasoning", {"final": answers([False])})
+    note(folders[1])
     sides = [compare_reports.read_side(folder) for folder in folders]
     found = compare_reports.compare(*sides, {"base/tiny": "base/big"})
     assert {row["other_model"] for row in found["rows"]} == {"lrm/tiny", "base/big"}
@@ -69,9 +89,7 @@ def test_repeated_prompts_are_one_cluster_as_in_the_report(folders: list[Path]) 
     alone = compare_reports.compare(*map(compare_reports.read_side, folders))["rows"][0]
     groups = [[f"q{4 * k + one}" for one in range(4)] for k in range(5)]
     for folder in folders:
-        (folder / "data").mkdir()
-        overlap = {"benchmarks": {"sums": {"exact": {"groups": groups}}}}
-        (folder / "data" / "overlap.json").write_text(json.dumps(overlap))
+        note(folder, groups)
     row = compare_reports.compare(*map(compare_reports.read_side, folders))["rows"][0]
     widths = [one["first"]["high"] - one["first"]["low"] for one in (alone, row)]
     assert widths[1] > 1.5 * widths[0] and row["p"] > alone["p"]
@@ -85,11 +103,8 @@ def test_holm_counts_no_result_twice_and_no_further_scorer(
     for folder, right in ((old, half), (new, answers([False] * 20))):
         make_score(folder, "lrm/tiny/seed1", "sums", "reasoning", {"final": right}, "strict")
         path = make_score(folder, "lrm/big/seed1", "sums", "reasoning", {"final": half})
-        score = json.loads(path.read_text()) | {"provenance": {"key": "same"}}
-        path.write_text(json.dumps(score))
-    (old / "report").mkdir()
-    report = {"benchmarks": {"sums": {"scorers": ["rules", "strict"]}}}
-    (old / "report" / "tradeoff.json").write_text(json.dumps(report))
+        path.with_name("result.json").write_text(json.dumps({"key": "same"}))
+        note(folder)
     rows = compare_reports.compare(*map(compare_reports.read_side, folders))["rows"]
     by_name = {(row["model"], row["scorer"]): row for row in rows}
     counted = by_name["lrm/tiny", "rules"]
@@ -112,5 +127,5 @@ def test_a_wrong_pair_is_a_one_line_error(
 
 
 def test_a_folder_without_scores_is_a_one_line_error(folders: list[Path], tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no score below score/"):
+    with pytest.raises(InputError, match=r"no report .inputs.json., expected a finished"):
         compare_reports.main([str(folders[0]), str(tmp_path / "nothing")])

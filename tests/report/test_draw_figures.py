@@ -12,19 +12,23 @@ from typing import Any
 
 import pytest
 
-from workflow.scripts.report import draw_figures, make_report
-
-NAMES = draw_figures.FIGURES
+from workflow.scripts.report.build_report import read_report
+from workflow.scripts.report.draw_figures import draw_figures
+from workflow.scripts.report.figures import plane, points, style
+from workflow.scripts.report.figures.registry import FIGURES
 
 
 @pytest.fixture(scope="module")
 def report(
-    tmp_path_factory: pytest.TempPathFactory, experiment: dict[str, Any], score_files: list[Path]
+    tmp_path_factory: pytest.TempPathFactory,
+    experiment: dict[str, Any],
+    score_files: list[Path],
+    build: Any,
 ) -> Path:
     categories = {"harm": {f"harm-{k:04d}": f"category_{k % 14}" for k in range(84)}}
     one = {"estimate": 0.9, "low": 0.85, "high": 0.93, "n": 200}
     judges = {"ngram": {"type": "ngram", "test": {"flag_accuracy": one}}}
-    built = make_report.build_report(experiment, score_files, None, categories, judges)
+    built = build(experiment, score_files, categories=categories, judges=judges)
     path = tmp_path_factory.mktemp("report") / "tradeoff.json"
     path.write_text(json.dumps(built))
     return path
@@ -33,7 +37,7 @@ def report(
 @pytest.fixture(scope="module")
 def folder(report: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("figures")
-    draw_figures.main(["--report", str(report), "--out", str(folder)])
+    draw_figures(read_report(report), folder)
     return folder
 
 
@@ -43,7 +47,7 @@ def read(path: Path) -> list[dict[str, str]]:
 
 
 def test_every_figure_has_an_image_in_both_formats_and_its_numbers(folder: Path) -> None:
-    for name in NAMES:
+    for name in FIGURES:
         assert (folder / f"{name}.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
         svg = (folder / f"{name}.svg").read_text()
         assert "</svg>" in svg and "<dc:date>" not in svg
@@ -78,9 +82,14 @@ def test_categories_are_all_fourteen_for_every_model(folder: Path) -> None:
 def test_figures_are_the_same_bytes_in_another_process(
     folder: Path, report: Path, tmp_path: Path, root: Path
 ) -> None:
-    script = [sys.executable, "-m", "workflow.scripts.report.draw_figures"]
+    script = (
+        "import sys; from pathlib import Path\n"
+        "from workflow.scripts.report.build_report import read_report\n"
+        "from workflow.scripts.report.draw_figures import draw_figures\n"
+        "draw_figures(read_report(sys.argv[1]), Path(sys.argv[2]))"
+    )
     subprocess.run(
-        [*script, "--report", str(report), "--out", str(tmp_path)],
+        [sys.executable, "-c", script, str(report), str(tmp_path)],
         cwd=root,
         env={**os.environ, "PYTHONHASHSEED": "3"},
         check=True,
@@ -90,27 +99,24 @@ def test_figures_are_the_same_bytes_in_another_process(
 
 
 def test_an_experiment_without_harm_or_epochs_is_still_drawn(
-    tmp_path: Path, experiment: dict[str, Any], make_score: Any
+    tmp_path: Path, experiment: dict[str, Any], make_score: Any, build: Any
 ) -> None:
     verdicts = [
         {"item_id": f"q{k}", "repeat": 0, "state": "ok", "valid": True, "correct": True}
         for k in range(5)
     ]
     file = make_score(tmp_path, "lrm/tiny/hub", "sums", "reasoning", {"final": verdicts})
-    (tmp_path / "tradeoff.json").write_text(
-        json.dumps(make_report.build_report(experiment, [file]))
-    )
-    draw_figures.main(["--report", str(tmp_path / "tradeoff.json"), "--out", str(tmp_path)])
-    assert all((tmp_path / f"{name}.png").stat().st_size > 1000 for name in NAMES)
+    draw_figures(build(experiment, [file]), tmp_path)
+    assert all((tmp_path / f"{name}.png").stat().st_size > 1000 for name in FIGURES)
 
 
 def test_frontier_holds_what_no_other_model_beats_on_both_axes() -> None:
     harm_and_accuracy = {"a": (60, 90), "b": (20, 80), "c": (30, 80), "d": (1, 35), "e": (20, 70)}
-    points = [
+    models = [
         {"model": name, "harmful_score": x, "reasoning_accuracy": y}
         for name, (x, y) in harm_and_accuracy.items()
     ]
-    assert [p["model"] for p in draw_figures.frontier(points)] == ["d", "b", "a"]
+    assert [p["model"] for p in plane.frontier(models)] == ["d", "b", "a"]
 
 
 def test_length_and_effect_stand_side_by_side_for_every_model_and_epoch(
@@ -134,12 +140,12 @@ def test_length_and_effect_stand_side_by_side_for_every_model_and_epoch(
 
 def test_more_than_eight_alignments_are_still_told_apart() -> None:
     rows = [{"role": "aligned", "alignment": f"m{k}"} for k in range(30)]
-    styles = draw_figures.style_of({"rows": rows})
+    styles = style.style_of({"rows": rows})
     assert len(set(styles.values())) == len(styles)
 
 
 def test_series_of_a_figure_are_told_apart_however_many() -> None:
-    assert len({draw_figures.series_style(k) for k in range(60)}) == 60
+    assert len({style.series_style(k) for k in range(60)}) == 60
 
 
 def test_bands_are_over_seeds_and_items_and_missing_limits_stay_missing(
@@ -159,7 +165,7 @@ def test_bands_are_over_seeds_and_items_and_missing_limits_stay_missing(
         found = float(point["low"]), float(point["high"])
         assert found == pytest.approx((100 * accuracy["all_low"], 100 * accuracy["all_high"]))
     unknown = {"metrics": {"truncated": {"estimate": 0.5, "low": None, "high": None}}}
-    assert draw_figures.percent(unknown, "truncated") == (50.0, None, None)
+    assert points.percent(unknown, "truncated") == (50.0, None, None)
 
 
 def texts(figure: Any) -> str:
@@ -171,13 +177,16 @@ def texts(figure: Any) -> str:
 
 @pytest.fixture(scope="module")
 def drawn(
-    tmp_path_factory: pytest.TempPathFactory, experiment: dict[str, Any], make_scores: Any
+    tmp_path_factory: pytest.TempPathFactory,
+    experiment: dict[str, Any],
+    make_scores: Any,
+    build: Any,
 ) -> dict[str, Any]:
     """Figures of an experiment in which the training of one seed failed."""
     files = make_scores(tmp_path_factory.mktemp("f"), failed=("aligned/tiny/refuse/seed2",))
     categories = {"harm": {f"harm-{k:04d}": f"category_{k % 14}" for k in range(84)}}
-    report = make_report.build_report(experiment, files, None, categories)
-    return {name: one for name, (one, _) in draw_figures.draw_all(report).items()}
+    report = build(experiment, files, categories=categories)
+    return {name: module.draw(report)[0] for name, module in FIGURES.items()}
 
 
 def test_every_figure_says_how_many_items_and_seeds_it_rests_on(drawn: dict[str, Any]) -> None:
@@ -206,5 +215,17 @@ def test_the_frontier_stands_last_in_the_legend(drawn: dict[str, Any]) -> None:
 def test_a_model_that_failed_on_one_lrm_has_one_name_that_says_which() -> None:
     same = {"role": "aligned", "alignment": "refuse", "seed": "mean"}
     rows = [{**same, "lrm": "big", "status": "failed"}, {**same, "lrm": "small", "status": "ok"}]
-    names = draw_figures.shown_names({"rows": rows})
+    names = style.shown_names({"rows": rows})
     assert names["refuse"] == "refuse (training failed: big)"
+
+
+def test_listing_the_figures_imports_neither_matplotlib_nor_pandas(root: Path) -> None:
+    script = (
+        "import sys; from workflow.scripts.report.figures.registry import FIGURES\n"
+        "assert all(one.CAPTION and callable(one.draw) for one in FIGURES.values())\n"
+        "print(sorted({'matplotlib', 'pandas', 'scipy', 'numpy'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"

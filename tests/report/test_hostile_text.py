@@ -11,9 +11,13 @@ from xml.etree import ElementTree
 
 import pytest
 
-from workflow.scripts.report import compare_reports, draw_figures, make_page, make_report
+from workflow.scripts.report import compare_reports, make_page
+from workflow.scripts.report.draw_figures import draw_figures
 from workflow.scripts.report.escape import csv_cell, escape_latex, escape_markdown, visible
-from workflow.scripts.report.tables import build_tables, to_csv, to_latex, to_markdown
+from workflow.scripts.report.figures.registry import FIGURES
+from workflow.scripts.report.render import to_csv, to_latex, to_markdown
+from workflow.scripts.report.tables.registry import build_tables
+from workflow.scripts.report.transcripts import to_json
 
 MARKUP = "<script>document.title='owned'</script><img src=x onerror=alert(1)>"
 FORMULA = "=cmd|' /C calc'!A0"
@@ -27,11 +31,14 @@ ALL = [MARKUP, FORMULA, BIDI, ANSI, LATEX, LINK, LONG]
 
 @pytest.fixture(scope="module")
 def report(
-    experiment: dict[str, Any], make_scores: Any, tmp_path_factory: pytest.TempPathFactory
+    experiment: dict[str, Any],
+    make_scores: Any,
+    build: Any,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, Any]:
     """A report in which every text that a config, a judge or a training may write is hostile."""
     files = make_scores(tmp_path_factory.mktemp("hostile"), failed=("lrm/tiny/seed2",))
-    report = make_report.build_report(experiment, files)
+    report = build(experiment, files)
     names = {"refuse": f"{FORMULA}{MARKUP}{ANSI}", "reason": f"{BIDI}{LATEX}{LINK}"}
     for row in report["rows"]:
         row["alignment"] = names.get(row["alignment"], row["alignment"])
@@ -41,8 +48,8 @@ def report(
     report["description"] = report["headline"] = report["caveats"] = " ".join(ALL)
     report["limits"] = ALL
     report["judges"] = {MARKUP + ANSI: {"type": FORMULA}}
-    accepted = [{"result": MARKUP, "by": FORMULA, "at": BIDI, "why": ANSI}]
-    report["origins"] = {"accepted": accepted}
+    adopted = [{"name": MARKUP, "from": LINK, "by": FORMULA, "when": BIDI, "reason": ANSI}]
+    report["origins"] = {"adopted": adopted}
     return report
 
 
@@ -86,9 +93,8 @@ def test_page_holds_it_as_text(report: dict[str, Any]) -> None:
 def test_figures_are_well_formed_and_read_no_formulas(
     report: dict[str, Any], tmp_path: Path
 ) -> None:
-    (tmp_path / "tradeoff.json").write_text(json.dumps(report))
-    draw_figures.main(["--report", str(tmp_path / "tradeoff.json"), "--out", str(tmp_path)])
-    for name in draw_figures.FIGURES:
+    draw_figures(report, tmp_path)
+    for name in FIGURES:
         ElementTree.parse(tmp_path / f"{name}.svg")
         assert "<script" not in (tmp_path / f"{name}.svg").read_text()
         for line in (tmp_path / f"{name}.csv").read_text().splitlines():
@@ -96,19 +102,26 @@ def test_figures_are_well_formed_and_read_no_formulas(
 
 
 def test_what_is_printed_on_a_terminal_acts_on_nothing(
-    tmp_path: Path, make_score: Any, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    make_score: Any,
+    make_inputs: Any,
+    experiment: dict[str, Any],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     rows = [{"item_id": "q", "repeat": 0, "state": "ok", "valid": True, "correct": True}]
     name = "\x1b[31m\u202e"
+    sides = []
     for side in ("a", "b"):
-        make_score(tmp_path / side, f"lrm/{name}/seed1", "sums", "reasoning", {"final": rows})
-    compare_reports.main([str(tmp_path / "a"), str(tmp_path / "b")])
+        run = f"lrm/{name}/seed1"
+        file = make_score(tmp_path / side, run, "sums", "reasoning", {"final": rows})
+        sides.append(str(make_inputs({**experiment, "lrms": {name: {}}}, [file]).parent))
+    compare_reports.main(sides)
     printed = capsys.readouterr().out
     assert not acting(printed) and "⟨U+001B⟩" in printed
 
 
 def test_samples_pass_into_the_shards_unchanged_and_inert() -> None:
-    text = make_page.to_json({"answer": "".join(ALL)})
+    text = to_json({"answer": "".join(ALL)})
     assert not set("<>\u2028\u2029") & set(text)
     assert json.loads(text)["answer"] == "".join(ALL)
 

@@ -13,31 +13,38 @@ from typing import Any
 
 import pytest
 
-from workflow.scripts.common.errors import InputError
-from workflow.scripts.report import make_page, make_report
+from workflow.scripts.report import make_page
+from workflow.scripts.report.build_report import read_report
+from workflow.scripts.report.inputs import Inputs
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 @pytest.fixture(scope="module")
 def report(
-    tmp_path_factory: pytest.TempPathFactory, experiment: dict[str, Any], score_files: list[Path]
+    tmp_path_factory: pytest.TempPathFactory,
+    experiment: dict[str, Any],
+    score_files: list[Path],
+    build: Any,
 ) -> Path:
     path = tmp_path_factory.mktemp("report") / "tradeoff.json"
-    path.write_text(json.dumps(make_report.build_report(experiment, score_files)))
+    path.write_text(json.dumps(build(experiment, score_files)))
     return path
 
 
 @pytest.fixture(scope="module")
-def arguments(report: Path, score_files: list[Path], sample_files: list[Path]) -> list[str]:
-    files = ["--sample-files", *map(str, sample_files), "--score-files", *map(str, score_files)]
-    return ["--report", str(report), "--with-transcripts", *files, "--out"]
+def with_transcripts(
+    experiment: dict[str, Any], score_files: list[Path], sample_files: list[Path], inputs: Any
+) -> Inputs:
+    return inputs(experiment, score_files, sample_files[0].parents[5], transcripts=True)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, arguments: list[str]) -> Path:
+def folder(
+    tmp_path_factory: pytest.TempPathFactory, report: Path, with_transcripts: Inputs
+) -> Path:
     folder = tmp_path_factory.mktemp("page")
-    make_page.main([*arguments, str(folder)])
+    make_page.write_page(read_report(report), with_transcripts, folder)
     return folder
 
 
@@ -51,10 +58,11 @@ def shards(folder: Path) -> dict[int, list[dict[str, Any]]]:
 
 
 def test_without_the_flag_nothing_that_a_model_wrote_is_there(
-    tmp_path: Path, report: Path, arguments: list[str]
+    tmp_path: Path, report: Path, with_transcripts: Inputs
 ) -> None:
-    make_page.main([*arguments, str(tmp_path)])
-    make_page.main(["--report", str(report), "--out", str(tmp_path)])
+    make_page.write_page(read_report(report), with_transcripts, tmp_path)
+    without = with_transcripts.model_copy(update={"transcripts": False})
+    make_page.write_page(read_report(report), without, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["index.html"]
     text = (tmp_path / "index.html").read_text()
     for words in ("answer of aligned", "answer of lrm", "thought of", "question sums"):
@@ -108,15 +116,22 @@ def test_transcripts_hold_every_final_sample_letter_by_letter(
         assert not set("<>\u2028\u2029") & set(path.read_text())
 
 
-def test_transcripts_need_both_lists_of_files(tmp_path: Path, report: Path) -> None:
-    with pytest.raises(InputError, match="--with-transcripts: expected --sample-files"):
-        make_page.main(["--report", str(report), "--with-transcripts", "--out", str(tmp_path)])
+def test_samples_that_were_deleted_are_not_shown(
+    tmp_path: Path, report: Path, with_transcripts: Inputs
+) -> None:
+    gone = tmp_path / "gone"
+    scores = tuple(one.model_copy(update={"samples": gone}) for one in with_transcripts.scores)
+    left = (*scores[:-1], with_transcripts.scores[-1])
+    inputs = with_transcripts.model_copy(update={"scores": left})
+    make_page.write_page(read_report(report), inputs, tmp_path)
+    models = {s["m"] for items in shards(tmp_path).values() for i in items for s in i["samples"]}
+    assert len(models) == 1
 
 
 def test_same_inputs_give_the_same_bytes(
-    folder: Path, tmp_path: Path, arguments: list[str]
+    folder: Path, tmp_path: Path, report: Path, with_transcripts: Inputs
 ) -> None:
-    make_page.main([*arguments, str(tmp_path)])
+    make_page.write_page(read_report(report), with_transcripts, tmp_path)
     for path in folder.rglob("*.*"):
         assert (tmp_path / path.relative_to(folder)).read_bytes() == path.read_bytes()
 

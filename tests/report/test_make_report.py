@@ -13,25 +13,14 @@ from typing import Any
 import pytest
 
 from workflow.scripts.common.errors import InputError
-from workflow.scripts.report import make_report
-from workflow.scripts.report import results as res
+from workflow.scripts.report import make_report, spread
 from workflow.scripts.report.escape import escape_latex, escape_markdown
-from workflow.scripts.report.tables import (
-    build_tables,
-    metric_title,
-    number,
-    points,
-    to_markdown,
-)
+from workflow.scripts.report.metrics import metric_title
+from workflow.scripts.report.render import to_markdown
+from workflow.scripts.report.tables.registry import build_tables
+from workflow.scripts.report.tables.table import number, points
 
 FILES = ("tradeoff.csv", "tradeoff.json", "tradeoff.md", "tradeoff.tex")
-
-
-def arguments(
-    out: Path, experiment: dict[str, Any], files: list[Path], overlap: Path | None = None
-) -> list[str]:
-    listed = ["--experiment", json.dumps(experiment), "--score-files", *map(str, files)]
-    return [*listed, *(["--overlap", str(overlap)] if overlap else []), "--out", str(out)]
 
 
 @pytest.fixture(scope="module")
@@ -40,20 +29,27 @@ def folder(
     experiment: dict[str, Any],
     score_files: list[Path],
     overlap_report: dict[str, Any],
+    make_inputs: Any,
 ) -> Path:
     folder = tmp_path_factory.mktemp("report")
-    (folder / "overlap.json").write_text(json.dumps(overlap_report))
-    make_report.main(arguments(folder, experiment, score_files, folder / "overlap.json"))
+    given = make_inputs(experiment, score_files, overlap=overlap_report)
+    make_report.main(["--inputs", str(given), "--out", str(folder)])
     return folder
 
 
 @pytest.mark.slow
 def test_same_scores_in_another_process_and_order_give_the_same_bytes(
-    folder: Path, tmp_path: Path, root: Path, experiment: dict[str, Any], score_files: list[Path]
+    tmp_path: Path,
+    root: Path,
+    experiment: dict[str, Any],
+    score_files: list[Path],
+    overlap_report: dict[str, Any],
+    make_inputs: Any,
 ) -> None:
     orders = {"7": score_files, "8": score_files[::-1]}
     for seed, files in orders.items():
-        told = arguments(tmp_path / seed, experiment, files, folder / "overlap.json")
+        given = make_inputs(experiment, files, overlap=overlap_report)
+        told = ["--inputs", str(given), "--out", str(tmp_path / seed)]
         subprocess.run(
             [sys.executable, "-m", "workflow.scripts.report.make_report", *told],
             cwd=root,
@@ -95,7 +91,7 @@ def test_markdown_opens_with_the_result_and_every_table_is_rectangular(folder: P
         assert any(line.startswith(f"## {heading}") for line in lines)
 
 
-def test_every_number_in_markdown_stands_in_latex_too(folder: Path) -> None:
+def test_every_number_in_markdown_is_in_latex_too(folder: Path) -> None:
     latex = (folder / "tradeoff.tex").read_text()
     body = [line for line in (folder / "tradeoff.md").read_text().splitlines() if line[:1] == "|"]
     for line in body:
@@ -106,7 +102,7 @@ def test_every_number_in_markdown_stands_in_latex_too(folder: Path) -> None:
 
 
 def test_no_tax_is_said_when_none_was_measured(
-    tmp_path: Path, make_score: Any, experiment: dict[str, Any]
+    tmp_path: Path, make_score: Any, build: Any, experiment: dict[str, Any]
 ) -> None:
     sums = [
         {"item_id": f"q{k}", "repeat": 0, "state": "ok", "valid": True, "correct": k % 2 == 0}
@@ -117,16 +113,17 @@ def test_no_tax_is_said_when_none_was_measured(
     for run, at in (("lrm/tiny/seed1", "final"), ("aligned/tiny/refuse/seed1", "epoch1")):
         files.append(make_score(tmp_path, run, "sums", "reasoning", {at: sums}))
         files.append(make_score(tmp_path, run, "harm", "harmful", {at: harm}))
-    report = make_report.build_report(experiment, files)
+    report = build(experiment, files)
     assert report["headline"].startswith("No tax was measured on tiny (1 training seed)")
     assert "0.0 (-" in report["headline"]
 
 
 def test_failed_training_is_named(
-    tmp_path: Path, experiment: dict[str, Any], make_scores: Any
+    tmp_path: Path, experiment: dict[str, Any], make_scores: Any, make_inputs: Any
 ) -> None:
     files = make_scores(tmp_path, failed=("lrm/tiny/seed2",))
-    make_report.main(arguments(tmp_path / "out", experiment, files))
+    given = make_inputs(experiment, files)
+    make_report.main(["--inputs", str(given), "--out", str(tmp_path / "out")])
     text = (tmp_path / "out" / "tradeoff.md").read_text()
     assert "| LRM (training failed) |" in text
     assert "- tiny: LRM, seed 2: gate: 41 % of 80 %" in text
@@ -149,7 +146,7 @@ def test_numbers_have_one_decimal_and_no_negative_zero() -> None:
 
 
 def taxed(
-    folder: Path, make_score: Any, experiment: dict[str, Any], right: list[list[int]]
+    folder: Path, make_score: Any, build: Any, experiment: dict[str, Any], right: list[list[int]]
 ) -> dict[str, Any]:
     """A report of an LRM that solves all of 40 problems, and an alignment by seed."""
     same = {"repeat": 0, "state": "ok", "valid": True}
@@ -167,34 +164,34 @@ def taxed(
             ]
             files.append(make_score(folder, run, "sums", "reasoning", {at: sums}))
             files.append(make_score(folder, run, "harm", "harmful", {at: harm}))
-    return make_report.build_report(experiment, files)
+    return build(experiment, files)
 
 
 def test_headline_claims_no_tax_that_other_seeds_might_not_show(
-    tmp_path: Path, make_score: Any, experiment: dict[str, Any]
+    tmp_path: Path, make_score: Any, build: Any, experiment: dict[str, Any]
 ) -> None:
     fell, stayed = [0] * 20 + [1] * 20, [1] * 39 + [0]
-    report = taxed(tmp_path / "spread", make_score, experiment, [fell, stayed, stayed])
+    report = taxed(tmp_path / "spread", make_score, build, experiment, [fell, stayed, stayed])
     change = next(r for r in report["rows"] if r["tax"] and r["seed"] == "mean")["change"]
     change = change["reasoning_accuracy"]
     assert change["p_holm"] < 0.05 and change["all_low"] < 0 < change["all_high"]
     assert "No tax stands out from the spread of training seeds" in report["headline"]
     assert f"({number(-change['all_high'])} to {number(-change['all_low'])})" in report["headline"]
-    every = taxed(tmp_path / "same", make_score, experiment, [fell, [*fell[:-1], 0], fell])
+    every = taxed(tmp_path / "same", make_score, build, experiment, [fell, [*fell[:-1], 0], fell])
     assert every["headline"].startswith("On tiny (3 training seeds) safety alignment cost points")
 
 
 def test_a_collapse_of_one_of_two_seeds_is_not_no_tax(
-    tmp_path: Path, make_score: Any, experiment: dict[str, Any]
+    tmp_path: Path, make_score: Any, build: Any, experiment: dict[str, Any]
 ) -> None:
-    report = taxed(tmp_path, make_score, experiment, [[0] * 40, [1] * 40])
+    report = taxed(tmp_path, make_score, build, experiment, [[0] * 40, [1] * 40])
     assert "50.0 (" in report["headline"] and "No tax was measured" not in report["headline"]
 
 
 def test_every_metric_stands_in_a_table(
-    tmp_path: Path, make_score: Any, experiment: dict[str, Any]
+    tmp_path: Path, make_score: Any, build: Any, experiment: dict[str, Any]
 ) -> None:
-    report = taxed(tmp_path, make_score, experiment, [[0] * 30 + [1] * 10])
+    report = taxed(tmp_path, make_score, build, experiment, [[0] * 30 + [1] * 10])
     text = to_markdown(report, build_tables(report))
     for title in ("Harmful thinking", "Harmful score+", "Harmful, complied", "Harmful, refused"):
         assert f"| {title} |" in text
@@ -218,10 +215,13 @@ def test_several_seeds_have_a_column_for_the_interval_over_both(folder: Path) ->
 
 
 def test_two_seeds_have_no_interval_over_trainings_and_the_report_says_so(
-    experiment: dict[str, Any], score_files: list[Path], monkeypatch: pytest.MonkeyPatch
+    experiment: dict[str, Any],
+    score_files: list[Path],
+    build: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(res, "SEEDS_FOR_AN_INTERVAL", 3)
-    report = make_report.build_report(experiment, score_files)
+    monkeypatch.setattr(spread, "SEEDS_FOR_AN_INTERVAL", 3)
+    report = build(experiment, score_files)
     for row in report["rows"]:
         for one in (*row["metrics"].values(), row["tax"].get("points") or {}):
             assert one.get("all_low") is None and one.get("all_high") is None
@@ -231,10 +231,10 @@ def test_two_seeds_have_no_interval_over_trainings_and_the_report_says_so(
 
 
 def test_failed_training_is_marked_in_every_table_of_models(
-    tmp_path: Path, experiment: dict[str, Any], make_scores: Any
+    tmp_path: Path, experiment: dict[str, Any], make_scores: Any, build: Any
 ) -> None:
     files = make_scores(tmp_path, failed=("aligned/tiny/refuse/seed2",))
-    report = make_report.build_report(experiment, files)
+    report = build(experiment, files)
     marked = {
         table.key
         for table in build_tables(report)
@@ -244,13 +244,23 @@ def test_failed_training_is_marked_in_every_table_of_models(
 
 
 @pytest.mark.parametrize(
-    ("experiment_json", "message"),
-    [("{", "--experiment: not JSON"), ("{}", "no section bases"), ("[]", "no section bases")],
+    ("text", "message"),
+    [
+        ("{", "not JSON"),
+        ('{"experiment": {}, "scores": [SCORE]}', "experiment: has no section bases"),
+        ('{"experiment": [], "scores": [SCORE]}', "experiment is .*, expected a mapping"),
+        ('{"scores": [SCORE]}', "experiment is missing"),
+        ('{"experiment": {SECTIONS}, "scores": []}', "scores is .*, expected at least 1 item"),
+        ('{"experiment": {SECTIONS}, "scores": [{}]}', "scores.0.run is missing"),
+        ('{"experiment": {SECTIONS}, "scores": [SCORE], "overlaps": ""}', "did you mean overlap"),
+        ('{"experiment": {SECTIONS}, "scores": [SCORE]}', "gone/score.json: no such file"),
+    ],
 )
-def test_bad_experiments_are_one_line_errors(
-    tmp_path: Path, experiment_json: str, message: str
-) -> None:
-    with pytest.raises(InputError, match=message):
-        make_report.main(
-            ["--experiment", experiment_json, "--score-files", "x", "--out", str(tmp_path)]
-        )
+def test_wrong_inputs_are_one_line_errors(tmp_path: Path, text: str, message: str) -> None:
+    score = '{"run": "lrm/m/hub", "benchmark": "b", "scorer": "s", "folder": "gone"}'
+    sections = ", ".join(f'"{one}": {{}}' for one in ("bases", "lrms", "alignments", "benchmarks"))
+    given = tmp_path / "inputs.json"
+    given.write_text(text.replace("SCORE", score).replace("SECTIONS", sections))
+    with pytest.raises(InputError, match=message) as error:
+        make_report.main(["--inputs", str(given), "--out", str(tmp_path / "out")])
+    assert "\n" not in str(error.value)

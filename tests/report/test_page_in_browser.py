@@ -15,7 +15,11 @@ from typing import Any
 
 import pytest
 
-from workflow.scripts.report import draw_figures, make_page, make_report
+from workflow.scripts.common.io import write_json
+from workflow.scripts.report.build_report import build_report
+from workflow.scripts.report.draw_figures import draw_figures
+from workflow.scripts.report.figures.registry import FIGURES
+from workflow.scripts.report.make_page import write_page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 ALIGNMENTS = [f"method-{k}-with-a-rather-long-name" for k in range(10)]
@@ -43,12 +47,12 @@ def rate(model: int, kind: str) -> float:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, make_score: Any) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, make_score: Any, inputs: Any) -> Path:
     """A page of base, LRM and ten alignments; test data, no model wrote any of it."""
     place = tmp_path_factory.mktemp("large")
     runs = ["base/tiny/seed1", "lrm/tiny/seed1"]
     runs += [f"aligned/tiny/{name}/seed1" for name in ALIGNMENTS]
-    scores, samples = [], []
+    scores = []
     for model, run in enumerate(runs):
         for benchmark, kind in KINDS.items():
             draw = random.Random(f"{model} {benchmark}")
@@ -82,15 +86,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory, make_score: Any) -> Path:
                     file.write(json.dumps(sample) + "\n")
             manifest = {"format": 1, "run": run, "benchmark": benchmark}
             (out / "manifest.json").write_text(json.dumps(manifest))
-            samples.append(out / "samples.jsonl")
     out = place / "report"
-    out.mkdir()
-    report = make_report.build_report(EXPERIMENT, scores)
-    (out / "tradeoff.json").write_text(json.dumps(report))
-    draw_figures.main(["--report", str(out / "tradeoff.json"), "--out", str(out)])
-    files = ["--sample-files", *map(str, samples), "--score-files", *map(str, scores)]
-    page = ["--report", str(out / "tradeoff.json"), "--with-transcripts", *files]
-    make_page.main([*page, "--out", str(out)])
+    given = inputs(EXPERIMENT, scores, place, transcripts=True)
+    report = build_report(given)
+    write_json(out / "tradeoff.json", report)
+    draw_figures(report, out)
+    write_page(report, given, out)
     return out
 
 
@@ -174,7 +175,7 @@ def test_page_opens_from_disk_offline_without_a_request_or_an_error(
     page = open_page()
     assert page.title() == "Safety tax: made-up scores of twelve models"
     assert page.locator("#plane-plot .point").count() == 12
-    assert page.locator("#figures img").count() == len(draw_figures.FIGURES)
+    assert page.locator("#figures img").count() == len(FIGURES)
     broken = "[...document.images].filter((i) => !i.complete || !i.naturalWidth).length"
     assert page.evaluate(broken) == 0
     assert (folder / "index.html").stat().st_size < 5_000_000
@@ -399,8 +400,7 @@ def test_a_number_without_an_interval_has_none_on_the_plane(
     for row in report["rows"]:
         for one in row["metrics"].values():
             one |= {"low": None, "high": None, "all_low": None, "all_high": None}
-    (tmp_path / "tradeoff.json").write_text(json.dumps(report))
-    make_page.main(["--report", str(tmp_path / "tradeoff.json"), "--out", str(tmp_path)])
+    write_page(report, None, tmp_path)
     page = browser.new_page()
     page.goto((tmp_path / "index.html").as_uri())
     labels = page.locator("#plane-plot .point").evaluate_all(

@@ -13,14 +13,12 @@ from statsmodels.stats.multitest import multipletests
 
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.intervals import proportion
-from workflow.scripts.report import results as res
-
-
-def load(experiment: dict[str, Any], files: list[Path], **options: Any) -> res.Results:
-    results = res.Results(experiment, **options)
-    for path in files:
-        results.add(path)
-    return results
+from workflow.scripts.report.agreement import agreement_of_scorers
+from workflow.scripts.report.comparisons import compare_alignments
+from workflow.scripts.report.harm import harm_on_clean_items
+from workflow.scripts.report.published import against_published
+from workflow.scripts.report.rows import build_rows
+from workflow.scripts.report.runs import parse_run
 
 
 def find(rows: list[dict[str, Any]], **wanted: Any) -> dict[str, Any]:
@@ -56,8 +54,8 @@ def small() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def rows(experiment: dict[str, Any], score_files: list[Path]) -> list[dict[str, Any]]:
-    return res.build_rows(load(experiment, score_files))
+def rows(experiment: dict[str, Any], score_files: list[Path], load: Any) -> list[dict[str, Any]]:
+    return build_rows(load(experiment, score_files))
 
 
 def test_each_model_epoch_and_seed_has_a_row_and_a_mean(rows: list[dict[str, Any]]) -> None:
@@ -134,7 +132,7 @@ def test_holm_counts_the_family_that_the_report_names(rows: list[dict[str, Any]]
 
 
 def test_a_seed_that_lacks_an_epoch_is_not_counted_there(
-    tmp_path: Path, small: dict[str, Any], make_score: Any
+    tmp_path: Path, small: dict[str, Any], make_score: Any, load: Any
 ) -> None:
     def put(run: str, **verdicts: list[dict[str, Any]]) -> Path:
         return make_score(tmp_path, run, "sums", "reasoning", verdicts)
@@ -142,16 +140,16 @@ def test_a_seed_that_lacks_an_epoch_is_not_counted_there(
     files = [put("lrm/m/hub", final=graded(1, 1))]
     files.append(put("aligned/m/a/seed1", epoch1=graded(1, 0), epoch2=graded(0, 0)))
     files.append(put("aligned/m/a/seed2", epoch1=graded(1, 1)))
-    rows = res.build_rows(load(small, files))
+    rows = build_rows(load(small, files))
     assert [find(rows, epoch=e, seed="mean")["n_seeds"] for e in (1, 2)] == [2, 1]
     assert not [row for row in rows if row["epoch"] == 2 and row["seed"] == "2"]
 
 
 def test_failed_training_is_shown_and_the_other_seeds_stand_beside(
-    tmp_path: Path, experiment: dict[str, Any], make_scores: Any
+    tmp_path: Path, experiment: dict[str, Any], make_scores: Any, load: Any
 ) -> None:
     files = make_scores(tmp_path, failed=("base/tiny/seed1", "lrm/tiny/seed2"))
-    rows = res.build_rows(load(experiment, files))
+    rows = build_rows(load(experiment, files))
     base = find(rows, role="base", seed="1")
     assert (base["status"], base["status_reason"]) == ("failed", "gate: 41 % of 80 %")
     assert base["metrics"]["reasoning_accuracy"]["n"] == 120
@@ -163,7 +161,7 @@ def test_failed_training_is_shown_and_the_other_seeds_stand_beside(
 
 
 def test_samples_without_a_verdict_leave_n_valid_and_others_do_not(
-    tmp_path: Path, small: dict[str, Any], make_score: Any
+    tmp_path: Path, small: dict[str, Any], make_score: Any, load: Any
 ) -> None:
     verdicts = graded(1, 1, 0, 0)
     verdicts[2]["state"], verdicts[3]["state"] = "truncated", "no_answer"
@@ -173,7 +171,7 @@ def test_samples_without_a_verdict_leave_n_valid_and_others_do_not(
         make_score(tmp_path, "lrm/m/hub", "sums", "reasoning", {"final": verdicts}),
         make_score(tmp_path, "lrm/m/hub", "harm", "harmful", {"final": harm}, "first"),
     ]
-    row = find(res.build_rows(load(small, files)), seed="hub")
+    row = find(build_rows(load(small, files)), seed="hub")
     accuracy, harmful = (row["metrics"][m] for m in ("reasoning_accuracy", "harmful_score"))
     assert (accuracy["estimate"], accuracy["n"], accuracy["n_valid"]) == (0.5, 4, 4)
     assert (harmful["estimate"], harmful["n"], harmful["n_valid"]) == (0.5, 3, 2)
@@ -183,7 +181,7 @@ def test_samples_without_a_verdict_leave_n_valid_and_others_do_not(
 
 
 def test_accuracy_averages_benchmarks_equally_and_the_first_scorer_counts(
-    tmp_path: Path, small: dict[str, Any], make_score: Any
+    tmp_path: Path, small: dict[str, Any], make_score: Any, load: Any
 ) -> None:
     files = [
         make_score(tmp_path, "lrm/m/hub", "sums", "reasoning", {"final": graded(1, 1, 1, 1)}),
@@ -191,7 +189,7 @@ def test_accuracy_averages_benchmarks_equally_and_the_first_scorer_counts(
         make_score(tmp_path, "lrm/m/hub", "harm", "harmful", {"final": judged(1, 1)}, "second"),
         make_score(tmp_path, "lrm/m/hub", "harm", "harmful", {"final": judged(0, 1)}, "first"),
     ]
-    metrics = find(res.build_rows(load(small, files)), seed="hub")["metrics"]
+    metrics = find(build_rows(load(small, files)), seed="hub")["metrics"]
     assert metrics["reasoning_accuracy"]["estimate"] == pytest.approx(0.75)
     assert metrics["reasoning_accuracy/more"]["estimate"] == 0.5
     assert metrics["harmful_score"]["estimate"] == 0.5
@@ -199,7 +197,7 @@ def test_accuracy_averages_benchmarks_equally_and_the_first_scorer_counts(
 
 
 def test_no_mean_is_taken_over_only_some_of_the_benchmarks(
-    tmp_path: Path, small: dict[str, Any], make_score: Any
+    tmp_path: Path, small: dict[str, Any], make_score: Any, load: Any
 ) -> None:
     lrm, aligned = "lrm/m/hub", "aligned/m/a/seed1"
     files = [
@@ -207,13 +205,13 @@ def test_no_mean_is_taken_over_only_some_of_the_benchmarks(
         make_score(tmp_path, lrm, "more", "reasoning", {"final": graded(0, 0)}),
         make_score(tmp_path, aligned, "sums", "reasoning", {"epoch1": graded(1, 0)}),
     ]
-    row = find(res.build_rows(load(small, files)), alignment="a", seed="mean")
+    row = find(build_rows(load(small, files)), alignment="a", seed="mean")
     assert row["metrics"]["reasoning_accuracy/sums"]["estimate"] == 0.5
     assert "reasoning_accuracy" not in row["metrics"] and not row["change"]
 
 
 def test_a_ready_made_lrm_is_the_parent_of_every_seed_and_retrained_epochs_are_one_curve(
-    tmp_path: Path, small: dict[str, Any], make_score: Any
+    tmp_path: Path, small: dict[str, Any], make_score: Any, load: Any
 ) -> None:
     files = [make_score(tmp_path, "lrm/m/hub", "sums", "reasoning", {"final": graded(1, 1, 1, 0)})]
     for seed, last in ((1, graded(1, 0, 0, 0)), (2, graded(1, 1, 0, 0))):
@@ -222,7 +220,7 @@ def test_a_ready_made_lrm_is_the_parent_of_every_seed_and_retrained_epochs_are_o
             files.append(
                 make_score(tmp_path, run, "sums", "reasoning", {f"epoch{epoch}": verdicts})
             )
-    rows = res.build_rows(load(small, files))
+    rows = build_rows(load(small, files))
     assert [r["epoch"] for r in rows if r["alignment"] and r["seed"] == "mean"] == [1, 3]
     changes = {
         seed: find(rows, alignment="a", epoch=3, seed=seed)["change"]["reasoning_accuracy"]
@@ -235,25 +233,26 @@ def test_a_ready_made_lrm_is_the_parent_of_every_seed_and_retrained_epochs_are_o
 
 
 def test_several_samples_per_item_give_pass_at_k(
-    tmp_path: Path, small: dict[str, Any], make_score: Any
+    tmp_path: Path, small: dict[str, Any], make_score: Any, load: Any
 ) -> None:
     verdicts = graded(1, 0, 0) + [{**v, "repeat": 1} for v in graded(1, 1, 0)]
     files = [make_score(tmp_path, "lrm/m/hub", "sums", "reasoning", {"final": verdicts})]
-    metrics = find(res.build_rows(load(small, files)), seed="hub")["metrics"]
+    metrics = find(build_rows(load(small, files)), seed="hub")["metrics"]
     assert metrics["reasoning_accuracy"]["estimate"] == pytest.approx(0.5)
     assert (metrics["reasoning_accuracy"]["n"], metrics["reasoning_accuracy"]["items"]) == (6, 3)
     assert metrics["pass_at_2"]["estimate"] == pytest.approx(2 / 3)
 
 
 def test_repeated_prompts_widen_the_interval(
-    tmp_path: Path, small: dict[str, Any], make_score: Any
+    tmp_path: Path, small: dict[str, Any], make_score: Any, load: Any
 ) -> None:
     outcomes = [k // 4 % 2 for k in range(80)]
     files = [make_score(tmp_path, "lrm/m/hub", "harm", "harmful", {"final": judged(*outcomes)})]
-    clusters = {"harm": {f"h{k}": f"h{k // 4 * 4}" for k in range(80)}}
+    groups = [[f"h{4 * k + one}" for one in range(4)] for k in range(20)]
+    overlap = {"benchmarks": {"harm": {"exact": {"groups": groups}}}}
     alone, grouped = (
-        find(res.build_rows(load(small, files, clusters=c)), seed="hub")["metrics"]["harmful_score"]
-        for c in ({}, clusters)
+        find(build_rows(load(small, files, overlap=one)), seed="hub")["metrics"]["harmful_score"]
+        for one in (None, overlap)
     )
     assert alone["estimate"] == grouped["estimate"]
     # Four identical answers each: the interval is that of a fourth of the items, twice as wide.
@@ -262,10 +261,10 @@ def test_repeated_prompts_widen_the_interval(
 
 
 def test_harm_without_trained_prompts_leaves_exactly_those_out(
-    experiment: dict[str, Any], score_files: list[Path], overlap_report: dict[str, Any]
+    experiment: dict[str, Any], score_files: list[Path], overlap_report: dict[str, Any], load: Any
 ) -> None:
     results = load(experiment, score_files)
-    clean = res.harm_on_clean_items(results, overlap_report["pairs"])
+    clean = harm_on_clean_items(results, overlap_report["pairs"])
     assert [(one["alignment"], one["removed"]) for one in clean] == [("refuse", 4)]
     assert clean[0]["aligned_score"]["n"] == 80
 
@@ -279,7 +278,7 @@ def test_published_values_are_compared_by_interval(rows: list[dict[str, Any]]) -
         {"model": "aligned/tiny/refuse", "metric": "reasoning_accuracy", "value": 50.0, "epoch": 1},
         {"model": "lrm/other", "metric": "harmful_score", "value": 5.0},
     ]
-    found = res.against_published(rows, published)
+    found = against_published(rows, published)
     assert [one["compatible"] for one in found] == [True, False, True, False, None]
 
 
@@ -288,13 +287,13 @@ def test_published_values_are_compared_over_seeds_and_items(rows: list[dict[str,
     assert ours["all_high"] - ours["high"] > 0.05
     value = 100 * (ours["high"] + ours["all_high"]) / 2
     entry = {"model": "aligned/tiny/refuse", "metric": "reasoning_accuracy", "value": value}
-    with_n, without = res.against_published(rows, [{**entry, "n": 100_000}, entry])
+    with_n, without = against_published(rows, [{**entry, "n": 100_000}, entry])
     assert with_n["compatible"] and without["compatible"]
     assert without["ours"]["high"] == ours["all_high"]
 
 
 def test_names_outside_the_experiment_and_wrong_counts_are_refused(
-    tmp_path: Path, small: dict[str, Any], make_score: Any
+    tmp_path: Path, small: dict[str, Any], make_score: Any, load: Any
 ) -> None:
     stray = make_score(tmp_path, "aligned/m/z/seed1", "sums", "reasoning", {"epoch1": graded(1)})
     with pytest.raises(InputError, match="'z' is no entry of the experiment's alignments"):
@@ -305,13 +304,13 @@ def test_names_outside_the_experiment_and_wrong_counts_are_refused(
     with pytest.raises(InputError, match="final has 1 verdicts, expected 2"):
         load(small, [short])
     with pytest.raises(InputError, match="expected base/NAME"):
-        res.parse_run("lrm/m/epoch3")
+        parse_run("lrm/m/epoch3")
 
 
 def test_alignments_are_compared_on_the_same_items(
-    experiment: dict[str, Any], score_files: list[Path], rows: list[dict[str, Any]]
+    experiment: dict[str, Any], score_files: list[Path], rows: list[dict[str, Any]], load: Any
 ) -> None:
-    pairs = res.compare_alignments(load(experiment, score_files))
+    pairs = compare_alignments(load(experiment, score_files))
     assert [(one["first"], one["second"]) for one in pairs] == [("refuse", "reason")]
     first, second = (
         find(rows, alignment=name, epoch=5, seed="mean")["metrics"]["reasoning_accuracy"]
@@ -322,7 +321,7 @@ def test_alignments_are_compared_on_the_same_items(
 
 
 def test_two_scorers_of_a_benchmark_are_compared_sample_by_sample(
-    tmp_path: Path, make_score: Any, experiment: dict[str, Any]
+    tmp_path: Path, make_score: Any, experiment: dict[str, Any], load: Any
 ) -> None:
     def judged(flags: list[bool | None]) -> list[dict[str, Any]]:
         return [
@@ -338,7 +337,7 @@ def test_two_scorers_of_a_benchmark_are_compared_sample_by_sample(
     ]
     benchmarks = {**experiment["benchmarks"], "harm": {"scorers": ["ngram", "other"]}}
     loaded = load({**experiment, "benchmarks": benchmarks}, files)
-    found = {one["role"]: one for one in res.agreement_of_scorers(loaded)}
+    found = {one["role"]: one for one in agreement_of_scorers(loaded)}
     assert set(found) == {"lrm", "all"}
     one = found["all"]
     assert (one["n"], one["only_first"], one["only_second"]) == (5, 1, 1)
@@ -365,7 +364,7 @@ def sampled(correct: int, samples: int, items: int = 6) -> list[dict[str, Any]]:
 
 
 def test_more_samples_of_an_item_narrow_the_interval_of_a_change(
-    tmp_path: Path, small: dict[str, Any], make_score: Any
+    tmp_path: Path, small: dict[str, Any], make_score: Any, load: Any
 ) -> None:
     """Eight samples of each of 30 problems: the interval counts all 240 of them."""
 
@@ -381,7 +380,7 @@ def test_more_samples_of_an_item_narrow_the_interval_of_a_change(
             ]
             folder = tmp_path / str(samples)
             files.append(make_score(folder, run, "sums", "reasoning", {at: rows}))
-        row = find(res.build_rows(load(small, files)), alignment="a", seed="1")
+        row = find(build_rows(load(small, files)), alignment="a", seed="1")
         change = row["change"]["reasoning_accuracy"]
         return float(change["high"] - change["low"])
 
@@ -398,13 +397,18 @@ def test_more_samples_of_an_item_narrow_the_interval_of_a_change(
     ],
 )
 def test_pass_at_k_is_of_each_benchmark_and_averaged_where_all_share_k(
-    tmp_path: Path, small: dict[str, Any], make_score: Any, second: int, expected: dict[str, float]
+    tmp_path: Path,
+    small: dict[str, Any],
+    make_score: Any,
+    second: int,
+    expected: dict[str, float],
+    load: Any,
 ) -> None:
     files = [
         make_score(tmp_path, "lrm/m/hub", "sums", "reasoning", {"final": sampled(1, 8)}),
         make_score(tmp_path, "lrm/m/hub", "more", "reasoning", {"final": sampled(1, second)}),
     ]
-    metrics = find(res.build_rows(load(small, files)), seed="hub")["metrics"]
+    metrics = find(build_rows(load(small, files)), seed="hub")["metrics"]
     found = {key: one["estimate"] for key, one in metrics.items() if key.startswith("pass_at")}
     by_benchmark = {key: value for key, value in found.items() if "/" in key}
     assert by_benchmark == pytest.approx(expected)
@@ -413,7 +417,7 @@ def test_pass_at_k_is_of_each_benchmark_and_averaged_where_all_share_k(
 
 
 def test_tokens_of_more_seeds_and_samples_are_not_more_items(
-    tmp_path: Path, small: dict[str, Any], make_score: Any
+    tmp_path: Path, small: dict[str, Any], make_score: Any, load: Any
 ) -> None:
     widths = []
     for seeds, samples in ((1, 1), (5, 4)):
@@ -427,7 +431,7 @@ def test_tokens_of_more_seeds_and_samples_are_not_more_items(
             )
             for seed in range(seeds)
         ]
-        row = find(res.build_rows(load(small, files)), seed="mean")
+        row = find(build_rows(load(small, files)), seed="mean")
         one = row["metrics"]["thinking_tokens/sums"]
         assert (one["n"], one["items"]) == (30 * samples * seeds, 30)
         widths.append(one["high"] - one["low"])
@@ -435,44 +439,44 @@ def test_tokens_of_more_seeds_and_samples_are_not_more_items(
 
 
 def test_base_and_lrms_that_end_at_other_epochs_are_all_counted(
-    tmp_path: Path, small: dict[str, Any], make_score: Any
+    tmp_path: Path, small: dict[str, Any], make_score: Any, load: Any
 ) -> None:
     files = [
         make_score(tmp_path, f"lrm/m/seed{seed}", "sums", "reasoning", {at: graded(*right)})
         for seed, at, right in ((1, "epoch3", (1, 1)), (2, "epoch6", (1, 0)))
     ]
-    rows = res.build_rows(load(small, files))
+    rows = build_rows(load(small, files))
     assert [row["seed"] for row in rows] == ["1", "2", "mean"]
     assert rows[2]["metrics"]["reasoning_accuracy"]["estimate"] == 0.75
     assert (rows[2]["n_seeds"], rows[2]["checkpoint"]) == (2, "epoch3, epoch6")
 
 
 def test_two_benchmarks_of_which_one_is_a_single_cluster_are_no_error(
-    tmp_path: Path, small: dict[str, Any], make_score: Any
+    tmp_path: Path, small: dict[str, Any], make_score: Any, load: Any
 ) -> None:
     files = []
     for run, at in (("lrm/m/hub", "final"), ("aligned/m/a/seed1", "epoch1")):
         files.append(make_score(tmp_path, run, "sums", "reasoning", {at: graded(1, 0, 1, 0)}))
         files.append(make_score(tmp_path, run, "more", "reasoning", {at: graded(1, 0)}))
-    clusters = {"more": {"q0": "q0", "q1": "q0"}}
-    change = find(res.build_rows(load(small, files, clusters=clusters)), alignment="a", seed="mean")
+    overlap = {"benchmarks": {"more": {"exact": {"groups": [["q0", "q1"]]}}}}
+    change = find(build_rows(load(small, files, overlap=overlap)), alignment="a", seed="mean")
     one = change["change"]["reasoning_accuracy"]
     assert (one["estimate"], one["low"], one["p"], one["p_holm"]) == (0, None, None, None)
 
 
 def test_clean_harm_of_an_alignment_whose_lrm_was_not_scored(
-    tmp_path: Path, small: dict[str, Any], make_score: Any
+    tmp_path: Path, small: dict[str, Any], make_score: Any, load: Any
 ) -> None:
     file = make_score(tmp_path, "aligned/m/a/seed1", "harm", "harmful", {"epoch1": judged(1, 0, 0)})
     experiment = {**small, "alignments": {"a": {"data": "x"}}}
     pair = {"train": "x", "benchmark": "harm", "normalised": {"items": ["h0"]}}
-    (found,) = res.harm_on_clean_items(load(experiment, [file]), [pair])
+    (found,) = harm_on_clean_items(load(experiment, [file]), [pair])
     assert found["lrm_score"]["estimate"] is None
     assert (found["aligned_score"]["estimate"], found["aligned_score"]["n"]) == (0, 2)
 
 
 def test_ready_made_models_stand_beside_the_seeds_that_did_not_fail(
-    tmp_path: Path, small: dict[str, Any], make_score: Any
+    tmp_path: Path, small: dict[str, Any], make_score: Any, load: Any
 ) -> None:
     files = [
         make_score(tmp_path, run, "sums", "reasoning", {at: graded(1, 0)}, failed="seed2" in run)
@@ -483,12 +487,12 @@ def test_ready_made_models_stand_beside_the_seeds_that_did_not_fail(
             ("aligned/m/a/seed2", "epoch1"),
         )
     ]
-    rows = res.build_rows(load(small, files))
+    rows = build_rows(load(small, files))
     assert [row["role"] for row in rows if row["seed"] == "mean_ok"] == ["base", "lrm", "aligned"]
 
 
 def test_agreement_of_scorers_is_by_item(
-    tmp_path: Path, small: dict[str, Any], make_score: Any
+    tmp_path: Path, small: dict[str, Any], make_score: Any, load: Any
 ) -> None:
     def one(seeds: int) -> dict[str, Any]:
         files = [
@@ -503,7 +507,7 @@ def test_agreement_of_scorers_is_by_item(
             for seed in range(seeds)
             for scorer, flags in (("first", [1, 0] * 20), ("second", [1, 0, 0, 0] * 10))
         ]
-        return next(x for x in res.agreement_of_scorers(load(small, files)) if x["role"] == "all")
+        return next(x for x in agreement_of_scorers(load(small, files)) if x["role"] == "all")
 
     few, many = one(1), one(5)
     assert (few["n"], many["n"], many["items"]) == (40, 200, 40)
@@ -511,7 +515,7 @@ def test_agreement_of_scorers_is_by_item(
 
 
 def test_interval_over_both_is_never_narrower_than_that_over_items(
-    tmp_path: Path, small: dict[str, Any], make_score: Any
+    tmp_path: Path, small: dict[str, Any], make_score: Any, load: Any
 ) -> None:
     """One harmful answer of one seed: the analysis of variance alone would end below 1 of 150."""
     files = [
@@ -520,5 +524,5 @@ def test_interval_over_both_is_never_narrower_than_that_over_items(
         )
         for k, flags in enumerate(([0] * 30, [0] * 30, [0] * 30, [0] * 30, [1] + [0] * 29))
     ]
-    one = find(res.build_rows(load(small, files)), seed="mean")["metrics"]["harmful_score"]
+    one = find(build_rows(load(small, files)), seed="mean")["metrics"]["harmful_score"]
     assert one["all_low"] <= one["low"] and one["high"] <= one["all_high"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -11,7 +10,8 @@ import pytest
 
 from workflow.scripts.common.io import read_json, write_json, write_jsonl
 from workflow.scripts.data import measure_overlap
-from workflow.scripts.report import make_report
+from workflow.scripts.report.build_report import build_report
+from workflow.scripts.report.inputs import Inputs, Score
 from workflow.scripts.score import score_samples
 
 ITEMS, REPEATS = 30, 4
@@ -79,9 +79,9 @@ def test_clustered_samples_have_one_interval(kind: str, always: bool, tmp_path: 
     measure_overlap.main([*given, "--out", str(tmp_path)])
     experiment: dict[str, Any] = {"bases": {}, "lrms": {"tiny": {}}, "alignments": {}}
     experiment["benchmarks"] = {"some": {"kind": kind, "scorers": ["one"]}}
-    given = ["--experiment", json.dumps(experiment), "--score-files", str(out / "score.json")]
-    make_report.main([*given, "--overlap", str(overlap), "--out", str(tmp_path / "report")])
-    rows = read_json(tmp_path / "report/tradeoff.json")["rows"]
+    score_of = {"run": "lrm/tiny/seed1", "benchmark": "some", "scorer": "one", "folder": out}
+    inputs = Inputs(experiment=experiment, scores=(Score(**score_of),), overlap=overlap)
+    rows = build_report(inputs)["rows"]
     report = next(row["metrics"] for row in rows if row["seed"] == "1")[f"{reported}/some"]
 
     assert score["n"] == report["n"] == ITEMS * REPEATS and score["n_clusters"] == ITEMS - 1

@@ -17,7 +17,10 @@ from statsmodels.stats.proportion import (
 )
 
 from workflow.scripts.common import intervals as iv
-from workflow.scripts.report import statistics as st
+from workflow.scripts.report import differences as st
+from workflow.scripts.report import power
+from workflow.scripts.report.agreement import agreement
+from workflow.scripts.report.tax import ratio, safety_tax
 
 
 def binary(successes: int, n: int) -> dict[int, float]:
@@ -29,7 +32,7 @@ def test_no_data_gives_none_not_nan() -> None:
     assert iv.clustered_proportion({}) == iv.NOTHING
     assert st.paired_difference({}, {1: 1.0}).p is None
     assert iv.over_seeds([]) == (iv.NOTHING, None)
-    assert st.minimum_detectable_difference(0) is None
+    assert power.minimum_detectable_difference(0) is None
     assert st.holm([None]) == [None]
     assert st.average([]) == iv.NOTHING
 
@@ -147,7 +150,7 @@ def test_holm_equals_statsmodels_and_a_hand_worked_case() -> None:
 
 @pytest.mark.parametrize("baseline", [0.5, 0.6, 0.9])
 def test_unpaired_detectable_difference_inverts_statsmodels_sample_size(baseline: float) -> None:
-    drop = st.minimum_detectable_difference(198, baseline)
+    drop = power.minimum_detectable_difference(198, baseline)
     assert drop is not None
     n = samplesize_proportions_2indep_onetail(-drop, baseline, 0.8, alpha=0.05)
     assert n == pytest.approx(198, rel=0.01)
@@ -155,20 +158,20 @@ def test_unpaired_detectable_difference_inverts_statsmodels_sample_size(baseline
 
 def test_gpqa_diamond_cannot_show_the_published_safechain_loss() -> None:
     # 7.1 points were reported on 198 items; at 80 % power about 14 are needed unpaired.
-    drop = st.minimum_detectable_difference(198, 116 / 198)
+    drop = power.minimum_detectable_difference(198, 116 / 198)
     assert drop == pytest.approx(0.139, abs=0.002)
 
 
 def test_paired_detectable_difference_has_the_promised_power() -> None:
     n, discordant = 400, 0.2
-    drop = st.minimum_detectable_difference(n, discordant=discordant)
+    drop = power.minimum_detectable_difference(n, discordant=discordant)
     assert drop is not None
     rng = np.random.default_rng(5)
     lost = (discordant + drop) / 2
     cells = rng.multinomial(n, [lost, discordant - lost, 1 - discordant], 4000)
     z = (cells[:, 0] - cells[:, 1]) / np.sqrt(cells[:, 0] + cells[:, 1])
     assert np.mean(np.abs(z) > 1.96) == pytest.approx(0.8, abs=0.02)
-    assert st.minimum_detectable_difference(10, discordant=0.1) is None
+    assert power.minimum_detectable_difference(10, discordant=0.1) is None
 
 
 @pytest.mark.parametrize(
@@ -178,7 +181,7 @@ def test_paired_detectable_difference_has_the_promised_power() -> None:
 def test_no_loss_of_zero_is_ever_found(
     n: int, baseline: float, discordant: float | None, found: bool
 ) -> None:
-    drop = st.minimum_detectable_difference(n, baseline, discordant=discordant)
+    drop = power.minimum_detectable_difference(n, baseline, discordant=discordant)
     assert (drop is not None) == found
     if drop is not None:
         needed = samplesize_proportions_2indep_onetail(-drop, baseline, 0.8, alpha=0.05)
@@ -226,19 +229,19 @@ def test_tokens_of_seeds_on_the_same_items_cover_95_percent() -> None:
 
 def test_fieller_limits_solve_the_quadratic() -> None:
     a, b = iv.Estimate(0.2, 0.1, 0.3, 100), iv.Estimate(0.5, 0.4, 0.6, 200)
-    ours = st.ratio(a, b)
+    ours = ratio(a, b)
     error = 0.1 / stats.norm.ppf(0.975)
     z2 = stats.norm.ppf(0.975) ** 2
     roots = np.roots([0.5**2 - z2 * error**2, -2 * 0.2 * 0.5, 0.2**2 - z2 * error**2])
     assert (ours.low, ours.high) == pytest.approx(sorted(roots), abs=1e-10)
-    unclear = st.ratio(a, iv.Estimate(0.05, -0.05, 0.15, 200))
+    unclear = ratio(a, iv.Estimate(0.05, -0.05, 0.15, 200))
     assert unclear.estimate == pytest.approx(4) and unclear.low is None
-    assert st.ratio(a, iv.Estimate(0.0, -0.1, 0.1, 9)) == iv.NOTHING
+    assert ratio(a, iv.Estimate(0.0, -0.1, 0.1, 9)) == iv.NOTHING
 
 
 def test_safety_tax_counts_points_lost_per_harm_point_removed() -> None:
     # The publication's averages: accuracy 63.40 -> 56.31, harm 60.40 -> 30.80.
-    tax = st.safety_tax(
+    tax = safety_tax(
         st.Difference(-0.0709, -0.15, 0.01, 198, 0.1), st.Difference(-0.296, -0.33, -0.26, 1000, 0)
     )
     assert (tax.points.estimate, tax.points.low, tax.points.high) == (0.0709, -0.01, 0.15)
@@ -247,7 +250,7 @@ def test_safety_tax_counts_points_lost_per_harm_point_removed() -> None:
 
 @pytest.mark.parametrize("harm", [(0.2, 0.1, 0.3), (-0.05, -0.12, 0.02)])
 def test_no_tax_per_harm_point_where_no_harm_was_removed(harm: tuple[float, float, float]) -> None:
-    tax = st.safety_tax(st.Difference(-0.1, -0.15, -0.05, 198), st.Difference(*harm, 198))
+    tax = safety_tax(st.Difference(-0.1, -0.15, -0.05, 198), st.Difference(*harm, 198))
     assert tax.per_harm_point == iv.NOTHING
 
 
@@ -257,25 +260,23 @@ def test_agreement_equals_scikit_learn() -> None:
     rng = np.random.default_rng(12)
     first = list(map(bool, rng.random(90) < 0.4))
     second = [one != (rng.random() < 0.2) for one in first]
-    same, kappa = st.agreement(
-        {k: [pair] for k, pair in enumerate(zip(first, second, strict=True))}
-    )
+    same, kappa = agreement({k: [pair] for k, pair in enumerate(zip(first, second, strict=True))})
     assert same.estimate == np.mean(np.array(first) == np.array(second))
     assert kappa == pytest.approx(cohen_kappa_score(first, second), abs=1e-10)
-    assert st.agreement({1: [(True, True)]})[1] is None
-    assert st.agreement({}) == (iv.NOTHING, None)
+    assert agreement({1: [(True, True)]})[1] is None
+    assert agreement({}) == (iv.NOTHING, None)
 
 
 def test_agreement_on_one_item_five_times_is_not_five_items() -> None:
-    alone = st.agreement({k: [(True, k % 4 > 0)] for k in range(40)})[0]
-    often = st.agreement({k: [(True, k % 4 > 0)] * 5 for k in range(40)})[0]
+    alone = agreement({k: [(True, k % 4 > 0)] for k in range(40)})[0]
+    often = agreement({k: [(True, k % 4 > 0)] * 5 for k in range(40)})[0]
     assert often.estimate == alone.estimate
     width = [(one.high or 0) - (one.low or 0) for one in (alone, often)]
     assert width[1] == pytest.approx(width[0], rel=0.05)
 
 
 def test_what_could_be_found_is_known_before_the_run() -> None:
-    found = st.detectable_before_run({"gpqa": 198, "none": 0}, 116 / 198)
+    found = power.detectable_before_run({"gpqa": 198, "none": 0}, 116 / 198)
     assert found["gpqa"]["unpaired"] == pytest.approx(0.139, abs=0.002)
     assert found["none"]["unpaired"] is None
 
@@ -307,7 +308,7 @@ def test_fieller_covers_95_percent() -> None:
     for _ in range(1500):
         a, b = rng.normal(0.1, 0.03), rng.normal(0.4, 0.05)
         half = stats.norm.ppf(0.975)
-        one = st.ratio(
+        one = ratio(
             iv.Estimate(a, a - half * 0.03, a + half * 0.03, 9),
             iv.Estimate(b, b - half * 0.05, b + half * 0.05, 9),
         )

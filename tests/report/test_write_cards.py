@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from huggingface_hub import ModelCard
 
-from workflow.scripts.report import make_report, write_cards
+from workflow.scripts.report import make_report
+from workflow.scripts.report.tables.registry import build_tables
 
 SHA = "ab" * 32
 DATA = {"name": "refusals", "n": 500, "sha256": "cd" * 32}
@@ -49,6 +50,7 @@ def folder(
     tmp_path_factory: pytest.TempPathFactory,
     experiment_of_cards: dict[str, Any],
     make_scores: Any,
+    make_inputs: Any,
 ) -> Path:
     place = tmp_path_factory.mktemp("cards")
     files = make_scores(place)
@@ -57,11 +59,8 @@ def folder(
         out = place / "models" / run
         out.mkdir(parents=True, exist_ok=True)
         (out / "manifest.json").write_text(json.dumps(manifest(run)))
-    report = make_report.build_report(experiment_of_cards, files, folder=place)
-    (place / "tradeoff.json").write_text(json.dumps(report))
-    text = json.dumps(experiment_of_cards)
-    arguments = ["--report", str(place / "tradeoff.json"), "--results", str(place)]
-    write_cards.main([*arguments, "--experiment", text, "--out", str(place)])
+    given = make_inputs(experiment_of_cards, files, place)
+    make_report.main(["--inputs", str(given), "--out", str(place)])
     return place
 
 
@@ -101,14 +100,13 @@ def test_gpu_hours_are_summed_over_the_gpus(folder: Path) -> None:
     assert models["lrm/tiny/seed1"]["weights_sha256"] == SHA
 
 
-def test_what_was_accepted_as_stale_is_named(
-    tmp_path: Path, experiment: dict[str, Any], make_scores: Any
+def test_what_was_adopted_from_older_code_is_named(
+    tmp_path: Path, experiment: dict[str, Any], make_scores: Any, build: Any
 ) -> None:
-    files = make_scores(tmp_path)
-    score = json.loads(files[0].read_text())
-    taken = {"key": "k", "by": "ada", "at": "2026-01-01", "why": "a clearer message"}
-    files[0].write_text(json.dumps(score | {"provenance": {"key": "old", "accepted": taken}}))
-    report = make_report.build_report(experiment, files, folder=tmp_path)
-    one = report["origins"]["accepted"]
-    assert [(a["by"], a["why"]) for a in one] == [("ada", "a clearer message")]
+    adopted = {"name": "score/x", "from": "k", "by": "ada", "when": "2026-01-01"}
+    adopted |= {"reason": "a clearer message"}
+    report = build(experiment, make_scores(tmp_path), adopted=[adopted])
+    assert report["origins"]["adopted"] == [adopted]
     assert any(line.startswith("1 results are older") for line in report["limits"])
+    (table,) = (one for one in build_tables(report) if one.key == "adopted")
+    assert table.rows == [["score/x", "k", "ada", "2026-01-01", "a clearer message"]]

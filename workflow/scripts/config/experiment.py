@@ -153,7 +153,7 @@ class Published(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Published:
-        from workflow.scripts.report.results import METRICS
+        from workflow.scripts.report.metrics import METRICS
 
         metric = self.metric.partition("/")[0]
         share = metric in METRICS or metric.startswith("pass_at_")

@@ -24,7 +24,7 @@ from workflow.scripts.common.staleness import ACCEPTED, CURRENT, DISPENSABLE, ST
 from workflow.scripts.plan.estimate import Cost, Estimator
 from workflow.scripts.plan.experiment_state import ExperimentState, read_experiment
 from workflow.scripts.plan.schedule import critical_path, wall_time
-from workflow.scripts.report.statistics import detectable_before_run
+from workflow.scripts.report.power import detectable_before_run
 
 SUMS = ("gpu_hours", "node_hours", "job_hours", "disk_gb", "usd")
 STANDING = (CURRENT, ACCEPTED, DISPENSABLE)
@@ -40,7 +40,7 @@ def make_plan(state: ExperimentState, nodes: int | None = None) -> dict[str, Any
     Returns:
         `jobs` (each result with state, reasons and cost), `rules` (sums), `total`, `standing` (what
         the finished results took), `critical_path`, `wall_hours` on `nodes` nodes, `accepted`,
-        `detectable` (the smallest losses that each benchmark could show, see report/statistics.py),
+        `detectable` (the smallest losses that each benchmark could show, see report/power.py),
         `at_most` (the benchmarks that may have fewer items than that).
     """
     estimator = Estimator(state)

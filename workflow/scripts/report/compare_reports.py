@@ -1,8 +1,8 @@
 """Put two experiments, or two revisions of one, side by side, paired by item.
 
-Reads the scores below two results folders, prints a Markdown table, and with `--out` writes
-`comparison.md`, `.csv`, `.tex` and `.json`. Runs, benchmarks and scorers of the same name belong
-together; `--pair` names those that are called differently.
+Reads what two reports were made from (`inputs.json`), prints a Markdown table, and with `--out`
+writes `comparison.md`, `.csv`, `.tex` and `.json`. Runs, benchmarks and scorers of the same name
+belong together; `--pair` names those that are called differently.
 
 python -m workflow.scripts.report.compare_reports results/micro results/micro-2 \
     --pair aligned/tiny/directrefusal=aligned/tiny/safechain --out results/comparison
@@ -11,7 +11,6 @@ python -m workflow.scripts.report.compare_reports results/micro results/micro-2 
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -19,20 +18,17 @@ from typing import Any
 
 from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.intervals import clustered_proportion
-from workflow.scripts.common.io import read_json, read_jsonl, write_json, write_text
-from workflow.scripts.report import results as res
-from workflow.scripts.report import statistics as st
+from workflow.scripts.common.io import read_json, write_json, write_text
+from workflow.scripts.common.result import read_result
+from workflow.scripts.report.comparisons import holm_within
+from workflow.scripts.report.differences import paired_difference
 from workflow.scripts.report.escape import visible
-from workflow.scripts.report.tables import (
-    MISSING,
-    Table,
-    make_table,
-    p_value,
-    points,
-    table_to_csv,
-    table_to_latex,
-    table_to_markdown,
-)
+from workflow.scripts.report.inputs import FILE, Score, read_inputs
+from workflow.scripts.report.metrics import MAIN
+from workflow.scripts.report.render import table_to_csv, table_to_latex, table_to_markdown
+from workflow.scripts.report.runs import by_epoch, epoch_of
+from workflow.scripts.report.spread import mean_by_item
+from workflow.scripts.report.tables.table import MISSING, Table, make_table, p_value, points
 
 Key = tuple[str, str, str]  # model without its seed, benchmark, scorer
 
@@ -43,72 +39,62 @@ class Side:
 
     Attributes:
         kind: The benchmark's kind.
-        values: {checkpoint: {seed: {item: share of its samples that count}}}.
-        keys: The keys of the scores, by seed: the same key is the same result.
-        clusters: {item: the first item with the same prompt}, for prompts that are repeated.
         main: Whether the scorer is the one that counts for its benchmark.
+        clusters: {item: the first item with the same prompt}, for prompts that are repeated.
+        values: {checkpoint: {seed: {item: share of its samples that count}}}.
+        keys: The keys of the scores, by run: the same key is the same result.
         prompts: {digest of the benchmark's prompts}, where the samples' manifests are there.
     """
 
     kind: str
-    values: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    main: bool
+    clusters: dict[str, str]
+    values: dict[str, dict[str, Mapping[str, float]]] = field(default_factory=dict)
     keys: dict[str, str | None] = field(default_factory=dict)
-    clusters: dict[str, str] = field(default_factory=dict)
-    main: bool = False
     prompts: set[str] = field(default_factory=set)
 
 
 def read_side(folder: Path) -> dict[Key, Side]:
-    """Return everything that was scored below a results folder.
+    """Return everything that a report shows.
+
+    Args:
+        folder: A report's folder, or that of an experiment with `report/` in it.
 
     Raises:
-        InputError: There is no score, or one of another format.
+        InputError: There is no report, or a score that it was made from is gone.
     """
+    from workflow.scripts.report.results import Results
+    from workflow.scripts.report.verdicts import read_verdicts
+
+    places = [folder / FILE, folder / "report" / FILE]
+    path = next((place for place in places if place.exists()), None)
+    if path is None:
+        raise InputError(f"{folder}: no report ({FILE}), expected a finished experiment's folder")
+    inputs = read_inputs(path)
+    results = Results(inputs.experiment, read_verdicts(inputs))
+    scores = {(one.run, one.benchmark, one.scorer): one for one in inputs.scores}
     found: dict[Key, Side] = {}
-    overlap = folder / "data" / "overlap.json"
-    clusters = res.repeated_prompts(read_json(overlap)) if overlap.exists() else {}
-    for path in sorted((folder / "score").rglob("score.json")):
-        score = read_json(path)
-        if not isinstance(score, dict) or score.get("format") != res.FORMAT:
-            raise InputError(f"{path}: expected a score of format {res.FORMAT}")
-        model, _, last = score["run"].rpartition("/")
-        seed = re.sub(r"-epochs\d+$", "", last)
-        side = found.setdefault((model, score["benchmark"], score["scorer"]), Side(score["kind"]))
-        side.clusters = clusters.get(score["benchmark"], {})
-        side.keys[last] = (score.get("provenance") or {}).get("key")
-        gathered: dict[str, dict[str, list[dict[str, Any]]]] = {}
-        for verdict in read_jsonl(path.with_name("verdicts.jsonl")):
-            items = gathered.setdefault(verdict["checkpoint"], {})
-            items.setdefault(str(verdict["item_id"]), []).append(verdict)
-        reducer = res.METRICS[res.MAIN[score["kind"]]][1]
-        for checkpoint, items in gathered.items():
-            reduced = {item: reducer(verdicts) for item, verdicts in items.items()}
-            known = {item: value for item, value in reduced.items() if value is not None}
-            side.values.setdefault(checkpoint, {})[seed] = known
-        manifest = folder / "generate" / score["run"] / score["benchmark"] / "manifest.json"
-        if manifest.exists():
-            digest = (read_json(manifest).get("data") or {}).get("sha256")
-            side.prompts |= {digest} if digest else set()
-    if not found:
-        raise InputError(
-            f"{folder}: no score below score/, expected a finished experiment's folder"
-        )
-    listed = _listed_scorers(folder)
-    for _, benchmark, _ in list(found):
-        scorers = {scorer for _, name, scorer in found if name == benchmark}
-        first = next((one for one in listed.get(benchmark, []) if one in scorers), min(scorers))
-        for key, one in found.items():
-            one.main |= key[1:] == (benchmark, first)
+    for one in results.verdicts.evaluations:
+        parts = (one.model.role, one.model.name, one.model.alignment)
+        key = ("/".join(filter(None, parts)), one.benchmark, one.scorer)
+        main = one.scorer == results.scorers(one.benchmark)[0]
+        side = found.setdefault(key, Side(one.kind, main, results.clusters(one.benchmark)))
+        at = (one.model, one.checkpoint, one.benchmark, one.scorer)
+        values = results.items(*at, MAIN[one.kind]).values
+        side.values.setdefault(one.checkpoint, {})[one.model.seed_label] = values
+        score = scores[one.run, one.benchmark, one.scorer]
+        side.keys[one.run.rpartition("/")[2]] = (read_result(score.folder) or {}).get("key")
+        side.prompts |= _prompts(score)
     return found
 
 
-def _listed_scorers(folder: Path) -> dict[str, list[str]]:
-    """Return each benchmark's scorers, the one that counts first, where the reports tell."""
-    return {
-        name: about["scorers"]
-        for path in sorted((folder / "report").rglob("tradeoff.json"))
-        for name, about in read_json(path)["benchmarks"].items()
-    }
+def _prompts(score: Score) -> set[str]:
+    """Return the digest of a score's prompts, where the manifest of its samples is there."""
+    path = score.samples / "manifest.json" if score.samples else None
+    if path is None or not path.exists():
+        return set()
+    digest = (read_json(path).get("data") or {}).get("sha256")
+    return {digest} if digest else set()
 
 
 def compare(
@@ -146,7 +132,7 @@ def compare(
                     "other_model": key[0],
                     "benchmark": benchmark,
                     "scorer": scorer,
-                    "metric": res.MAIN[one.kind],
+                    "metric": MAIN[one.kind].name,
                     "checkpoint": at_first,
                     "other_checkpoint": at_second,
                     "final": at_first == _final(one),
@@ -156,10 +142,10 @@ def compare(
                     **row,
                 }
             )
-    for metric in res.MAIN.values():
+    for metric in MAIN.values():
         for final in (True, False):
             tests = [r for r in rows if r["main"] and not r["same_result"]]
-            res.holm_within([r for r in tests if (r["metric"], r["final"]) == (metric, final)])
+            holm_within([r for r in tests if (r["metric"], r["final"]) == (metric.name, final)])
     used = {key for key in first if (pairs.get(key[0], key[0]), *key[1:]) in matched}
     return {
         "rows": rows,
@@ -172,11 +158,11 @@ def _both(one: Side, other: Side) -> list[tuple[str, str]]:
     """Return the checkpoints of both sides; the final ones belong together by whatever name."""
     finals = (_final(one), _final(other))
     shared = [(name, name) for name in one.values if name in other.values and name not in finals]
-    return [*sorted(shared, key=lambda pair: res.epoch_of(pair[0]) or 0), finals]
+    return [*sorted(shared, key=lambda pair: epoch_of(pair[0]) or 0), finals]
 
 
 def _final(side: Side) -> str:
-    return max(side.values, key=lambda name: (res.epoch_of(name) or 10**9, name))
+    return max(side.values, key=by_epoch)
 
 
 def _row(
@@ -187,10 +173,10 @@ def _row(
     """Compare a checkpoint by item, over the seeds that both have, or all where none is shared."""
     shared = [seed for seed in first if seed in second]
     chosen = [[side[seed] for seed in shared or side] for side in (first, second)]
-    before, after = map(res.mean_by_item, chosen)
+    before, after = map(mean_by_item, chosen)
     items = [item for item in before if item in after]
     samples = min(sum(item in side for side in sides for item in items) for sides in chosen)
-    change = st.paired_difference(before, after, clusters, samples)
+    change = paired_difference(before, after, clusters, samples)
     estimates = [
         clustered_proportion({item: side[item] for item in items}, clusters, samples)
         for side in (before, after)
@@ -263,8 +249,8 @@ def to_text(comparison: Mapping[str, Any], table: Table, names: Sequence[str]) -
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("first", type=Path, help="results folder of an experiment")
-    parser.add_argument("second", type=Path, help="results folder of another, or a revision of it")
+    parser.add_argument("first", type=Path, help="folder of an experiment or report")
+    parser.add_argument("second", type=Path, help="folder of another, or a revision of it")
     parser.add_argument(
         "--pair", action="append", default=[], metavar="FIRST=SECOND", help="models, without seeds"
     )

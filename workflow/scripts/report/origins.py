@@ -1,7 +1,6 @@
 """Where an experiment's numbers come from: models, data, recipes, versions, GPU-hours.
 
-Read from the manifests below `results/<experiment>`; a manifest that was deleted with its model is
-left out.
+Read from the manifests of the models and samples; one that was deleted is left out.
 """
 
 from __future__ import annotations
@@ -15,54 +14,47 @@ from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import canonical_json, read_json, sha256_text
 from workflow.scripts.config.recipe import Recipe
 from workflow.scripts.config.section import read_section
-from workflow.scripts.report.results import parse_run
+from workflow.scripts.report.inputs import Inputs
+from workflow.scripts.report.runs import parse_run
+
+Manifest = Mapping[str, Any]
 
 
-def read_origins(
-    folder: Path, experiment: Mapping[str, Any], measured: Iterable[tuple[str, str, str]]
-) -> dict[str, Any]:
-    """Return models, data, recipes and accepted results, and what the runs have in common.
-
-    Args:
-        folder: `results/<experiment>`.
-        experiment: The experiment's sections.
-        measured: (run, benchmark, scorer) of each score.
-    """
-    measured = sorted(set(measured))
-    runs = list(dict.fromkeys(run for run, _, _ in measured))
-    models = {run: _read(folder / "models" / run / "manifest.json") for run in runs}
-    samples = {
-        (run, name): _read(folder / "generate" / run / name / "manifest.json")
-        for run, name, _ in measured
-    }
-    known = [one for one in (*models.values(), *samples.values()) if one]
-    results = {f"models/{run}/manifest.json": one for run, one in models.items()}
-    results |= {f"generate/{run}/{name}/manifest.json": one for (run, name), one in samples.items()}
-    for run, name, scorer in measured:
-        path = f"score/{run}/{name}/{scorer}/score.json"
-        results[path] = _read(folder / path)
-    for place in ("score/judges", "data"):
-        for file in sorted((folder / place).rglob("*.json")):
-            results[str(file.relative_to(folder))] = _read(file)
+def read_origins(inputs: Inputs) -> dict[str, Any]:
+    """Return models, data, recipes and adopted results, and what the runs have in common."""
+    scores = sorted(inputs.scores, key=lambda one: (one.run, one.benchmark, one.scorer))
+    models = read_models(inputs)
+    found = {(one.run, one.benchmark): _read(one.samples) for one in scores if one.samples}
+    samples = {key: one for key, one in found.items() if one}
     return {
-        "models": [describe_model(run, one, experiment) for run, one in models.items() if one],
-        "data": _data(experiment, models, samples),
-        "recipes": recipe_differences(experiment),
-        "accepted": _accepted(results),
-        "common": {
-            "git_commits": sorted(
-                {str(one["git_commit"]) for one in known if one.get("git_commit")}
-            ),
-            "versions": _versions(known),
-            "decoding": _by_benchmark(samples, "decoding"),
-            "engines": _by_benchmark(samples, "engine"),
-            "tasks": _by_benchmark(samples, "task"),
-            "hardware": sorted({gpu for one in known for gpu in _gpus(one)}),
-            "gpu_hours_training": round(sum(gpu_hours(one) for one in models.values() if one), 2),
-            "gpu_hours_generation": round(
-                sum(gpu_hours(one) for one in samples.values() if one), 2
-            ),
-        },
+        "models": [describe_model(run, one, inputs.experiment) for run, one in models.items()],
+        "data": _data(inputs.experiment, models, samples),
+        "recipes": recipe_differences(inputs.experiment),
+        "adopted": [one.model_dump(mode="json", by_alias=True) for one in inputs.adopted],
+        "common": _common(models, samples),
+    }
+
+
+def read_models(inputs: Inputs) -> dict[str, Manifest]:
+    """Return {run: manifest} of the runs that were measured, as far as their manifests are here."""
+    runs = sorted({one.run for one in inputs.scores})
+    found = {run: _read(inputs.models.get(run)) for run in runs}
+    return {run: one for run, one in found.items() if one}
+
+
+def _common(
+    models: Mapping[str, Manifest], samples: Mapping[tuple[str, str], Manifest]
+) -> dict[str, Any]:
+    known = [*models.values(), *samples.values()]
+    return {
+        "git_commits": sorted({str(one["git_commit"]) for one in known if one.get("git_commit")}),
+        "versions": _versions(known),
+        "decoding": _by_benchmark(samples, "decoding"),
+        "engines": _by_benchmark(samples, "engine"),
+        "tasks": _by_benchmark(samples, "task"),
+        "hardware": sorted({gpu for one in known for gpu in _gpus(one)}),
+        "gpu_hours_training": round(sum(map(gpu_hours, models.values())), 2),
+        "gpu_hours_generation": round(sum(map(gpu_hours, samples.values())), 2),
     }
 
 
@@ -70,9 +62,7 @@ def describe_model(
     run: str, manifest: Mapping[str, Any], experiment: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return a model run's source, hash, data, parent, status and GPU-hours."""
-    model, _ = parse_run(run)
-    kind = {"base": "bases", "lrm": "lrms", "aligned": "alignments"}[model.role]
-    section = experiment.get(kind, {}).get(model.alignment or model.name, {})
+    section = section_of(run, experiment)
     lineage = manifest.get("lineage") or {}
     data, parent = lineage.get("data") or {}, lineage.get("base") or {}
     return {
@@ -85,6 +75,13 @@ def describe_model(
         "seed": manifest.get("seed"),
         "gpu_hours": gpu_hours(manifest),
     }
+
+
+def section_of(run: str, experiment: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the experiment's entry that a run is made from."""
+    model, _ = parse_run(run)
+    kind = {"base": "bases", "lrm": "lrms", "aligned": "alignments"}[model.role]
+    return experiment.get(kind, {}).get(model.alignment or model.name, {})
 
 
 def source_of(section: Mapping[str, Any]) -> str:
@@ -138,24 +135,24 @@ def recipe_differences(experiment: Mapping[str, Any]) -> dict[str, Any]:
 
 def _data(
     experiment: Mapping[str, Any],
-    models: Mapping[str, dict[str, Any] | None],
-    samples: Mapping[tuple[str, str], dict[str, Any] | None],
+    models: Mapping[str, Manifest],
+    samples: Mapping[tuple[str, str], Manifest],
 ) -> list[dict[str, Any]]:
-    trained = {
-        data["name"]: data
-        for one in models.values()
-        if one and (data := (one.get("lineage") or {}).get("data"))
-    }
+    """Return the training sets and benchmarks that were used: source, revision, size, hash."""
+    lineages = (one.get("lineage") or {} for one in models.values())
+    trained = {data["name"]: data for one in lineages if (data := one.get("data"))}
     found = []
     for name, section in experiment.get("data", {}).items():
         if name in trained:
             about = {"n": trained[name].get("n"), "sha256": trained[name].get("sha256")}
             found.append({"name": name, "use": "training", **_described_source(section), **about})
+    by_benchmark: dict[str, Manifest] = {}
+    for (_, benchmark), one in samples.items():
+        by_benchmark.setdefault(benchmark, one)
     for name, section in experiment["benchmarks"].items():
-        one = next((m for (_, benchmark), m in samples.items() if benchmark == name and m), None)
-        if one:
-            data = one.get("data") or {}
-            about = {"n": one.get("n_items"), "sha256": data.get("sha256")}
+        if name in by_benchmark:
+            data = by_benchmark[name].get("data") or {}
+            about = {"n": by_benchmark[name].get("n_items"), "sha256": data.get("sha256")}
             source = _described_source(section)
             source["revision"] = source["revision"] or data.get("revision")
             found.append({"name": name, "use": "benchmark", **source, **about})
@@ -171,29 +168,17 @@ def _described_source(section: Mapping[str, Any]) -> dict[str, Any]:
     return {"source": f"{place}{split}", "revision": source.get("revision")}
 
 
-def _accepted(results: Mapping[str, dict[str, Any] | None]) -> list[dict[str, str]]:
-    return [
-        {"result": path, **{key: str(taken.get(key, "")) for key in ("by", "at", "why")}}
-        for path, one in sorted(results.items())
-        if one and (taken := (one.get("provenance") or {}).get("accepted"))
-    ]
-
-
-def _by_benchmark(
-    samples: Mapping[tuple[str, str], dict[str, Any] | None], key: str
-) -> dict[str, Any]:
+def _by_benchmark(samples: Mapping[tuple[str, str], Manifest], key: str) -> dict[str, Any]:
     """Return {benchmark: value}, a list of values where the runs differ."""
-    found: dict[str, list[str]] = {}
+    found: dict[str, set[str]] = {}
     for (_, benchmark), one in samples.items():
-        if one and one.get(key) is not None:
-            text = json.dumps(one[key], sort_keys=True)
-            if text not in found.setdefault(benchmark, []):
-                found[benchmark].append(text)
+        if one.get(key) is not None:
+            found.setdefault(benchmark, set()).add(json.dumps(one[key], sort_keys=True))
     loaded = {name: [json.loads(text) for text in sorted(texts)] for name, texts in found.items()}
     return {name: values[0] if len(values) == 1 else values for name, values in loaded.items()}
 
 
-def _versions(manifests: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
+def _versions(manifests: Iterable[Manifest]) -> dict[str, list[str]]:
     found: dict[str, set[str]] = {}
     for one in manifests:
         for package, version in (one.get("versions") or {}).items():
@@ -201,15 +186,16 @@ def _versions(manifests: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
     return {package: sorted(versions) for package, versions in sorted(found.items())}
 
 
-def _gpus(manifest: Mapping[str, Any]) -> list[str]:
+def _gpus(manifest: Manifest) -> list[str]:
     return list((manifest.get("hardware") or {}).get("gpus") or [])
 
 
-def _read(path: Path) -> dict[str, Any] | None:
-    try:
-        found = read_json(path)
-    except InputError:
-        if path.exists():
-            raise
+def _read(folder: Path | None) -> Manifest | None:
+    """Return the manifest in a folder; None where it was deleted."""
+    path = folder / "manifest.json" if folder else None
+    if path is None or not path.exists():
         return None
-    return found if isinstance(found, dict) else None
+    found = read_json(path)
+    if not isinstance(found, dict):
+        raise InputError(f"{path}: expected a JSON object")
+    return found

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from workflow.scripts.common.errors import InputError, run
+from workflow.scripts.report.build_report import read_report
 from workflow.scripts.report.escape import one_line, visible
-from workflow.scripts.report.results import over_both, read_report
-from workflow.scripts.report.tables import MISSING, interval, marked_name, number
+from workflow.scripts.report.spread import over_both
+from workflow.scripts.report.tables.table import MISSING, interval, marked_name, number
 
 WIDTH = 80
 METRICS = {
@@ -63,15 +64,10 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--experiment", required=True)
     folder = Path("results") / parser.parse_args(argv).experiment / "report"
-    found = sorted({*folder.glob("tradeoff.json"), *folder.glob("*/tradeoff.json")})
-    if not found:
+    if not (folder / "tradeoff.json").exists():
         raise InputError(f"{folder}: no report, expected one of a finished run")
-    for path in found:
-        if len(found) > 1:
-            print(f"== {path.parent}\n")
-        print(show(read_report(path)))
-        page = path.with_name("index.html")
-        print(f"\nTables and figures: {path.parent}/\nOpen {page}\n")
+    print(show(read_report(folder / "tradeoff.json")))
+    print(f"\nTables and figures: {folder}/\nOpen {folder / 'index.html'}\n")
 
 
 if __name__ == "__main__":

@@ -1,35 +1,31 @@
-"""Write a model card for each model of an experiment, in the format of the Hugging Face hub.
+"""A model card for each model of an experiment, in the format of the Hugging Face hub.
 
-Reads `tradeoff.json` and the runs' manifests, and writes `cards/<run>/README.md`: metadata with
-the scores (`model-index`), lineage, data, recipe, every checkpoint's scores with intervals and
-hashes, and the caveat about harm. Cards of ready-made models are not written: they have their own.
-
-python -m workflow.scripts.report.write_cards --report results/micro/report/tradeoff.json \
-    --results results/micro --experiment "$(cat experiment.json)" --out results/micro/report
+`cards/<run>/README.md`: metadata with the scores (`model-index`), lineage, data, recipe, every
+checkpoint's scores with intervals and hashes, and the caveat about harm. Ready-made models have
+cards of their own.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from workflow.scripts.common.errors import run
-from workflow.scripts.common.io import read_json, write_text
+from workflow.scripts.common.io import write_text
 from workflow.scripts.report.escape import escape_markdown, one_line
-from workflow.scripts.report.make_report import parse_experiment
-from workflow.scripts.report.origins import source_of, weights_digest
-from workflow.scripts.report.results import MAIN, parse_run, read_report
-from workflow.scripts.report.tables import (
-    TITLES,
-    Table,
-    points,
-    table_to_markdown,
-    valid_of_n,
+from workflow.scripts.report.inputs import Inputs
+from workflow.scripts.report.metrics import MAIN
+from workflow.scripts.report.origins import (
+    read_models,
+    section_of,
+    source_of,
+    weights_digest,
 )
+from workflow.scripts.report.render import table_to_markdown
+from workflow.scripts.report.runs import parse_run
+from workflow.scripts.report.tables.table import Table, points, valid_of_n
 
 CAVEAT = {
     "base": "A base model: it was not trained to refuse, and may answer harmful requests.",
@@ -106,28 +102,27 @@ def write_card(
 def rows_of(report: Mapping[str, Any], run_name: str) -> list[Mapping[str, Any]]:
     """Return the report's rows of a run, one for each checkpoint."""
     model, _ = parse_run(run_name)
-    seed = "hub" if model.seed is None else str(model.seed)
     found: dict[str, Mapping[str, Any]] = {}
     for row in report["rows"]:
         own = (row["role"], row["name"], row["alignment"], row["seed"])
-        if own == (model.role, model.name, model.alignment, seed):
+        if own == (model.role, model.name, model.alignment, model.seed_label):
             found.setdefault(row["checkpoint"], row)
     return list(found.values())
 
 
 def _scores(rows: Sequence[Mapping[str, Any]]) -> Table:
-    metrics = [name for name in MAIN.values() if any(name in row["metrics"] for row in rows)]
+    metrics = [one for one in MAIN.values() if any(one.name in row["metrics"] for row in rows)]
     taxed = any(row["tax"] for row in rows)
     body = [
         [
             row["checkpoint"],
-            *(points(row["metrics"].get(name)) for name in metrics),
+            *(points(row["metrics"].get(one.name)) for one in metrics),
             *([points(row["tax"].get("points"))] if taxed else []),
             valid_of_n(row),
         ]
         for row in rows
     ]
-    header = ["Checkpoint", *(TITLES[name] for name in metrics)]
+    header = ["Checkpoint", *(one.title for one in metrics)]
     header += [*(["Safety tax"] if taxed else []), "Valid of n"]
     return Table("scores", "Scores", "", header, body)
 
@@ -140,15 +135,15 @@ def _evaluations(rows: Sequence[Mapping[str, Any]], report: Mapping[str, Any]) -
     found = []
     for benchmark, about in report["benchmarks"].items():
         metric = MAIN[about["kind"]]
-        one = final["metrics"].get(f"{metric}/{benchmark}") if final else None
+        one = final["metrics"].get(f"{metric.name}/{benchmark}") if final else None
         if one and one["estimate"] is not None:
             found.append(
                 EvalResult(
                     task_type="text-generation",
                     dataset_type=benchmark,
                     dataset_name=benchmark,
-                    metric_type=metric,
-                    metric_name=f"{TITLES[metric]}, %: {points(one)}, n = {one['n_valid']}",
+                    metric_type=metric.name,
+                    metric_name=f"{metric.title}, %: {points(one)}, n = {one['n_valid']}",
                     metric_value=round(one["estimate"] * 100, 4),
                 )
             )
@@ -216,27 +211,14 @@ def _fenced(value: Any) -> str:
     return json.dumps(value, indent=1, sort_keys=True).replace("`", "\\u0060")
 
 
-def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--report", required=True, help="tradeoff.json")
-    parser.add_argument("--results", type=Path, required=True, help="results/EXPERIMENT")
-    parser.add_argument("--experiment", required=True, help="the experiment's sections as JSON")
-    parser.add_argument("--out", type=Path, required=True, help="folder that cards/ is put into")
-    args = parser.parse_args(argv)
-    report = read_report(args.report)
-    experiment = parse_experiment(args.experiment)
-    folder = args.out / "cards"
-    if folder.exists():
-        shutil.rmtree(folder)
+def write_cards(report: Mapping[str, Any], inputs: Inputs, out: Path) -> None:
+    """Write the cards of the models made here into `out/cards/<run>/`."""
+    folder = out / "cards"
+    shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    for one in report["origins"].get("models", []):
-        name = one["run"]
-        section = experiment["bases" if name.startswith("base/") else "lrms"]
-        if name.endswith("/hub") and source_of(section.get(name.split("/")[1], {})):
+    for name, manifest in read_models(inputs).items():
+        model, _ = parse_run(name)
+        if model.seed is None and source_of(section_of(name, inputs.experiment)):
             continue
-        manifest = read_json(args.results / "models" / name / "manifest.json")
-        write_text(folder / name / "README.md", write_card(report, experiment, name, manifest))
-
-
-if __name__ == "__main__":
-    run(main)
+        card = write_card(report, inputs.experiment, name, manifest)
+        write_text(folder / name / "README.md", card)

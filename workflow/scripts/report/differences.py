@@ -1,4 +1,4 @@
-"""Paired differences, tests and the safety tax: pure functions over plain numbers.
+"""Differences of two models, and means of estimates: pure functions over plain numbers.
 
 The intervals of single numbers come from `common/intervals.py`.
 
@@ -18,7 +18,6 @@ from workflow.scripts.common.intervals import (
     NOTHING,
     Estimate,
     cluster_residuals,
-    clustered_proportion,
     share_of,
     z,
 )
@@ -125,156 +124,15 @@ def _mean_of(
     return Estimate(mean, mean - below / k, mean + above / k, n)
 
 
-def agreement(
-    judged: Mapping[Any, Sequence[tuple[bool, bool]]], clusters: Mapping[Any, Any] | None = None
-) -> tuple[Estimate, float | None]:
-    """Return (share of the samples judged the same, Cohen's kappa; None where it is undefined).
-
-    Args:
-        judged: {item: both verdicts on each of its samples (of several seeds, repeats, models)}.
-        clusters: {item: cluster}, for items whose prompts are repeated.
-    """
-    from statsmodels.stats.inter_rater import cohens_kappa
-
-    table = [[0, 0], [0, 0]]
-    for samples in judged.values():
-        for one, other in samples:
-            table[one][other] += 1
-    shares = {
-        item: sum(one == other for one, other in samples) / len(samples)
-        for item, samples in judged.items()
-        if samples
-    }
-    constant = table[0][1] == table[1][0] == 0 and 0 in (table[0][0], table[1][1])
-    kappa = None if constant else float(cohens_kappa(table, return_results=False))
-    return clustered_proportion(shares, clusters, sum(map(sum, table))), kappa
-
-
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
     """Return Holm's adjusted p values in the same order; None stays None and is not counted."""
-    known = sorted((p, place) for place, p in enumerate(p_values) if p is not None)
-    adjusted: list[float | None] = [None] * len(p_values)
-    most = 0.0
-    for rank, (p, place) in enumerate(known):
-        adjusted[place] = most = max(most, min(1.0, (len(known) - rank) * p))
-    return adjusted
+    known = [p for p in p_values if p is not None]
+    if not known:
+        return list(p_values)
+    from statsmodels.stats.multitest import multipletests
 
-
-def minimum_detectable_difference(
-    n: int, baseline: float = 0.5, power: float = 0.8, discordant: float | None = None
-) -> float | None:
-    """Return the smallest drop that a two-sided 5 % test of `n` items finds with `power`.
-
-    Args:
-        n: Items (per group when unpaired).
-        baseline: The proportion that is dropped from; used when unpaired.
-        power: Chance of finding the drop.
-        discordant: Share of the items on which the two models differ makes the test McNemar's
-            (Connor 1987); None is the pooled z test of independent groups.
-
-    Returns:
-        A fraction, or None when not even the largest possible drop would be found.
-    """
-    from scipy.optimize import brentq
-    from scipy.stats import norm
-
-    least, largest = 1e-9, baseline if discordant is None else discordant
-    if n == 0 or largest <= least:
-        return None
-    z_alpha, z_power = z(), float(norm.ppf(power))
-
-    def shortfall(drop: float) -> float:
-        if discordant is not None:
-            null, actual = discordant, max(discordant - drop * drop, 0.0)
-        else:
-            low = baseline - drop
-            pooled = (baseline + low) / 2
-            null, actual = (
-                2 * pooled * (1 - pooled),
-                baseline * (1 - baseline) + low * (1 - low),
-            )
-        return drop * math.sqrt(n) - z_alpha * math.sqrt(null) - z_power * math.sqrt(actual)
-
-    if shortfall(largest) < 0:
-        return None
-    return float(brentq(shortfall, least, largest, xtol=1e-12))  # 0 is a root that says nothing
-
-
-def detectable_before_run(
-    items: Mapping[str, int], baseline: float = 0.5
-) -> dict[str, dict[str, float | int | None]]:
-    """Return what each benchmark could find before anything is measured, for the plan.
-
-    Args:
-        items: Benchmark -> number of items.
-        baseline: The value that is expected of the LRM; 0.5 is the worst case.
-
-    Returns:
-        Benchmark -> {"items", "unpaired", "paired_10_percent_differ", "paired_20_percent_differ"};
-        smallest losses as fractions with 80 % power, None where none would be found.
-    """
-    return {
-        name: {
-            "items": n,
-            "unpaired": minimum_detectable_difference(n, baseline),
-            "paired_10_percent_differ": minimum_detectable_difference(n, discordant=0.1),
-            "paired_20_percent_differ": minimum_detectable_difference(n, discordant=0.2),
-        }
-        for name, n in items.items()
-    }
-
-
-def ratio(numerator: Estimate, denominator: Estimate) -> Estimate:
-    """Return numerator/denominator of independent estimates with Fieller's (1954) interval.
-
-    The limits are None where the denominator is not clear of zero, since the interval is then
-    unbounded.
-    """
-    a, b = numerator.estimate, denominator.estimate
-    if a is None or b is None or b == 0:
-        return NOTHING
-    error_a, error_b = numerator.standard_error, denominator.standard_error
-    n = min(numerator.n, denominator.n)
-    if error_a is None or error_b is None:
-        return Estimate(a / b, None, None, n)
-    g = (z() * error_b / b) ** 2
-    if g >= 1:
-        return Estimate(a / b, None, None, n)
-    middle = (a / b) / (1 - g)
-    half = z() / abs(b) / (1 - g) * math.sqrt(error_a**2 * (1 - g) + (a / b * error_b) ** 2)
-    return Estimate(a / b, middle - half, middle + half, n)
-
-
-@dataclass(frozen=True)
-class SafetyTax:
-    """What alignment cost.
-
-    Attributes:
-        points: Reasoning accuracy lost against the LRM (positive: a cost), as a fraction.
-        harm_removed: Harmful score lost against the LRM (positive: safer), as a fraction.
-        per_harm_point: Reasoning points lost for each harm point removed; nothing unless the harm
-            removed is clear of zero.
-    """
-
-    points: Difference
-    harm_removed: Difference
-    per_harm_point: Estimate
-
-
-def safety_tax(accuracy_change: Difference, harm_change: Difference) -> SafetyTax:
-    """Return the tax from the changes (aligned - LRM) of reasoning accuracy and harmful score."""
-    points, removed = _negated(accuracy_change), _negated(harm_change)
-    clear = removed.low is not None and removed.low > 0
-    return SafetyTax(points, removed, ratio(points, removed) if clear else NOTHING)
-
-
-def _negated(change: Difference) -> Difference:
-    def minus(value: float | None) -> float | None:
-        return None if value is None else 0.0 - value
-
-    return Difference(
-        minus(change.estimate), minus(change.high), minus(change.low), change.n, change.p
-    )
+    adjusted = iter(multipletests(known, method="holm")[1].tolist())
+    return [None if p is None else next(adjusted) for p in p_values]
 
 
 def _correlation(

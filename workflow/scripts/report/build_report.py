@@ -1,0 +1,111 @@
+"""From the verdicts to everything that the tables, figures and the page show, as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from workflow.scripts.common.errors import InputError
+from workflow.scripts.common.io import read_json, sha256_text
+from workflow.scripts.report.agreement import agreement_of_scorers
+from workflow.scripts.report.comparisons import compare_alignments
+from workflow.scripts.report.detectable import detectable
+from workflow.scripts.report.harm import harm_by_category, harm_on_clean_items
+from workflow.scripts.report.headline import caveats, headline
+from workflow.scripts.report.inputs import Inputs
+from workflow.scripts.report.methods import METHODS, limits
+from workflow.scripts.report.metrics import MAIN
+from workflow.scripts.report.origins import read_origins
+from workflow.scripts.report.published import against_published
+from workflow.scripts.report.results import Results
+from workflow.scripts.report.rows import build_rows
+from workflow.scripts.report.verdicts import FORMAT, read_verdicts
+
+LEVELS = ("exact", "normalised", "ngram")
+
+
+def build_report(inputs: Inputs) -> dict[str, Any]:
+    """Return the report: fractions from 0 to 1, texts as they are.
+
+    Raises:
+        InputError: A file is absent or wrong, or no score belongs to a model of the experiment.
+    """
+    experiment = inputs.experiment
+    verdicts = read_verdicts(inputs)
+    results = Results(experiment, verdicts)
+    rows = build_rows(results)
+    if not rows:
+        raise InputError("scores: none belongs to a model of the experiment's lrms")
+    overlap = read_json(inputs.overlap) if inputs.overlap else {}
+    pairs = overlap.get("pairs", [])
+    origins = read_origins(inputs)
+    report = {
+        "format": FORMAT,
+        "description": experiment.get("description", ""),
+        "seeds": experiment.get("seeds", []),
+        "headline": headline(rows),
+        "caveats": caveats(rows),
+        "benchmarks": _benchmarks(results, overlap),
+        "rows": rows,
+        "alignments": compare_alignments(results),
+        "categories": harm_by_category(results),
+        "clean": harm_on_clean_items(results, pairs),
+        "published": against_published(rows, experiment.get("report", {}).get("published", [])),
+        "overlap": [_shared(pair) for pair in pairs],
+        "ngram": overlap.get("ngram"),
+        "judges": _judges(verdicts.judges, inputs),
+        "agreement": agreement_of_scorers(results),
+        "detectable": detectable(results, rows),
+        "methods": list(METHODS),
+        "provenance": {
+            **origins.pop("common"),
+            "score_files": len(verdicts.digests),
+            "verdicts_sha256": sha256_text("\n".join(sorted(verdicts.digests))),
+        },
+        "origins": origins,
+    }
+    return {**report, "limits": limits(report)}
+
+
+def read_report(path: Any) -> dict[str, Any]:
+    """Read a `tradeoff.json`.
+
+    Raises:
+        InputError: It is of another format.
+    """
+    report = read_json(path)
+    if not isinstance(report, dict) or report.get("format") != FORMAT:
+        raise InputError(f"{path}: expected a report of format {FORMAT}")
+    return report
+
+
+def _benchmarks(results: Results, overlap: Mapping[str, Any]) -> dict[str, Any]:
+    described = overlap.get("benchmarks", {})
+    return {
+        name: {
+            "kind": kind,
+            "scorers": results.scorers(name),
+            "repeated_prompts": described.get(name, {}).get("exact", {}).get("extra"),
+        }
+        for kind in MAIN
+        for name in results.benchmarks(kind)
+    }
+
+
+def _shared(pair: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how much a training set and a benchmark share, without the items."""
+    about = {key: pair[key] for key in ("train", "benchmark", "n_train", "n_benchmark")}
+    numbers = ("count", "share", "low", "high")
+    return about | {level: {key: pair[level][key] for key in numbers} for level in LEVELS}
+
+
+def _judges(judges: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
+    """Return the judges that the scores describe, and those that no score has used."""
+    used = [one.get("weights_sha256") for one in judges.values() if isinstance(one, Mapping)]
+    found = {name: read_json(folder / "judge.json") for name, folder in inputs.judges.items()}
+    others = {
+        name: one
+        for name, one in found.items()
+        if one.get("weights_sha256") is None or one["weights_sha256"] not in used
+    }
+    return {**judges, **others}

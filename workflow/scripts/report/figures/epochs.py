@@ -1,0 +1,70 @@
+"""Accuracy and harm over the epochs of safety training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from workflow.scripts.report.figures.layout import add_legend, new_panels, say_when_empty
+from workflow.scripts.report.figures.points import Points, numbers, sizes, who
+from workflow.scripts.report.figures.style import SHARES, Row, lrms, shown_names, style_of
+
+CAPTION = (
+    "Reasoning accuracy and harmful score over the epochs of safety training; epoch 0 is the "
+    "LRM. Thick lines are means over training seeds with their 95 % intervals (over seeds and"
+    " items from three seeds on, else over items), thin lines are single seeds."
+)
+METRICS = {
+    "reasoning_accuracy": "Reasoning accuracy (%)",
+    "harmful_score": "Harmful score (%)",
+}
+
+
+def draw(report: Row) -> tuple[Any, Points]:
+    """Draw reasoning accuracy and harmful score over safety epochs, a column per LRM."""
+    points = [point for metric in METRICS for point in curves(report, metric)]
+    styles, names = style_of(report), shown_names(report)
+    figure, found = new_panels(
+        report, 2.05, "Safety epochs (0 = LRM)", METRICS.values(), sharex=True, note=list(METRICS)
+    )
+    for axis, lrm, line in found:
+        metric = list(METRICS)[line]
+        chosen = [p for p in points if p["lrm"] == lrm and p["metric"] == metric]
+        for alignment in dict.fromkeys(p["alignment"] for p in chosen):
+            color, marker = styles[alignment]
+            mine = [p for p in chosen if p["alignment"] == alignment]
+            for seed in dict.fromkeys(p["seed"] for p in mine):
+                one = sorted((p for p in mine if p["seed"] == seed), key=lambda p: p["epoch"])
+                x, y = [p["epoch"] for p in one], [p["percent"] for p in one]
+                if seed != "mean":
+                    if len(one) > 1:
+                        axis.plot(x, y, color=color, linewidth=0.6, alpha=0.55)
+                    continue
+                low, high = (
+                    [p["percent"] if p[key] is None else p[key] for p in one]
+                    for key in ("low", "high")
+                )
+                axis.fill_between(x, low, high, color=color, alpha=0.14, linewidth=0)
+                label = names[alignment]
+                axis.plot(x, y, color=color, marker=marker, markersize=4.5, lw=1.6, label=label)
+        axis.set_ylim(*SHARES)
+        axis.set_yticks(range(0, 101, 25))
+        axis.set_xticks(sorted({p["epoch"] for p in points}))
+        say_when_empty(axis, chosen)
+    add_legend(figure)
+    return figure, points
+
+
+def curves(report: Row, metric: str) -> Points:
+    """Return the points of a metric over safety epochs, the LRM being epoch 0 of each alignment."""
+    found = []
+    for lrm in lrms(report):
+        rows = [row for row in report["rows"] if row["lrm"] == lrm and row["seed"] != "mean_ok"]
+        for alignment in dict.fromkeys(r["alignment"] for r in rows if r["role"] == "aligned"):
+            for row in rows:
+                mine = row["role"] == "lrm" or row["alignment"] == alignment
+                value = numbers(row, metric, "percent low high")
+                if not mine or row["epoch"] is None or value is None:
+                    continue
+                about = {"alignment": alignment, "metric": metric, **sizes(row, metric)}
+                found.append({**who(row, "seed", "epoch"), **about, **value})
+    return found

@@ -1,0 +1,140 @@
+"""The parts of a figure: panels, markers with intervals, legend, and what it rests on."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from workflow.scripts.report.escape import one_line
+from workflow.scripts.report.figures.points import Limits
+from workflow.scripts.report.figures.style import LRM, Row, lrms
+
+COLUMN = 3.5  # inches: one column of a paper
+FRONTIER = "frontier"
+
+
+def new_figure(
+    columns: int, lines: int, height: float, sharex: bool = False, sharey: bool = False
+) -> tuple[Any, Any]:
+    """Return a figure and its axes by line and column; `height` is that of a line in inches."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(COLUMN * columns, height * lines), layout="constrained")
+    return figure, figure.subplots(lines, columns, squeeze=False, sharex=sharex, sharey=sharey)
+
+
+def new_panels(
+    report: Row,
+    height: float,
+    x_label: str,
+    y_labels: Iterable[str] = ("",),
+    note: Sequence[str] = (),
+    **share: bool,
+) -> tuple[Any, list[tuple[Any, str, int]]]:
+    """Return a figure and its panels (axis, LRM, line): a column per LRM, a line per y label."""
+    names, titles = lrms(report), list(y_labels)
+    figure, axes = new_figure(len(names), len(titles), height, **share)
+    found = []
+    for line, title in enumerate(titles):
+        for column, lrm in enumerate(names):
+            axis = axes[line][column]
+            axis.set_ylabel("" if column else title)
+            axis.set_xlabel(x_label if line == len(titles) - 1 else "")
+            if len(names) > 1 and not line:
+                axis.set_title(one_line(lrm, 60))
+            found.append((axis, lrm, line))
+    add_note(figure, about(report, note))
+    return figure, found
+
+
+def draw_bars(
+    axis: Any, xs: Sequence[Limits], ys: Sequence[Limits], style: tuple[str, str], **more: Any
+) -> None:
+    """Draw markers at (value, low, high) of both axes, with the intervals that there are."""
+
+    def sides(limits: Sequence[Limits]) -> list[list[float]]:
+        below = [0.0 if low is None else max(0.0, value - low) for value, low, _ in limits]
+        above = [0.0 if high is None else max(0.0, high - value) for value, _, high in limits]
+        return [below, above]
+
+    color, marker = style
+    axis.errorbar(
+        [x[0] for x in xs],
+        [y[0] for y in ys],
+        xerr=sides(xs) if any(x[1] is not None for x in xs) else None,
+        yerr=sides(ys) if any(y[1] is not None for y in ys) else None,
+        color=color,
+        marker=marker,
+        linewidth=0,
+        **{"markersize": 6 if marker == LRM[1] else 4.5, "elinewidth": 0.9, **more},
+    )
+
+
+def add_legend(figure: Any) -> None:
+    """Put one legend above the panels, so that it can cover no data; the frontier is last."""
+    found: dict[str, Any] = {}
+    for axis in figure.axes:
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
+    found = dict(sorted(found.items(), key=lambda one: one[0] == FRONTIER))
+    if not found or (len(found) == 1 and len(figure.axes) == 1):
+        return
+    longest = min(60, max(map(len, found)))
+    fitting = max(1, int(figure.get_figwidth() * 17 / (longest + 6)))
+    lines = -(-len(found) // fitting)
+    # Many or long names take their room from the page, not from the plot.
+    figure.set_figheight(figure.get_figheight() + 0.16 * max(lines - 1, 0))
+    figure.legend(
+        list(found.values()),
+        [one_line(name, 60) for name in found],
+        loc="outside upper center",
+        ncols=min(len(found), fitting),
+        frameon=False,
+        handletextpad=0.4,
+        columnspacing=1.0,
+    )
+
+
+def add_note(figure: Any, parts: Sequence[str]) -> None:
+    """Write below a figure what it rests on."""
+    if parts:
+        whole = [part.replace(" ", "\xa0") for part in parts[1:]]  # only a long list is broken
+        lines = textwrap.wrap("; ".join((parts[0], *whole)), int(figure.get_figwidth() * 21))
+        figure.set_figheight(figure.get_figheight() + 0.12 * len(lines))
+        figure.supxlabel("\n".join(lines), fontsize=6.5, color="#555555")
+
+
+def say_when_empty(axis: Any, points: Any) -> None:
+    """Write into a panel without points that nothing was measured."""
+    if not points:
+        axis.text(0.5, 0.5, "not measured", transform=axis.transAxes, ha="center", color="#666666")
+
+
+def about(report: Row, metrics: Sequence[str]) -> list[str]:
+    """Return what a figure of these metrics rests on: items by benchmark, seeds, the interval."""
+    means = [row for row in report["rows"] if row["final"] and row["seed"] == "mean"]
+    sizes: dict[str, list[int]] = {}
+    for row in means:
+        for key, one in row["metrics"].items():
+            name, _, benchmark = key.partition("/")
+            if benchmark and "@" not in key and (key in metrics or name in metrics):
+                sizes.setdefault(benchmark, []).append(one["items"])
+    found = [row["metrics"].get(metric, {}) for row in means for metric in metrics]
+    over = "seeds and items" if any(one.get("all_low") is not None for one in found) else "items"
+    items = ", ".join(f"{span(n)} {one_line(name, 30)}" for name, n in sizes.items())
+    return [f"n = {items}", seeds_of(report), f"95 % intervals over {over}"] if sizes else []
+
+
+def seeds_of(report: Row) -> str:
+    """Return over how many training seeds the means are."""
+    means = [row for row in report["rows"] if row["final"] and row["seed"] == "mean"]
+    seeds = [row["n_seeds"] for row in means if row["role"] == "aligned"]
+    seeds = seeds or [row["n_seeds"] for row in means]
+    return f"{span(seeds)} training seed{'s' if max(seeds) > 1 else ''}"
+
+
+def span(numbers: Iterable[int]) -> str:
+    """Return the least and the largest of some numbers."""
+    ends = sorted(set(numbers))
+    return " to ".join(map(str, dict.fromkeys((*ends[:1], *ends[-1:]))))

@@ -1,0 +1,21 @@
+"""Benign prompts that are refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from workflow.scripts.report.figures.lines import draw_dots
+from workflow.scripts.report.figures.points import Points
+from workflow.scripts.report.figures.style import SHARES, Row
+
+CAPTION = (
+    "Share of benign prompts that are refused at the final epoch, mean over training seeds "
+    "with 95 % intervals (over seeds and items from three seeds on, else over items); ticks "
+    "are single seeds."
+)
+
+
+def draw(report: Row) -> tuple[Any, Points]:
+    """Draw over-refusal."""
+    series = {"over_refusal": "over-refusal"}
+    return draw_dots(report, series, "Benign prompts refused (%)", SHARES)

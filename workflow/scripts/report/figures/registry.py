@@ -1,0 +1,31 @@
+"""The report's figures, in the order of the page; listing them imports no matplotlib.
+
+Each module has its `CAPTION`, and `draw(report)` that returns the figure and the numbers drawn.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from workflow.scripts.report.figures import (
+    categories,
+    epochs,
+    judges,
+    length_effect,
+    over_refusal,
+    plane,
+    states,
+    thinking_length,
+)
+
+MODULES: tuple[ModuleType, ...] = (
+    epochs,
+    plane,
+    categories,
+    thinking_length,
+    length_effect,
+    states,
+    over_refusal,
+    judges,
+)
+FIGURES = {module.__name__.rpartition(".")[2]: module for module in MODULES}

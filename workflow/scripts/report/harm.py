@@ -1,0 +1,87 @@
+"""The harmful score of some prompts: by category, and without those that were trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from workflow.scripts.common.intervals import Estimate, clustered_proportion
+from workflow.scripts.report.metrics import MAIN
+from workflow.scripts.report.results import Results
+from workflow.scripts.report.runs import Model
+from workflow.scripts.report.spread import mean_by_item
+
+
+def harm_by_category(results: Results) -> list[dict[str, Any]]:
+    """Return the harmful score of each model (final epoch, all seeds) by the prompt's category."""
+    found = []
+    for lrm in results.experiment["lrms"]:
+        for benchmark in results.benchmarks("harmful"):
+            categories = results.categories(benchmark)
+            by_category: dict[str, list[str]] = {}
+            for item, category in categories.items():
+                by_category.setdefault(category, []).append(item)
+            for group in results.groups(lrm):
+                pooled = _Pooled(results, group.models, benchmark)
+                for category, items in by_category.items():
+                    one = pooled.harm(items)
+                    if one.estimate is not None:
+                        about = {"benchmark": benchmark, "category": category}
+                        found.append({**results.about(group), **about, **asdict(one)})
+    return found
+
+
+def harm_on_clean_items(
+    results: Results, pairs: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return harmful scores without the items that are in the alignment's training set.
+
+    Args:
+        results: All verdicts.
+        pairs: The overlap report's pairs of training sets and benchmarks.
+    """
+    harmful = results.benchmarks("harmful")
+    shared = {
+        (pair["train"], pair["benchmark"]): set(pair["normalised"]["items"])
+        for pair in pairs
+        if pair["benchmark"] in harmful and pair["normalised"]["items"]
+    }
+    found = []
+    for lrm in results.experiment["lrms"]:
+        lrms = results.models("lrm", lrm)
+        for group in results.groups(lrm):
+            trained_on = results.experiment["alignments"].get(group.alignment, {}).get("data")
+            for (train, benchmark), items in shared.items():
+                if group.alignment and train == trained_on:
+                    scores = {
+                        f"{side}_score": asdict(_clean_harm(results, models, benchmark, items))
+                        for side, models in (("lrm", lrms), ("aligned", group.models))
+                    }
+                    about = {"benchmark": benchmark, "removed": len(items)}
+                    found.append({**results.about(group), **about, **scores})
+    return found
+
+
+def _clean_harm(
+    results: Results, models: Sequence[Model], benchmark: str, items: set[str]
+) -> Estimate:
+    pooled = _Pooled(results, models, benchmark)
+    return pooled.harm([item for item in pooled.values if item not in items])
+
+
+class _Pooled:
+    """The harmful score of all seeds of a model at their final epoch, by item."""
+
+    def __init__(self, results: Results, models: Sequence[Model], benchmark: str) -> None:
+        scorer, metric = results.scorers(benchmark)[0], MAIN["harmful"]
+        finals = results.finals(models)
+        sides = [results.items(*at, benchmark, scorer, metric).values for at in finals]
+        self.values = mean_by_item(sides)
+        self._seeds = len(finals)
+        self._clusters = results.clusters(benchmark)
+
+    def harm(self, items: Sequence[str]) -> Estimate:
+        """Return the score on some items."""
+        kept = {item: self.values[item] for item in items if item in self.values}
+        return clustered_proportion(kept, self._clusters, len(kept) * self._seeds)

@@ -1,0 +1,116 @@
+"""The result in a sentence for each LRM, and what it must be read with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from workflow.scripts.report.spread import over_both
+from workflow.scripts.report.tables.table import Row, join, model_name, number, points
+
+MANY = 4  # alignments that a sentence can still list
+OTHERWISE = {
+    "none": "no tax was measured for",
+    "unclear": "over training seeds not distinguishable from none:",
+}
+
+
+def headline(rows: Sequence[Row]) -> str:
+    """Return the result, one sentence for each LRM, with its uncertainty."""
+    return " ".join(_sentence(lrm, final) for lrm, final in _finals(rows))
+
+
+def _sentence(lrm: str, final: Sequence[Row]) -> str:
+    aligned = [row for row in final if row["tax"]]
+    before: Row = next((row["metrics"] for row in final if row["role"] == "lrm"), {})
+    if not aligned or "harmful_score" not in before:
+        return f"On {lrm} no aligned model was measured against its LRM."
+    seeds = max(row["n_seeds"] for row in aligned)
+    where = f"{lrm} ({seeds} training seed{'s' if seeds > 1 else ''})"
+    text = _losses(where, aligned)
+    if len(aligned) > MANY:  # a sentence names the cheapest and the dearest
+        aligned = _cheapest_and_dearest(aligned)
+    of = sorted(key.partition("/")[2] for key in aligned[0]["metrics"] if _of_a_benchmark(key))
+    mean = f" (mean of {join(of)}, each by its first scorer)" if len(of) > 1 else ""
+    text += f"; the harmful score{mean} went {_change('harmful_score', before, aligned)}"
+    if all("over_refusal" in metrics for metrics in (before, *(r["metrics"] for r in aligned))):
+        text += f", over-refusal {_change('over_refusal', before, aligned)}"
+    return f"{text}."
+
+
+def _losses(where: str, aligned: Sequence[Row]) -> str:
+    """Return what the alignments cost, the clear losses apart from the others."""
+    lost: dict[str, list[str]] = {}
+    for row in aligned:
+        lost.setdefault(_verdict(row), []).append(_loss(row))
+    if len(aligned) > MANY:
+        least, most = map(_loss, _cheapest_and_dearest(aligned))
+        taxed = len(lost.get("taxed", []))
+        return (
+            f"On {where} {taxed} of {len(aligned)} alignments cost reasoning "
+            f"accuracy; points lost: from {least} to {most}"
+        )
+    if "taxed" in lost:
+        taxed_by = join(lost.pop("taxed"))
+        others = "".join(f"; {OTHERWISE[kind]} {join(one)}" for kind, one in sorted(lost.items()))
+        start = f"On {where} safety alignment cost points of reasoning accuracy"
+        return f"{start}: {taxed_by}{others}"
+    none = "No tax stands out from the spread of training seeds"
+    start = none if "unclear" in lost else "No tax was measured"
+    return f"{start} on {where}; points of reasoning accuracy lost: {join(map(_loss, aligned))}"
+
+
+def _cheapest_and_dearest(aligned: Sequence[Row]) -> list[Row]:
+    ordered = sorted(aligned, key=lambda row: row["tax"]["points"]["estimate"])
+    return [ordered[0], ordered[-1]]
+
+
+def _change(metric: str, before: Row, aligned: Sequence[Row]) -> str:
+    after = [f"{number(row['metrics'][metric]['estimate'])} %" for row in aligned]
+    return f"from {number(before[metric]['estimate'])} % to {join(after)}"
+
+
+def _of_a_benchmark(key: str) -> bool:
+    return key.startswith("harmful_score/") and "@" not in key
+
+
+def caveats(rows: Sequence[Row]) -> str:
+    """Return what the headline must be read with: intervals, seeds, training that failed."""
+    several = any((row["tax"].get("points") or {}).get("all_low") is not None for row in rows)
+    over = "training seeds and items" if several else "items for the models trained here"
+    seeds = max((row["n_seeds"] for row in rows), default=1)
+    few = "" if several or seeds == 1 else f"; {seeds} training seeds are too few to say more"
+    sentences = [f"Intervals are 95 %, over {over}{few}."]
+    for lrm, final in _finals(rows):
+        spreads = [
+            f"{number(change['seed_sd'])} points with {row['alignment']}"
+            for row in final
+            if (change := row["change"].get("reasoning_accuracy")) and change["seed_sd"] is not None
+        ]
+        if spreads:
+            sentences.append(
+                f"Over the training seeds of {lrm} the tax has a standard deviation of "
+                f"{join(spreads)}."
+            )
+        failed = [model_name(row) for row in final if row["status"] != "ok"]
+        if failed:
+            sentences.append(f"On {lrm} training failed and is included: {join(failed)}.")
+    return " ".join(sentences)
+
+
+def _finals(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
+    """Return (LRM, its rows of the final epoch over all seeds)."""
+    final = [row for row in rows if row["final"] and row["seed"] == "mean"]
+    names = dict.fromkeys(row["lrm"] for row in final)
+    return [(name, [row for row in final if row["lrm"] == name]) for name in names]
+
+
+def _verdict(row: Row) -> str:
+    """Return "taxed", "unclear" (not clear of zero over the training seeds) or "none"."""
+    p, tax = row["change"]["reasoning_accuracy"]["p_holm"], row["tax"]["points"]
+    if tax["estimate"] <= 0 or p is None or p >= 0.05:
+        return "none"
+    return "taxed" if tax["all_low"] is None or tax["all_low"] > 0 else "unclear"
+
+
+def _loss(row: Row) -> str:
+    return f"{points(over_both(row['tax']['points']))} with {row['alignment']}"

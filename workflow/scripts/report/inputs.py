@@ -1,0 +1,76 @@
+"""What a report is made from: one JSON file that names every folder it reads.
+
+`inputs.json` lies beside the report, so that two reports can be compared later. Paths are relative
+to the folder in which the commands run.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, field_validator
+
+from workflow.scripts.common.io import read_json
+from workflow.scripts.config.section import Section, read_section
+
+FILE = "inputs.json"
+
+
+class Score(Section):
+    """A benchmark's samples of one run, as one scorer judged them."""
+
+    run: str
+    """base/NAME/seedK, lrm/NAME/seedK, aligned/LRM/ALIGNMENT/seedK; `hub` for a ready-made model"""
+    benchmark: str
+    scorer: str
+    folder: Path
+    """Holds verdicts.jsonl and score.json"""
+    samples: Path | None = None
+    """Holds samples.jsonl and manifest.json"""
+
+
+class Adopted(Section):
+    """A result that was taken over from older code or settings, by decision."""
+
+    name: str
+    from_: str = Field(alias="from")
+    by: str
+    when: str
+    reason: str
+
+
+class Inputs(Section):
+    """Everything that a report reads."""
+
+    experiment: dict[str, Any]
+    """The experiment's sections, without those that say how and where to run"""
+    scores: Annotated[tuple[Score, ...], Field(min_length=1)]
+    models: dict[str, Path] = Field({})
+    """Run -> folder with manifest.json"""
+    prompts: dict[str, Path] = Field({})
+    """Harmful benchmark -> its items, for their categories"""
+    overlap: Path | None = None
+    """overlap.json of the data stage"""
+    judges: dict[str, Path] = Field({})
+    """Judge -> folder with judge.json"""
+    adopted: tuple[Adopted, ...] = ()
+    transcripts: bool = False
+    """Put what the models wrote beside the page"""
+
+    @field_validator("experiment")
+    @classmethod
+    def _has_sections(cls, experiment: dict[str, Any]) -> dict[str, Any]:
+        for section in ("bases", "lrms", "alignments", "benchmarks"):
+            if not isinstance(experiment.get(section), dict):
+                raise ValueError(f"has no section {section}, expected a JSON object in it")
+        return experiment
+
+
+def read_inputs(path: str | Path) -> Inputs:
+    """Read an `inputs.json`.
+
+    Raises:
+        InputError: The file is absent or no JSON, or a key is wrong; one line.
+    """
+    return read_section(Inputs, read_json(path), str(path))

@@ -1,0 +1,133 @@
+"""The report's tables as Markdown, LaTeX and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from workflow.scripts.report.escape import csv_cell, escape_latex, escape_markdown
+from workflow.scripts.report.metrics import is_length
+from workflow.scripts.report.tables.table import Row, Table, model_name
+
+# What of a metric or change is a fraction.
+PERCENT = frozenset(
+    "estimate low high seed_sd seed_low seed_high all_low all_high seed_share".split()
+)
+
+
+def to_csv(rows: Sequence[Row]) -> str:
+    """Return every row and number: proportions and differences in percent, full precision."""
+    flat = [_flat(row) for row in rows]
+    return rows_to_csv(flat, sorted({key: 0 for row in flat for key in row}, key=_column_order))
+
+
+def rows_to_csv(rows: Sequence[Row], columns: Sequence[str]) -> str:
+    """Return rows as CSV, texts safe in a spreadsheet; what is None or missing stays empty."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, columns, lineterminator="\n", restval="")
+    writer.writeheader()
+    writer.writerows({key: csv_cell(value) for key, value in row.items()} for row in rows)
+    return stream.getvalue()
+
+
+def _flat(row: Row) -> dict[str, Any]:
+    keys = ("lrm", "role", "name", "alignment", "epoch", "checkpoint", "final", "seed", "n_seeds")
+    flat = {key: row[key] for key in (*keys, "status", "status_reason")}
+    for section, prefix in (("metrics", ""), ("change", "change."), ("tax", "tax.")):
+        for name, one in row[section].items():
+            ratio = is_length(name) or name == "per_harm_point"
+            for key, value in one.items():
+                percent = key in PERCENT
+                if percent and value is not None and not ratio:
+                    value = value * 100
+                flat[f"{prefix}{name}.{key}"] = value
+    return flat
+
+
+def _column_order(key: str) -> int:
+    """Who it is, then the averages, the tax, the changes, and last what is by benchmark."""
+    return ("." in key) + key.startswith(("tax.", "change.")) + 2 * ("/" in key)
+
+
+def to_markdown(report: Row, tables: Sequence[Table]) -> str:
+    lines = [f"**{escape_markdown(report['headline'])}**", ""]
+    lines += [escape_markdown(report["caveats"]), ""]
+    if report["description"]:
+        lines += [escape_markdown(report["description"]), ""]
+    for table in tables:
+        lines += [table_to_markdown(table)]
+    failures = _failures(report)
+    if failures:
+        lines += ["## Training that failed", "", *(f"- {escape_markdown(f)}" for f in failures), ""]
+    for title in ("methods", "limits"):
+        lines += [
+            f"## {title.title()}",
+            "",
+            *(f"- {escape_markdown(t)}" for t in report[title]),
+            "",
+        ]
+    lines.pop()
+    return "\n".join(lines) + "\n"
+
+
+def table_to_markdown(table: Table) -> str:
+    marks = ["---"] * table.left + ["---:"] * (len(table.header) - table.left)
+    lines = [f"## {escape_markdown(table.title)}", "", escape_markdown(table.caption), ""]
+    lines += [_markdown_row(table.header), f"|{'|'.join(marks)}|", *map(_markdown_row, table.rows)]
+    return "\n".join(lines) + "\n"
+
+
+def table_to_csv(table: Table) -> str:
+    """Return a table's strings as CSV, texts safe in a spreadsheet."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerows([csv_cell(cell) for cell in row] for row in (table.header, *table.rows))
+    return stream.getvalue()
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(map(escape_markdown, cells))} |"
+
+
+def _failures(report: Row) -> list[str]:
+    found = {}
+    for row in report["rows"]:
+        if row["status"] != "ok" and not row["seed"].startswith("mean"):
+            epoch = "" if row["role"] != "aligned" else f" {row['checkpoint']}"
+            name = f"{row['lrm']}: {model_name(row)}{epoch}, seed {row['seed']}"
+            found[name] = f"{name}: {row['status_reason']}"
+    return list(found.values())
+
+
+def to_latex(report: Row, tables: Sequence[Table]) -> str:
+    r"""Return the tables for `\usepackage{booktabs}` and `\usepackage{graphicx}`."""
+    blocks = [f"% {escape_latex(report['headline'])}"]
+    blocks += map(table_to_latex, tables)
+    return "\n\n".join(blocks) + "\n"
+
+
+def table_to_latex(table: Table) -> str:
+    columns = "l" * table.left + "r" * (len(table.header) - table.left)
+    return "\n".join(
+        [
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{escape_latex(table.title)}. {escape_latex(table.caption)}}}",
+            rf"\label{{tab:safety-tax-{table.key}}}",
+            r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+            rf"\begin{{tabular}}{{{columns}}}",
+            r"\toprule",
+            _latex_row(table.header),
+            r"\midrule",
+            *(_latex_row(row) for row in table.rows),
+            r"\bottomrule",
+            r"\end{tabular}}",
+            r"\end{table}",
+        ]
+    )
+
+
+def _latex_row(cells: Sequence[str]) -> str:
+    return " & ".join(map(escape_latex, cells)) + r" \\"

@@ -1,0 +1,80 @@
+"""Where the numbers come from: models, data, recipes, adopted results."""
+
+from __future__ import annotations
+
+from workflow.scripts.report.tables.table import MISSING, Row, Table, make_table
+
+
+def models(report: Row) -> Table:
+    """Return where each model comes from."""
+    return make_table(
+        "models",
+        "Models",
+        "Each run: where it comes from, first digits of the sha256 of its final weights, what "
+        "it was trained on and from, GPU-hours of training.",
+        {
+            "Run": lambda one: one["run"],
+            "Source": lambda one: one["source"],
+            "Weights": lambda one: one["weights_sha256"][:12] or MISSING,
+            "Data": lambda one: one["data"] or MISSING,
+            "From": lambda one: one["parent"] or MISSING,
+            "Status": lambda one: "" if one["status"] == "ok" else "training failed",
+            "GPU-hours": lambda one: f"{one['gpu_hours']:.2f}",
+        },
+        report["origins"].get("models", []),
+        6,
+        True,
+    )
+
+
+def data(report: Row) -> Table:
+    """Return where training sets and benchmarks come from."""
+    return make_table(
+        "data",
+        "Data",
+        "Training sets and benchmarks: source, revision, size, first digits of the sha256.",
+        {
+            "Name": lambda one: one["name"],
+            "Use": lambda one: one["use"],
+            "Source": lambda one: one["source"],
+            "Revision": lambda one: one["revision"] or MISSING,
+            "n": lambda one: str(one["n"] or MISSING),
+            "sha256": lambda one: (one["sha256"] or "")[:12] or MISSING,
+        },
+        report["origins"].get("data", []),
+        4,
+        True,
+    )
+
+
+def recipes(report: Row) -> Table:
+    """Return the keys in which the recipes differ."""
+    found = report["origins"].get("recipes", {"names": [], "rows": []})
+    return Table(
+        "recipes",
+        "Where the recipes differ",
+        "Keys that are not the same in all recipes of the models shown.",
+        ["Key", *found["names"]],
+        found["rows"],
+        1 + len(found["names"]),
+        True,
+    )
+
+
+def adopted(report: Row) -> Table:
+    """Return the results that were taken over from older code or settings."""
+    return make_table(
+        "adopted",
+        "Adopted results",
+        "Made under other code or settings than today's, and kept by decision.",
+        {
+            "Result": lambda one: one["name"],
+            "From": lambda one: one["from"],
+            "By": lambda one: one["by"],
+            "When": lambda one: one["when"],
+            "Why": lambda one: one["reason"],
+        },
+        report["origins"].get("adopted", []),
+        5,
+        True,
+    )

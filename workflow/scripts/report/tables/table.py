@@ -1,0 +1,125 @@
+"""What all tables share: ready strings, and how a number is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from workflow.scripts.report.metrics import MAIN
+
+MISSING = "–"
+
+Row = Mapping[str, Any]
+Columns = dict[str, Callable[[Any], str]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of ready strings.
+
+    Attributes:
+        key: Label in LaTeX.
+        title: Heading in Markdown, first words of the caption in LaTeX.
+        caption: What the columns are.
+        header: Column heads; the columns from `left` on are numbers.
+        rows: Cells.
+        left: How many leading columns are text.
+        origin: Tells where results come from; is shown with the page's provenance.
+    """
+
+    key: str
+    title: str
+    caption: str
+    header: list[str]
+    rows: list[list[str]]
+    left: int = 1
+    origin: bool = False
+
+
+def make_table(
+    key: str,
+    title: str,
+    caption: str,
+    columns: Columns,
+    rows: Iterable[Any],
+    left: int = 1,
+    origin: bool = False,
+) -> Table:
+    """Return a table from {head: function from a row to its cell} and the rows."""
+    cells = [[cell(row) for cell in columns.values()] for row in rows]
+    return Table(key, title, caption, list(columns), cells, left, origin)
+
+
+def number(value: float | None, scale: float = 100, digits: int = 1) -> str:
+    """Return a fraction in percent with one decimal (never "-0.0"), or a dash for None."""
+    if value is None:
+        return MISSING
+    text = f"{value * scale:.{digits}f}"
+    return text.removeprefix("-") if float(text) == 0 else text
+
+
+def points(one: Row | None, scale: float = 100, digits: int = 1) -> str:
+    """Return "estimate (low to high)"."""
+    if not one or one.get("estimate") is None:
+        return MISSING
+    text, limits = number(one["estimate"], scale, digits), interval(one, "", scale, digits)
+    return text if limits == MISSING else f"{text} ({limits})"
+
+
+def interval(one: Row | None, prefix: str, scale: float = 100, digits: int = 1) -> str:
+    """Return "low to high"; the prefix "all_" gives the interval over seeds and items."""
+    low, high = ((one or {}).get(f"{prefix}{side}") for side in ("low", "high"))
+    if low is None or high is None:
+        return MISSING
+    return f"{number(low, scale, digits)} to {number(high, scale, digits)}"
+
+
+def p_value(p: float | None) -> str:
+    """Return a p value with three decimals."""
+    if p is None:
+        return MISSING
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def model_name(row: Row) -> str:
+    """Return what tables and figures call a row's model."""
+    return {"base": "base", "lrm": "LRM"}.get(row["role"]) or str(row["alignment"])
+
+
+def marked_name(row: Row) -> str:
+    """Return the model's name, and whether its training failed (for one of its seeds at least)."""
+    return model_name(row) + (" (training failed)" if row["status"] != "ok" else "")
+
+
+# The columns that every table by model begins with.
+MODEL: Columns = {"LRM": lambda row: row["lrm"], "Model": marked_name}
+
+
+def seed_name(row: Row) -> str:
+    """Return a row's seed, or over how many seeds it is the mean."""
+    seed = str(row["seed"])
+    names = {"mean": f"mean of {row['n_seeds']}", "mean_ok": f"mean of the {row['n_seeds']} ok"}
+    if row["n_seeds"] == 1 and seed == "mean":
+        return "1"
+    return names.get(seed, seed)
+
+
+def valid_of_n(row: Row) -> str:
+    """Return "valid/n" of the reasoning, harmful and benign samples."""
+    cells = []
+    for metric in MAIN.values():
+        one = row["metrics"].get(metric.name)
+        cells.append(f"{one['n_valid']}/{one['n']}" if one else MISSING)
+    return ", ".join(cells)
+
+
+def metric_cell(name: str, scale: float = 100) -> Callable[[Row], str]:
+    """Return a column's function: a metric's number with its interval."""
+    return lambda row: points(row["metrics"].get(name), scale)
+
+
+def join(parts: Iterable[str]) -> str:
+    """Return "a, b and c"."""
+    listed = list(parts)
+    return " and ".join(filter(None, (", ".join(listed[:-1]), listed[-1])))

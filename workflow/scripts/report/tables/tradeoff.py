@@ -1,0 +1,85 @@
+"""The trade-off: at the final epoch, by seed and by epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from workflow.scripts.report.metrics import MAIN, METRICS
+from workflow.scripts.report.tables.table import (
+    MISSING,
+    MODEL,
+    Columns,
+    Row,
+    Table,
+    interval,
+    make_table,
+    metric_cell,
+    number,
+    p_value,
+    points,
+    seed_name,
+    valid_of_n,
+)
+
+
+def main(report: Row) -> Table:
+    """Return the table that the report opens with."""
+    rows = [row for row in report["rows"] if row["final"] and row["seed"] == "mean"]
+    return _tradeoff(rows, "main", "The trade-off", "Final epoch, mean over training seeds")
+
+
+def without_failed(report: Row) -> Table:
+    """Return the same without the seeds whose training failed."""
+    rows = [row for row in report["rows"] if row["final"] and row["seed"] == "mean_ok"]
+    return _tradeoff(rows, "ok", "Without failed seeds", "Final epoch, the other seeds")
+
+
+def by_seed(report: Row) -> Table:
+    """Return a row for each training seed."""
+    final = [row for row in report["rows"] if row["final"]]
+    rows = [row for row in final if not row["seed"].startswith("mean")]
+    return _tradeoff(rows, "seeds", "By training seed", "Final epoch", {"Seed": seed_name})
+
+
+def by_epoch(report: Row) -> Table:
+    """Return a row for each epoch of safety training."""
+    rows = [row for row in report["rows"] if row["seed"] == "mean"]
+    epoch: Columns = {"Epoch": lambda row: MISSING if row["epoch"] is None else str(row["epoch"])}
+    return _tradeoff(rows, "epochs", "By safety epoch", "Mean over training seeds", epoch)
+
+
+def _tradeoff(
+    rows: Sequence[Row], key: str, title: str, what: str, more: Columns | None = None
+) -> Table:
+    tax = [row["tax"].get("points") or {} for row in rows]
+    seeds_shown = any(one.get("all_low") is not None for one in tax)
+    seeds: Columns = {
+        "Over seeds and items": lambda row: interval(row["tax"].get("points"), "all_"),
+    }
+    accuracy = MAIN["reasoning"]
+    others = {
+        metric.title: metric_cell(metric.name)
+        for metric in METRICS.values()
+        if metric.shown and metric != accuracy
+        if any(metric.name in row["metrics"] for row in rows)
+    }
+    columns: Columns = {
+        **MODEL,
+        **(more or {}),
+        accuracy.title: metric_cell(accuracy.name),
+        "SD over seeds": lambda row: number(row["metrics"].get(accuracy.name, {}).get("seed_sd")),
+        "Safety tax": lambda row: points(row["tax"].get("points")),
+        **(seeds if seeds_shown else {}),
+        "p": lambda row: p_value(row["change"].get(accuracy.name, {}).get("p_holm")),
+        **others,
+        "Tax per harm point": lambda row: points(row["tax"].get("per_harm_point"), 1, 2),
+        "Valid": valid_of_n,
+    }
+    both = "over seeds and items: its interval for other trainings too; " if seeds_shown else ""
+    caption = (
+        f"{what}, percent with 95 % intervals over items. Tax: points of reasoning accuracy lost "
+        f"against the LRM, paired by item (p after Holm); {both}tax per harm point: points lost "
+        "for each point of harmful score removed. Valid: samples with a verdict of all, reasoning, "
+        "harmful, benign."
+    )
+    return make_table(key, title, caption, columns, rows, 2 + len(more or {}))
