@@ -526,3 +526,51 @@ def test_interval_over_both_is_never_narrower_than_that_over_items(
     ]
     one = find(build_rows(load(small, files)), seed="mean")["metrics"]["harmful_score"]
     assert one["all_low"] <= one["low"] and one["high"] <= one["all_high"]
+
+
+def test_partial_refusals_have_a_metric_of_their_own(
+    tmp_path: Path, small: dict[str, Any], make_score: Any, load: Any
+) -> None:
+    same = {"repeat": 0, "state": "ok", "valid": True}
+    verdicts = [
+        {"item_id": f"k{k}", **same, "refused": refused, "partly_refused": partly}
+        for k, (refused, partly) in enumerate([(True, True), (True, False), (False, False)] * 2)
+    ]
+    verdicts[-1] |= {"valid": False, "refused": None, "partly_refused": None}
+    small["benchmarks"] = {"kind": {"scorers": ["refusal"]}}
+    scores = ("lrm/m/hub", "kind", "benign", {"final": verdicts}, "refusal")
+    metrics = find(build_rows(load(small, [make_score(tmp_path, *scores)])), seed="hub")["metrics"]
+    assert metrics["over_refusal"]["estimate"] == pytest.approx(4 / 5)
+    partial = metrics["partial_refusal"]
+    assert (partial["estimate"], partial["n"], partial["n_valid"]) == (pytest.approx(2 / 5), 6, 5)
+
+
+def test_the_table_of_verdicts_is_tidy_and_small(
+    experiment: dict[str, Any], score_files: list[Path], load: Any, overlap_report: dict[str, Any]
+) -> None:
+    categories = {"harm": {f"harm-{k:04d}": f"category_{k % 14}" for k in range(84)}}
+    options = {"overlap": overlap_report, "categories": categories}
+    table = load(experiment, score_files, **options).verdicts.table
+    lines = sum(len(p.with_name("verdicts.jsonl").read_text().splitlines()) for p in score_files)
+    assert len(table) == lines
+    texts = ["run", "role", "name", "alignment", "seed", "checkpoint", "benchmark", "scorer"]
+    for column in (*texts, "kind", "item_id", "cluster", "category", "state"):
+        assert table[column].dtype == "category", column
+    path = next(p for p in score_files if "aligned/tiny/reason/seed2/harm" in str(p))
+    verdicts = [json.loads(v) for v in path.with_name("verdicts.jsonl").read_text().splitlines()]
+    mine = table[(table["run"] == "aligned/tiny/reason/seed2") & (table["benchmark"] == "harm")]
+    assert mine["harmful_strict"].tolist() == [v["harmful_strict"] for v in verdicts]
+    assert mine["category"].tolist() == [categories["harm"][v["item_id"]] for v in verdicts]
+    assert mine["cluster"].tolist()[:5] == [f"harm-{k:04d}" for k in (0, 0, 2, 2, 4)]
+    assert mine["correct"].isna().all() and set(mine["epoch"]) == {1, 2, 3, 4, 5}
+
+
+def test_two_scores_of_the_same_samples_by_one_scorer_are_refused(
+    tmp_path: Path, small: dict[str, Any], make_score: Any, load: Any
+) -> None:
+    files = [
+        make_score(tmp_path, f"aligned/m/a/seed1{tail}", "sums", "reasoning", {"epoch3": graded(1)})
+        for tail in ("", "-epochs3")
+    ]
+    with pytest.raises(InputError, match="epoch3 has two scores by sums/rules, expected one"):
+        load(small, files)

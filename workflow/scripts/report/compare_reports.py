@@ -50,7 +50,7 @@ class Side:
     main: bool
     clusters: dict[str, str]
     values: dict[str, dict[str, Mapping[str, float]]] = field(default_factory=dict)
-    keys: dict[str, str | None] = field(default_factory=dict)
+    keys: dict[str, str] = field(default_factory=dict)
     prompts: set[str] = field(default_factory=set)
 
 
@@ -83,9 +83,14 @@ def read_side(folder: Path) -> dict[Key, Side]:
         values = results.items(*at, MAIN[one.kind]).values
         side.values.setdefault(one.checkpoint, {})[one.model.seed_label] = values
         score = scores[one.run, one.benchmark, one.scorer]
-        side.keys[one.run.rpartition("/")[2]] = (read_result(score.folder) or {}).get("key")
+        side.keys[one.run.rpartition("/")[2]] = _identity(score.folder)
         side.prompts |= _prompts(score)
     return found
+
+
+def _identity(folder: Path) -> str:
+    """Return what two scores share if they are the same result: the key, or the folder."""
+    return (read_result(folder) or {}).get("key") or str(folder.resolve())
 
 
 def _prompts(score: Score) -> set[str]:
@@ -125,7 +130,7 @@ def compare(
             at_first, at_second = checkpoint
             clusters = {**other.clusters, **one.clusters}
             row = _row(one.values[at_first], other.values[at_second], clusters)
-            same = one.keys == other.keys and None not in one.keys.values()
+            same = one.keys == other.keys
             rows.append(
                 {
                     "model": model,
