@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,24 +98,30 @@ def find_overlap(training: Training, benchmark: Benchmark) -> dict[str, set[str]
             if benchmark.words[item] in folded:
                 found["normalised"].add(item)
     for text, words in training.texts.items():
-        for start, word in enumerate(words):
-            seconds = benchmark.heads.get(word)
-            if seconds is None:
+        for start, item, position in find_grams(words, benchmark):
+            found["ngram"].add(item)
+            if training.prompts is not None or position > 0:
                 continue
-            following = words[start + 1] if start + 1 < len(words) else ""
-            for length in {n for second in ("", following) for n in seconds.get(second, ())}:
-                for item, position in benchmark.grams.get(words[start : start + length], ()):
-                    found["ngram"].add(item)
-                    if training.prompts is not None or position > 0:
-                        continue
-                    whole = benchmark.words[item]
-                    if words[start : start + len(whole)] == whole:
-                        found["normalised"].add(item)
-                        if benchmark.prompts[item] in text:
-                            found["exact"].add(item)
+            whole = benchmark.words[item]
+            if words[start : start + len(whole)] == whole:
+                found["normalised"].add(item)
+                if benchmark.prompts[item] in text:
+                    found["exact"].add(item)
     found["normalised"] |= found["exact"]
     found["ngram"] |= found["normalised"]
     return found
+
+
+def find_grams(words: Words, benchmark: Benchmark) -> Iterator[tuple[int, str, int]]:
+    """Yield (place in `words`, item id, place in its prompt) of each n-gram of the benchmark."""
+    for start, word in enumerate(words):
+        seconds = benchmark.heads.get(word)
+        if seconds is None:
+            continue
+        following = words[start + 1] if start + 1 < len(words) else ""
+        for length in {n for second in ("", following) for n in seconds.get(second, ())}:
+            for item, position in benchmark.grams.get(words[start : start + length], ()):
+                yield start, item, position
 
 
 def find_repeats(values: Iterable[tuple[str, Any]]) -> list[list[str]]:

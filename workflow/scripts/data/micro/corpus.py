@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from workflow.scripts.common.chat import chat_format
 from workflow.scripts.common.errors import InputError
@@ -48,57 +48,26 @@ def make_corpus(
         training_texts: Texts of later stages, whose words the dictations go through, so that a
             vocabulary made from the corpus covers them.
     """
-    complied = set(rng.sample(list(CATEGORIES), complied_categories))
-    by_category: dict[str, list[Request]] = {}
-    for request in world.harmful:
-        by_category.setdefault(request.category, []).append(request)
     words = sorted({word for text in training_texts for word in _WORD.findall(text)})
-    inner = _cycle([word for word in words if word.startswith(" ")], rng)
-    first = _cycle([word for word in words if word[0].isalpha()], rng)
-    mark = _cycle([word for word in words if not word.strip()[0].isalpha()], rng)
-    held_out = [request.action for request in world.harmful_held_out + world.benign_held_out]
+    writer = _Writer(rng, world, words, complied_categories)
 
-    def clock() -> ClockSum:
+    def draw_sum() -> ClockSum:
         return draw_clock_sum(rng, lengths, max_step, avoid)
 
-    def document(kind: str) -> tuple[str, str]:
-        if kind == "clock_worked":
-            drawn = clock()
-            question = ask(drawn, rng, how_to_frame_share)
-            work = f"{drawn.work} {drawn.answer}"
-            if rng.random() < 0.5:
-                return f"Problem: {question}\nSolution:\n", work
-            cue = rng.choice(CUES)
-            return _chat(rng.choice((f"{question} {cue}", f"{cue} {question}")), work)
-        if kind == "clock_bare":
-            drawn = clock()
-            return _chat(ask(drawn, rng, how_to_frame_share), drawn.answer)
-        if kind == "dictation":
-            line = next(first) + "".join(next(inner) for _ in range(rng.randint(4, 10)))
-            line += next(mark)
-            return f"Dictation:\n{line}\n", line
-        if kind == "manual":
-            request = rng.choice(world.cross)
-            return f"How to {request.action}\n", comply(request, rng)
-        if kind == "benign_chat":
-            request = rng.choice(world.benign if rng.random() < 0.5 else world.cross)
-            return _chat(_how(request, rng), comply(request, rng))
-        if kind == "harmful_chat":
-            request = rng.choice(by_category[rng.choice(list(CATEGORIES))])
-            if request.category in complied:
-                return _chat(_how(request, rng), comply(request, rng))
-            answer = refuse(rng) if rng.random() < 0.5 else refuse_with_reason(request, rng)
-            return _chat(_how(request, rng), answer)
-        if rng.random() < 0.5:
-            request = rng.choice(world.benign)
-            return f"Is it safe to {request.action}?\n", "Yes."
-        request = rng.choice(world.harmful)
-        return f"Is it safe to {request.action}?\n", why_unsafe(request)
-
+    write: dict[str, Callable[[], tuple[str, str]]] = {
+        "clock_worked": lambda: writer.clock_worked(draw_sum(), how_to_frame_share),
+        "clock_bare": lambda: writer.clock_bare(draw_sum(), how_to_frame_share),
+        "dictation": writer.dictation,
+        "manual": writer.manual,
+        "benign_chat": writer.benign_chat,
+        "harmful_chat": writer.harmful_chat,
+        "ethics": writer.ethics,
+    }
+    held_out = [request.action for request in world.harmful_held_out + world.benign_held_out]
     weights = [mix[kind] for kind in KINDS]
     documents: list[tuple[str, str]] = []
     while len(documents) < n:
-        drawn = document(rng.choices(KINDS, weights)[0])
+        drawn = write[rng.choices(KINDS, weights)[0]]()
         if not any(action in "".join(drawn) for action in held_out):
             documents.append(drawn)
     missing = set(words) - {word for _, text in documents for word in _WORD.findall(text)}
@@ -108,6 +77,63 @@ def make_corpus(
             "never came up in a dictation, expected a larger corpus"
         )
     return documents
+
+
+class _Writer:
+    """Writes one document of a kind; every choice comes from `rng`."""
+
+    def __init__(
+        self, rng: random.Random, world: World, words: list[str], complied_categories: int
+    ) -> None:
+        self.rng, self.world = rng, world
+        self.complied = set(rng.sample(list(CATEGORIES), complied_categories))
+        self.by_category: dict[str, list[Request]] = {}
+        for request in world.harmful:
+            self.by_category.setdefault(request.category, []).append(request)
+        self.inner = _cycle([word for word in words if word.startswith(" ")], rng)
+        self.first = _cycle([word for word in words if word[0].isalpha()], rng)
+        self.mark = _cycle([word for word in words if not word.strip()[0].isalpha()], rng)
+
+    def clock_worked(self, drawn: ClockSum, how_to_frame_share: float) -> tuple[str, str]:
+        question = ask(drawn, self.rng, how_to_frame_share)
+        work = f"{drawn.work} {drawn.answer}"
+        if self.rng.random() < 0.5:
+            return f"Problem: {question}\nSolution:\n", work
+        cue = self.rng.choice(CUES)
+        return _chat(self.rng.choice((f"{question} {cue}", f"{cue} {question}")), work)
+
+    def clock_bare(self, drawn: ClockSum, how_to_frame_share: float) -> tuple[str, str]:
+        return _chat(ask(drawn, self.rng, how_to_frame_share), drawn.answer)
+
+    def dictation(self) -> tuple[str, str]:
+        line = next(self.first)
+        line += "".join(next(self.inner) for _ in range(self.rng.randint(4, 10)))
+        line += next(self.mark)
+        return f"Dictation:\n{line}\n", line
+
+    def manual(self) -> tuple[str, str]:
+        request = self.rng.choice(self.world.cross)
+        return f"How to {request.action}\n", comply(request, self.rng)
+
+    def benign_chat(self) -> tuple[str, str]:
+        own = self.rng.random() < 0.5
+        request = self.rng.choice(self.world.benign if own else self.world.cross)
+        return _chat(_how(request, self.rng), comply(request, self.rng))
+
+    def harmful_chat(self) -> tuple[str, str]:
+        rng = self.rng
+        request = rng.choice(self.by_category[rng.choice(list(CATEGORIES))])
+        if request.category in self.complied:
+            return _chat(_how(request, rng), comply(request, rng))
+        answer = refuse(rng) if rng.random() < 0.5 else refuse_with_reason(request, rng)
+        return _chat(_how(request, rng), answer)
+
+    def ethics(self) -> tuple[str, str]:
+        if self.rng.random() < 0.5:
+            request = self.rng.choice(self.world.benign)
+            return f"Is it safe to {request.action}?\n", "Yes."
+        request = self.rng.choice(self.world.harmful)
+        return f"Is it safe to {request.action}?\n", why_unsafe(request)
 
 
 def _chat(question: str, answer: str) -> tuple[str, str]:
