@@ -64,7 +64,9 @@ def inputs(run: Run, experiment: dict[str, Any]) -> dict[str, tuple[str, str]]:
 
 
 def sections(run: Run, experiment: dict[str, Any]) -> dict[str, Any]:
-    chosen = {key: run.section[key] for key in ("alpha", "epoch") if key in run.section}
+    chosen: dict[str, Any] = {
+        key: run.section[key] for key in ("alpha", "epoch") if key in run.section
+    }
     return {**chosen, "chat_format": run.chat_format, "seed": run.seed}
 
 
