@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -100,31 +99,52 @@ def questions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def write_requests(path: Path, *requests: dict[str, Any]) -> str:
+    """Write the list of benchmarks that the script reads; return its path."""
+    path.write_text(json.dumps(requests))
+    return str(path)
+
+
 @pytest.fixture
-def generate(tmp_path: Path, model_run: Path, questions: Path) -> Callable[..., list[dict]]:
-    """Run the script in this process and return the samples that it wrote."""
+def make_request(tmp_path: Path, questions: Path) -> Callable[..., dict[str, Any]]:
+    """Return the request of one benchmark, small enough for the tiny models."""
+
+    def make(name: str = "clock_sums", out: Path | None = None, **section: Any) -> dict[str, Any]:
+        decoding = {"max_thinking_tokens": 12, "max_answer_tokens": 6} | section.pop("decoding", {})
+        section = {"kind": "reasoning", "data": str(questions)} | section
+        out = out or tmp_path / name
+        return {"name": name, "section": {**section, "decoding": decoding}, "out": str(out)}
+
+    return make
+
+
+@pytest.fixture
+def generate_all(tmp_path: Path, model_run: Path) -> Callable[..., None]:
+    """Run the script in this process for several benchmarks."""
     from workflow.scripts.generate.generate_samples import main
 
     def call(
-        *options: str,
-        model: Path = model_run,
-        out: Path = tmp_path / "out",
-        keep_state: bool = False,
-        **section: Any,
-    ) -> list[dict]:
-        decoding = {"max_thinking_tokens": 12, "max_answer_tokens": 6} | section.pop("decoding", {})
-        benchmark = {"kind": "reasoning", "data": str(questions)} | section
-        main(
-            [
-                *("--model", str(model), "--run", "lrm/tiny/seed0"),
-                *("--benchmark", json.dumps({**benchmark, "decoding": decoding})),
-                *("--benchmark-name", "clock_sums"),
-                *("--state", str(tmp_path / "state"), "--out", str(out)),
-                *options,
-            ]
-        )
-        if not keep_state:
-            shutil.rmtree(tmp_path / "state")
-        return [json.loads(line) for line in (out / "samples.jsonl").read_text().splitlines()]
+        *requests: dict[str, Any], options: Sequence[str] = (), model: Path = model_run
+    ) -> None:
+        file = write_requests(tmp_path / "benchmarks.json", *requests)
+        main(["--model", str(model), "--run", "lrm/tiny/seed0", "--benchmarks", file, *options])
 
     return call
+
+
+@pytest.fixture
+def generate(
+    tmp_path: Path, make_request: Callable[..., dict[str, Any]], generate_all: Callable[..., None]
+) -> Callable[..., list[dict]]:
+    """Run the script in this process for one benchmark and return the samples that it wrote."""
+
+    def call(*options: str, out: Path = tmp_path / "out", **more: Any) -> list[dict]:
+        model = {"model": more.pop("model")} if "model" in more else {}
+        generate_all(make_request(out=out, **more), options=options, **model)
+        return read_samples(out)
+
+    return call
+
+
+def read_samples(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "samples.jsonl").read_text().splitlines()]

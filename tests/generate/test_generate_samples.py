@@ -20,10 +20,12 @@ from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import write_jsonl
 from workflow.scripts.common.manifest import load_checkpoint
 from workflow.scripts.config.decoding import Decoding
-from workflow.scripts.generate import benchmarks, generate_samples
+from workflow.scripts.generate import benchmarks, generate_samples, hf_engine, vllm_engine
+from workflow.scripts.generate import samples as samples_module
+from workflow.scripts.generate.shards import run_shards
 from workflow.scripts.generate.turns import Turn, TurnFormat
 
-from .conftest import QUESTIONS, write_run
+from .conftest import QUESTIONS, read_samples, write_run
 
 Generate = Callable[..., list[dict[str, Any]]]
 SPOKEN = ("checkpoint", "item_id", "repeat", "thinking", "answer", "thinking_finish", "state")
@@ -56,7 +58,7 @@ def test_samples_hold_the_question_and_what_was_said(generate: Generate, tmp_pat
 def test_greedy_samples_are_what_the_model_itself_would_say(
     generate: Generate, model_run: Path, tokenizer: Any
 ) -> None:
-    """Against a loop that runs the whole sequence anew for each token, without cache or padding."""
+    """Against a loop that runs the whole sequence for each token, without cache or padding."""
     import torch
     from transformers import Qwen2ForCausalLM
 
@@ -140,18 +142,47 @@ def test_a_base_model_is_asked_without_thinking(
 
 
 @pytest.mark.slow
-def test_shards_give_the_samples_of_one_process(generate: Generate, tmp_path: Path) -> None:
-    decoding = {"temperature": 1.0}
-    whole = generate("--checkpoints", "epoch1,epoch2", repeats=2, decoding=decoding)
-    shared = generate(
-        *("--checkpoints", "epoch1,epoch2", "--runtime", '{"data_parallel": 2}'),
-        repeats=2,
-        decoding=decoding,
-    )
-    assert spoken(shared) == spoken(whole)
-    said = sum(sample["thinking_tokens"] + sample["answer_tokens"] for sample in shared)
-    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
-    assert manifest["throughput"]["tokens"] == said
+def test_shards_give_the_samples_of_one_process(
+    generate_all: Any, make_request: Any, tmp_path: Path
+) -> None:
+    def requests(place: str) -> list[dict[str, Any]]:
+        section = {"repeats": 2, "decoding": {"temperature": 1.0}}
+        return [make_request(name, out=tmp_path / place / name, **section) for name in "ab"]
+
+    both = ("--checkpoints", "epoch1,epoch2")
+    generate_all(*requests("whole"), options=both)
+    shards = (*both, "--runtime", '{"data_parallel": 2}')
+    generate_all(*requests("shared"), options=shards)
+    for name in "ab":
+        shared = read_samples(tmp_path / "shared" / name)
+        assert spoken(shared) == spoken(read_samples(tmp_path / "whole" / name))
+        said = sum(sample["thinking_tokens"] + sample["answer_tokens"] for sample in shared)
+        manifest = json.loads((tmp_path / "shared" / name / "manifest.json").read_text())
+        assert manifest["throughput"]["tokens"] == said
+
+
+def test_what_all_shards_have_finished_is_a_result_while_they_go_on(
+    generate_all: Any, make_request: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The shards run here one after the other, first on one benchmark alone."""
+    seen: list[list[str]] = []
+
+    def run_here(command: list[str], shards: int, each: int, look: Callable[[], None]) -> None:
+        options = command[3:]
+        file = Path(options[options.index("--benchmarks") + 1])
+        first, second = json.loads(file.read_text())
+        for requests in ([first], [first, second]):
+            file.write_text(json.dumps(requests))
+            for shard in range(shards):
+                look()
+                seen.append(sorted(path.parent.name for path in tmp_path.glob("*/samples.jsonl")))
+                generate_samples.main([*options, "--shard", f"{shard}/{shards}"])
+        look()
+
+    monkeypatch.setattr(generate_samples, "run_shards", run_here)
+    generate_all(*map(make_request, "ab"), options=["--runtime", '{"data_parallel": 2}'])
+    assert seen == [[], [], ["a"], ["a"]]
+    assert (tmp_path / "b" / "samples.jsonl").exists()
 
 
 def test_a_shard_that_fails_ends_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,35 +197,45 @@ def test_a_shard_that_fails_ends_the_others(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(subprocess, "Popen", start)
     with pytest.raises(InputError, match="shard 1 of 2 failed, see its error above"):
-        generate_samples._run_shards([], {"data_parallel": 2, "tensor_parallel": 1})
+        run_shards([], 2, 1, lambda: None)
     assert [process.returncode for process in started] == [-signal.SIGTERM, 2]
 
 
-def test_an_interrupted_run_goes_on_where_it_was(
-    generate: Generate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Stopped in the second checkpoint: its second start loads that one alone, same bytes."""
-    loaded: list[str] = []
-    original = generate_samples._load_engine
+@pytest.fixture
+def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The checkpoints that the engine has loaded; one of a name in `stop_at` stops it."""
+    loaded = StoppedLoads()
+    original = hf_engine.Engine.load
 
-    def load(name: str, folder: Path, *rest: Any) -> Any:
-        if stop_at == folder.name:
+    def load(engine: hf_engine.Engine, folder: Path, *rest: Any) -> None:
+        if folder.name == loaded.stop_at:
             raise KeyboardInterrupt
         loaded.append(folder.name)
-        return original(name, folder, *rest)
+        original(engine, folder, *rest)
 
-    monkeypatch.setattr(generate_samples, "_load_engine", load)
-    both = ("--checkpoints", "epoch1", "epoch2")
+    monkeypatch.setattr(hf_engine.Engine, "load", load)
+    return loaded
+
+
+class StoppedLoads(list[str]):
     stop_at = ""
+
+
+def test_an_interrupted_run_goes_on_where_it_was(
+    generate: Generate, tmp_path: Path, loads: StoppedLoads
+) -> None:
+    """Stopped in the second checkpoint: its second start loads that alone, same bytes."""
+    both = ("--checkpoints", "epoch1", "epoch2")
     generate(*both, out=tmp_path / "whole")
-    loaded.clear()
-    stop_at = "epoch2"
+    loads.clear()
+    loads.stop_at = "epoch2"
     with pytest.raises(KeyboardInterrupt):
         generate(*both)
-    assert not (tmp_path / "out").exists()
-    stop_at = ""
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["state"]
+    loads.stop_at = ""
     generate(*both)
-    assert loaded == ["epoch1", "epoch2"]
+    assert loads == ["epoch1", "epoch2"]
+    assert not (tmp_path / "out" / "state").exists()
     resumed = (tmp_path / "out" / "samples.jsonl").read_bytes()
     assert resumed == (tmp_path / "whole" / "samples.jsonl").read_bytes()
 
@@ -204,72 +245,139 @@ def test_weights_are_read_for_their_hash_just_before_they_are_loaded(
 ) -> None:
     """Hashing all first would drive them out of the memory before they are loaded."""
     seen: list[tuple[str, str]] = []
-    check, load = load_checkpoint, generate_samples._load_engine
+    check, load = load_checkpoint, hf_engine.Engine.load
 
     def checking(path: Path, name: str, checked: bool = False) -> Path:
         if not checked:
             seen.append(("hash", name))
         return check(path, name, checked)
 
-    def loading(engine: str, folder: Path, *rest: Any) -> Any:
+    def loading(engine: hf_engine.Engine, folder: Path, *rest: Any) -> None:
         seen.append(("load", folder.name))
-        return load(engine, folder, *rest)
+        load(engine, folder, *rest)
 
     monkeypatch.setattr(generate_samples, "load_checkpoint", checking)
-    monkeypatch.setattr(generate_samples, "_load_engine", loading)
+    monkeypatch.setattr(hf_engine.Engine, "load", loading)
     generate("--checkpoints", "epoch1", "epoch2")
     assert seen == [(step, name) for name in ("epoch1", "epoch2") for step in ("hash", "load")]
 
 
-def test_adding_a_checkpoint_to_an_interrupted_run_keeps_the_others(
-    generate: Generate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_finished_samples_of_an_interrupted_run_serve_what_they_were_made_for(
+    generate: Generate, loads: StoppedLoads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    generate("--checkpoints", "epoch1", out=tmp_path / "before", keep_state=True)
-    loaded: list[str] = []
-    original = generate_samples._load_engine
+    loads.stop_at = "epoch2"
+    both = ("--checkpoints", "epoch1", "epoch2")
 
-    def load(name: str, folder: Path, *rest: Any) -> Any:
-        loaded.append(folder.name)
-        return original(name, folder, *rest)
+    def stopped(**section: Any) -> list[str]:
+        loads.clear()
+        with pytest.raises(KeyboardInterrupt):
+            generate(*both, **section)
+        return list(loads)
 
-    monkeypatch.setattr(generate_samples, "_load_engine", load)
-    generate("--checkpoints", "epoch1", "epoch2", keep_state=True)
-    assert loaded == ["epoch2"]
-    generate("--checkpoints", "epoch1", decoding={"max_thinking_tokens": 11}, keep_state=True)
-    assert loaded == ["epoch2", "epoch1"]  # another budget shares nothing
-    monkeypatch.setattr(generate_samples, "versions", lambda: {"torch": "9"})
-    generate("--checkpoints", "epoch1")
-    assert loaded == ["epoch2", "epoch1", "epoch1"]  # nor does another version of an engine
+    assert stopped() == ["epoch1"]
+    assert stopped() == []  # kept
+    assert stopped(decoding={"max_thinking_tokens": 11}) == ["epoch1"]  # another budget
+    monkeypatch.setattr(samples_module, "versions", lambda: {"torch": "9"})
+    assert stopped() == ["epoch1"]  # another version of an engine
+
+
+def result_of(name: str) -> dict[str, Any]:
+    """Return what the graph would say a result is made from."""
+    return {"key": "0" * 16, "name": name, "rule": "generate_samples", "spec": {}, "inputs": {}}
+
+
+def test_benchmarks_of_a_run_share_one_load_and_are_results_of_their_own(
+    make_request: Any, generate_all: Any, generate: Generate, tmp_path: Path, loads: StoppedLoads
+) -> None:
+    """Other budgets, temperatures and seeds; the bytes are those of a process for each."""
+    sections = {
+        "greedy": {"n": 4},
+        "hot": {"decoding": {"temperature": 1.0, "seed": 3, "max_thinking_tokens": 5}},
+        "twice": {"repeats": 2, "decoding": {"temperature": 0.5, "max_answer_tokens": 3}},
+    }
+    apart = [generate(out=tmp_path / f"{name}-apart", **one) for name, one in sections.items()]
+    loads.clear()
+    requests = [
+        make_request(name, **section) | {"result": result_of(name)}
+        for name, section in sections.items()
+    ]
+    generate_all(*requests)
+    assert loads == ["epoch2"]
+    assert [read_samples(tmp_path / name) for name in sections] == apart
+    for name in sections:
+        assert json.loads((tmp_path / name / "result.json").read_text())["name"] == name
+        assert json.loads((tmp_path / name / "manifest.json").read_text())["benchmark"] == name
+
+
+def test_benchmarks_share_the_loads_of_each_checkpoint_and_weight_type(
+    make_request: Any, generate_all: Any, loads: StoppedLoads, tmp_path: Path
+) -> None:
+    half = {"decoding": {"dtype": "bfloat16"}}
+    requests = [make_request("a"), make_request("b", **half), make_request("c")]
+    generate_all(*requests, options=["--checkpoints", "epoch1", "epoch2"])
+    assert loads == ["epoch1", "epoch2"] * 2
+    # the time of a load is told apart, with the benchmark that it was for
+    manifests = (json.loads((tmp_path / name / "manifest.json").read_text()) for name in "abc")
+    times = [manifest["throughput"] for manifest in manifests]
+    assert [time["load_s"] > 0 for time in times] == [True, True, False]
+    assert all(time["load_s"] < time["wall_s"] for time in times)
+
+
+def test_a_stopped_job_keeps_finished_benchmarks_and_its_next_start_makes_the_others(
+    make_request: Any,
+    generate_all: Any,
+    tmp_path: Path,
+    loads: StoppedLoads,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    requests = [make_request(name) | {"result": result_of(name)} for name in "abc"]
+    complete = hf_engine.Engine.complete
+    asked: list[int] = []
+
+    def stop_at_second(engine: hf_engine.Engine, *rest: Any) -> None:
+        asked.append(len(rest[0]))
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        complete(engine, *rest)
+
+    monkeypatch.setattr(hf_engine.Engine, "complete", stop_at_second)
+    with pytest.raises(KeyboardInterrupt):
+        generate_all(*requests)
+    first = (tmp_path / "a" / "result.json").stat().st_mtime_ns
+    assert not (tmp_path / "b").exists() and not (tmp_path / "c").exists()
+    generate_all(*requests)
+    assert len(asked) == 4  # b once more, and c
+    assert all((tmp_path / name / "result.json").exists() for name in "abc")
+    assert (tmp_path / "a" / "result.json").stat().st_mtime_ns == first
+    loads.clear()
+    generate_all(*requests)
+    assert loads == [] and "no engine starts" in capsys.readouterr().err
 
 
 @pytest.mark.slow
 def test_a_killed_process_leaves_usable_state(
-    generate: Generate, tmp_path: Path, model_run: Path, questions: Path
+    generate: Generate, tmp_path: Path, model_run: Path, make_request: Any
 ) -> None:
-    section = {
-        "kind": "reasoning",
-        "data": str(questions),
-        "repeats": 3,
-        "decoding": {"max_thinking_tokens": 12, "max_answer_tokens": 6, "temperature": 1.0},
-    }
+    """The list of benchmarks comes on standard input, as from the rule."""
+    out = tmp_path / "killed"
+    request = make_request(out=out, repeats=3, decoding={"temperature": 1.0})
     command = [
         *(sys.executable, "-m", "workflow.scripts.generate.generate_samples"),
-        *("--model", str(model_run), "--run", "r", "--benchmark-name", "clock_sums"),
-        *("--benchmark", json.dumps(section), "--runtime", '{"batch_size": 1}'),
-        *("--state", str(tmp_path / "killed"), "--out", str(tmp_path / "killed-out")),
+        *("--model", str(model_run), "--run", "r", "--runtime", '{"batch_size": 1}'),
     ]
-    process = subprocess.Popen(command)
-    while not (found := list((tmp_path / "killed").glob("*.jsonl"))) and process.poll() is None:
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, text=True)
+    process.stdin.write(json.dumps([request]))
+    process.stdin.close()
+    while not (found := list((out / "state").glob("*.jsonl"))) and process.poll() is None:
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     kept = found[0].read_bytes().splitlines(keepends=True)
-    assert len(kept) < 18 and not (tmp_path / "killed-out").exists()
+    assert len(kept) < 18 and not (out / "samples.jsonl").exists()
     found[0].write_bytes(b"".join(kept) + b'{"index": 17, "promp')  # a write that was cut off
-    subprocess.run(command, check=True)
-    whole = generate(repeats=3, decoding={"temperature": 1.0})
-    lines = (tmp_path / "killed-out" / "samples.jsonl").read_text().splitlines()
-    assert [json.loads(line) for line in lines] == whole
+    subprocess.run(command, check=True, input=json.dumps([request]), text=True)
+    assert read_samples(out) == generate(repeats=3, decoding={"temperature": 1.0})
 
 
 def test_a_task_can_word_the_prompts(
@@ -341,6 +449,26 @@ def test_bad_checkpoints_and_machines_are_named(
 
         monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
         generate("--runtime", '{"tensor_parallel": 8}')
-    monkeypatch.setattr(generate_samples, "find_spec", lambda name: None)
+    monkeypatch.setattr(vllm_engine, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"engine vllm: not installed .* envs/vllm\.txt"):
         generate("--engine", "vllm")
+    with pytest.raises(InputError, match=r"--engine is 'vlm', expected one of config/engines\.py"):
+        generate("--engine", "vlm")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{}", "--benchmarks: dict, expected a list"),
+        ("[", r"--benchmarks: not JSON \("),
+        ('[{"name": "a", "out": "a"}]', "--benchmarks: entry 1: section is missing"),
+    ],
+)
+def test_a_list_of_benchmarks_that_is_none_is_named(text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        benchmarks.read_requests(text)
+
+
+def test_a_name_is_there_once(make_request: Any, generate_all: Any) -> None:
+    with pytest.raises(InputError, match="'a' is there twice"):
+        generate_all(make_request("a"), make_request("a"))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, model_validator
 
 from workflow.scripts.config.chat_format import ChatFormatName
+from workflow.scripts.config.engines import EngineName
 from workflow.scripts.config.generation import Generation
 from workflow.scripts.config.micro_data import MicroData
 from workflow.scripts.config.ngram_training import NgramTraining
@@ -113,7 +114,7 @@ class Benchmark(Generation):
     """A benchmark of micro_data"""
     prepare: ItemSelection | None = None
     """Rows to items, see workflow/scripts/data/prepare_benchmark.py"""
-    engine: Literal["hf", "vllm"] = "hf"
+    engine: EngineName = "hf"
     """transformers, or vLLM"""
     scorers: Annotated[tuple[str, ...], Field(min_length=1)]
     """Entries of scorers"""
@@ -293,9 +294,13 @@ class Config(Section):
 
     experiment: Name
     """A file of experiments/, without .yaml"""
+    only: str | None = None
+    """Make these results alone: patterns of their names, with * for anything, and blanks between"""
     vllm_python: str
     """The Python of the vLLM environment"""
     network_on_nodes: bool = False
     """Whether compute nodes reach the internet; false: what asks an API runs beside the driver"""
     publish_to: str | None = None
     """Owner on the hub that models are published under"""
+    keep: tuple[str, ...] = ()
+    """Names of results, with `*` for anything, that `make collect` never deletes"""

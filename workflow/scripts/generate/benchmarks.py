@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import tempfile
@@ -12,6 +13,7 @@ from typing import Any
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import read_jsonl, sha256_file, sha256_text
 from workflow.scripts.config.generation import PromptFile
+from workflow.scripts.config.section import Name, Section, read_section
 
 TASKS = Path(__file__).parents[2] / "tasks"
 
@@ -41,6 +43,41 @@ class Benchmark:
     task: dict[str, Any]
     data_sha256: str
     items: list[Item]
+
+
+class Request(Section):
+    """One benchmark that is asked of a run."""
+
+    name: Name
+    """As the experiment calls it"""
+    section: PromptFile
+    """What decides its samples"""
+    out: Path
+    """The folder of the result"""
+    result: dict[str, Any] | None = None
+    """What the result is made from, see common/result.py; null when called by hand"""
+
+
+def read_requests(text: str) -> list[Request]:
+    """Return the benchmarks of a JSON list.
+
+    Raises:
+        InputError: It is no list of benchmarks, or two have the same name.
+    """
+    try:
+        entries = json.loads(text)
+    except ValueError as error:
+        raise InputError(f"--benchmarks: not JSON ({error})") from None
+    if not isinstance(entries, list):
+        raise InputError(f"--benchmarks: {type(entries).__name__}, expected a list")
+    requests = [
+        read_section(Request, entry, f"--benchmarks: entry {number}")
+        for number, entry in enumerate(entries, 1)
+    ]
+    names = [request.name for request in requests]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise InputError(f"--benchmarks: {twice[0]!r} is there twice, expected each name once")
+    return requests
 
 
 def load_benchmark(section: PromptFile, name: str) -> Benchmark:

@@ -1,79 +1,105 @@
-"""What both engines share: turns from requests, and completions that are kept as they come."""
+"""What every engine is: it loads a checkpoint and completes turns, under any decoding.
+
+An engine is a module `generate/<name>_engine.py` with a class `Engine`, and a line in
+config/engines.py.
+"""
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Any
 
 from workflow.scripts.common.chat import chat_format
-from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import read_json
 from workflow.scripts.config.decoding import Decoding
+from workflow.scripts.config.planning import GenerationRuntime
 from workflow.scripts.generate.turns import Completion, Turn, TurnFormat
+
+ENGINE = "generate.{}_engine"
+DEFAULT_CONTEXT = 2048  # of a model that does not tell its own
+
+
+class BaseEngine(ABC):
+    """One model at a time on this machine's devices.
+
+    Making the object is cheap; it checks that the engine can run here.
+
+    Args:
+        runtime: How to run.
+
+    Raises:
+        InputError: The engine cannot run on this machine.
+    """
+
+    def __init__(self, runtime: GenerationRuntime) -> None:
+        self.runtime = runtime
+
+    def context(self, folder: Path) -> int:
+        """Return the longest turn of a checkpoint, in tokens."""
+        return context_length(folder)
+
+    @abstractmethod
+    def load(self, folder: Path, dtype: str, longest: int) -> None:
+        """Load a checkpoint in place of the one before.
+
+        Args:
+            folder: The checkpoint.
+            dtype: Of the weights, see `Decoding`.
+            longest: Tokens of the longest turn that will be asked.
+        """
+
+    @abstractmethod
+    def complete(
+        self,
+        turns: list[Turn],
+        seeds: list[int],
+        done: Container[int],
+        keep: Callable[[dict[int, Completion]], None],
+    ) -> None:
+        """Bring turns to their end.
+
+        Args:
+            turns: At their start. All of a benchmark, for what a turn is computed with may count.
+            seeds: Of each turn's random numbers.
+            done: Places of the turns whose completions are kept already.
+            keep: Called with new completions by place, as they come.
+
+        Raises:
+            InputError: A turn could not be completed.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give the devices' memory back."""
+
+
+def engine_module(name: str) -> str:
+    """Return the module of an engine. The names are not listed here: a new one leaves the code."""
+    return ENGINE.format(name)
 
 
 def load_form(
-    folder: str, tokenizer: Any, chat: str, decoding: Decoding, thinks: bool
+    folder: Path, tokenizer: Any, chat: str, decoding: Decoding, thinks: bool
 ) -> TurnFormat:
     """Return how a checkpoint writes a turn; its own end-of-text tokens end it, too."""
-    form = TurnFormat(chat_format(chat), tokenizer, decoding, thinks, folder)
+    form = TurnFormat(chat_format(chat), tokenizer, decoding, thinks, str(folder))
     for name in ("config.json", "generation_config.json"):
-        path = Path(folder) / name
+        path = folder / name
         ends = read_json(path).get("eos_token_id") if path.exists() else None
         if ends is not None:
             form.stop_ids |= {ends} if isinstance(ends, int) else set(ends)
     return form
 
 
-class BudgetForcing:
-    """Mixin of the lm-eval models: requests are (question, {"seed": …}), not rendered prompts.
+def context_length(folder: Path) -> int:
+    """Return the number of positions that a checkpoint's configuration tells."""
+    from transformers import AutoConfig
 
-    Attributes:
-        form: How a turn is written.
-        completions: By index of the request. What stands there beforehand is kept, except where
-            an engine has to compute it again with others.
-        on_complete: Called with new completions by index.
-    """
-
-    form: TurnFormat
-    max_length: int
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.completions: dict[int, Completion] = {}
-        self.on_complete: Callable[[dict[int, Completion]], None] = lambda completions: None
-
-    def open_turns(self, requests: list[Any]) -> list[Turn]:
-        """Return a turn per lm-eval `Instance`.
-
-        Raises:
-            InputError: A prompt with its budgets is longer than the model's context.
-        """
-        turns = [Turn(self.form, request.args[0]) for request in requests]
-        for turn, request in zip(turns, requests, strict=True):
-            length = self.form.longest(turn.prompt_ids)
-            if length > self.max_length:
-                raise InputError(
-                    f"item {request.doc['item_id']}: its prompt of {len(turn.prompt_ids)} tokens "
-                    f"and the budgets make {length}, expected at most the model's context of "
-                    f"{self.max_length}"
-                )
-        return turns
-
-    def complete(self, completions: dict[int, Completion]) -> None:
-        self.completions.update(completions)
-        self.on_complete(completions)
-
-    def answers(self, requests: list[Any]) -> list[str]:
-        return [self.completions[index].answer for index in range(len(requests))]
-
-    def close(self) -> None:
-        """Give back the device's memory."""
-        import torch
-
-        self._model = self.model_args = None
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+    config = AutoConfig.from_pretrained(folder)
+    config = getattr(config, "text_config", None) or config
+    for key in ("n_positions", "max_position_embeddings", "n_ctx"):
+        if (found := getattr(config, key, None)) is not None:
+            return int(found)
+    return DEFAULT_CONTEXT

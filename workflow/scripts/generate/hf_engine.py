@@ -1,79 +1,79 @@
-"""`budget_forcing_hf`: lm-eval's transformers model with a thinking budget."""
+"""Engine `hf`: transformers' `generate`, in batches."""
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Callable, Container
+from pathlib import Path
 from typing import Any
 
 import torch
-from lm_eval.api.instance import Instance
-from lm_eval.api.registry import register_model
-from lm_eval.models.huggingface import HFLM
-from transformers import LogitsProcessor, StoppingCriteria
+from transformers import AutoModelForCausalLM, LogitsProcessor, StoppingCriteria
 from transformers.utils.logging import disable_progress_bar
 
 from workflow.scripts.common.progress import track
-from workflow.scripts.common.tokenizer import load_tokenizer
 from workflow.scripts.config.decoding import Decoding
-from workflow.scripts.generate.engine import BudgetForcing, load_form
-from workflow.scripts.generate.turns import Turn
+from workflow.scripts.generate.engine import BaseEngine
+from workflow.scripts.generate.turns import Completion, Turn
 
 
-@register_model("budget_forcing_hf")
-class BudgetForcingHF(BudgetForcing, HFLM):
+class Engine(BaseEngine):
     """Generates in batches with `transformers`; tokens do not depend on a row's company."""
 
-    def __init__(
-        self,
-        pretrained: str,
-        chat: str,
-        decoding: Decoding,
-        thinks: bool,
-        runtime: dict[str, Any],
-    ) -> None:
-        disable_progress_bar()
-        tokenizer = load_tokenizer(pretrained)
-        self.form = load_form(pretrained, tokenizer, chat, decoding, thinks)
-        super().__init__(
-            pretrained=pretrained,
-            tokenizer=tokenizer,
-            device="cuda" if torch.cuda.is_available() else "cpu",
-            dtype=decoding.dtype,
-            batch_size=runtime["batch_size"],
-            parallelize=runtime["tensor_parallel"] > 1,
-        )
+    model: Any = None
 
-    def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
-        """Return the answers; `completions` holds the rest."""
-        turns = self.open_turns(requests)
-        order = sorted(range(len(turns)), key=lambda index: -len(turns[index].prompt_ids))
-        starts = range(0, len(order), self.batch_size)
+    def load(self, folder: Path, dtype: str, longest: int) -> None:
+        self.close()
+        disable_progress_bar()
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        spread = self.runtime.tensor_parallel > 1
+        self.model = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=dtype if dtype == "auto" else getattr(torch, dtype),
+            device_map="auto" if spread else {"": device},
+        ).eval()
+
+    def complete(
+        self,
+        turns: list[Turn],
+        seeds: list[int],
+        done: Container[int],
+        keep: Callable[[dict[int, Completion]], None],
+    ) -> None:
+        order = sorted(range(len(turns)), key=lambda place: -len(turns[place].prompt_ids))
+        starts = range(0, len(order), self.runtime.batch_size)
         for start in track(starts, len(starts), "batches of samples"):
-            # Batches are cut from all requests, finished or not, so that a resumed run computes
-            # what an uninterrupted one does, to the last bit.
-            batch = order[start : start + self.batch_size]
-            if all(index in self.completions for index in batch):
+            # Batches are cut from all turns, finished or not, so that a resumed run computes what
+            # an uninterrupted one does, to the last bit.
+            batch = order[start : start + self.runtime.batch_size]
+            if all(place in done for place in batch):
                 continue
-            seeds = [requests[index].args[1]["seed"] for index in batch]
-            self._generate([turns[index] for index in batch], seeds)
-            self.complete({index: turns[index].completion() for index in batch})
-        return self.answers(requests)
+            self._generate([turns[place] for place in batch], [seeds[place] for place in batch])
+            keep({place: turns[place].completion() for place in batch})
+
+    def close(self) -> None:
+        self.model = None
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
     def _generate(self, turns: list[Turn], seeds: list[int]) -> None:
-        padding = self.tokenizer.pad_token_id or 0
+        form = turns[0].form
+        padding = form.tokenizer.pad_token_id or 0
         width = max(len(turn.prompt_ids) for turn in turns)
         ids = torch.full((len(turns), width), padding)
         mask = torch.zeros_like(ids)
         for row, turn in enumerate(turns):
             ids[row, width - len(turn.prompt_ids) :] = torch.tensor(turn.prompt_ids)
             mask[row, width - len(turn.prompt_ids) :] = 1
-        drawer = _Drawer(turns, self.form.decoding, seeds)
+        drawer = _Drawer(turns, form.decoding, seeds)
         with torch.inference_mode():
             self.model.generate(
-                ids.to(self.device),
-                attention_mask=mask.to(self.device),
+                ids.to(self.model.device),
+                attention_mask=mask.to(self.model.device),
                 logits_processor=[drawer],
                 stopping_criteria=[drawer.finished],
-                max_new_tokens=self.form.longest([]),
+                max_new_tokens=form.longest([]),
                 do_sample=False,
                 # Sampling filters that the weights' own generation config may ask for are off.
                 temperature=None,

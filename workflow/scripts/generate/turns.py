@@ -22,6 +22,7 @@ class Tokenizer(Protocol):
 
     eos_token_id: int | None
     unk_token_id: int | None
+    pad_token_id: int | None
 
     def encode(self, text: str, *, add_special_tokens: bool) -> list[int]: ...
 
@@ -125,8 +126,8 @@ class Turn:
     at a time asks for at most `room()` tokens after `tokens`, and pushes what it gets.
     """
 
-    def __init__(self, form: TurnFormat, question: str) -> None:
-        self.form = form
+    def __init__(self, form: TurnFormat, question: str, name: str = "turn") -> None:
+        self.form, self.name = form, name  # the name is what errors call it
         self.prompt_ids = form.prompt_ids(question)
         self.tokens = list(self.prompt_ids)
         self.thinking: list[int] | None = None
@@ -147,6 +148,11 @@ class Turn:
     @property
     def done(self) -> bool:
         return self.phase == "done"
+
+    @property
+    def longest(self) -> int:
+        """The length that the turn can reach, in tokens."""
+        return self.form.longest(self.prompt_ids)
 
     def room(self) -> int:
         """Return how many tokens may be generated before the turn has to be asked again."""

