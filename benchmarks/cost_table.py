@@ -6,8 +6,8 @@ the plan of `experiments/paper.yaml`, with nothing made yet; the published one r
 published scripts do (git-disl/Safety-Tax, script/safety_alignment/{sft,sft_cot,original}.sh and
 poison/evaluation/). No GPU has measured it.
 
-The second table has what each entry of `paper` and `careful` costs there, and so about what another
-entry like it would.
+The second table has what each entry of `paper` and `careful` would cost as the last one, and so
+about what another entry like it would.
 
     python benchmarks/cost_table.py           # prints the tables
     python benchmarks/cost_table.py --write   # puts them into docs/cost.md
@@ -21,26 +21,25 @@ import tempfile
 from collections import Counter, defaultdict
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from workflow.scripts.common.cost_model import (  # noqa: E402
     DISK_BYTES_S,
+    JUDGE_PARAMETERS,
+    JUDGE_START_S,
     Parts,
     generation_parts,
     training_parts,
 )
 from workflow.scripts.common.known_sizes import ANSWER_TOKENS, RECORD_TOKENS  # noqa: E402
 from workflow.scripts.common.resources import hardware_of  # noqa: E402
-from workflow.scripts.plan.estimate import JUDGE_PARAMETERS, JUDGE_START_S  # noqa: E402
-from workflow.scripts.plan.experiment_state import (  # noqa: E402
-    ExperimentState,
-    read_experiment,
-    subject,
-)
-from workflow.scripts.plan.make_plan import make_plan  # noqa: E402
+from workflow.scripts.common.run_id import RunId  # noqa: E402
+from workflow.scripts.graph.estimate import Estimator  # noqa: E402
+from workflow.scripts.graph.jobs import Graph, read_graph  # noqa: E402
+from workflow.scripts.graph.plan import make_plan  # noqa: E402
+from workflow.scripts.graph.results import Result  # noqa: E402
 
 DOCS = "docs/cost.md"
 EXPERIMENTS = ("paper", "careful")
@@ -152,27 +151,18 @@ def harm_parts(hardware: dict[str, float]) -> Parts:
     )
 
 
-def planned_hours(plan: dict[str, Any]) -> Hours:
-    """Return the GPU-hours of a plan's jobs."""
-    found: Hours = defaultdict(Counter)
-    for job in plan["jobs"]:
-        for part, seconds in job["parts"].items():
-            found[job["rule"]][part] += job["gpu"] * seconds / 3600
-    return found
-
-
-def compare(state: ExperimentState, speed: float = 1) -> dict[str, tuple[float, float]]:
+def compare(graph: Graph, speed: float = 1) -> dict[str, tuple[float, float]]:
     """Return (as published, here) GPU-hours of each item.
 
     Args:
-        state: The experiment, with nothing made yet.
+        graph: The experiment, with nothing made yet.
         speed: Factor on the shares of the GPUs' peak and bandwidth that are assumed.
     """
-    assumed = hardware_of(state.experiment)
+    assumed = hardware_of(graph.experiment)
     shares = ("training_utilisation", "decoding_utilisation")
     hardware = {**assumed, **{key: speed * assumed[key] for key in shares}}
-    plan = make_plan(replace(state, experiment={**state.experiment, "hardware": hardware}))
-    theirs, ours = published_hours(hardware), planned_hours(plan)
+    plan = make_plan(replace(graph, experiment={**graph.experiment, "hardware": hardware}))
+    theirs, ours = published_hours(hardware), defaultdict(Counter, plan["parts"])
     found = {
         item: tuple(sum(of[rule].pop(part, 0) for part in parts) for of in (theirs, ours))
         for item, (rule, parts) in ITEMS.items()
@@ -182,31 +172,42 @@ def compare(state: ExperimentState, speed: float = 1) -> dict[str, tuple[float, 
     return found
 
 
-def read_unmade(name: str, root: Path) -> ExperimentState:
+def read_unmade(name: str, root: Path) -> Graph:
     """Return an experiment as if nothing of it were made yet."""
     with tempfile.TemporaryDirectory() as nothing:
-        return replace(read_experiment(name, root, Path(nothing)), pinned_rows={})
+        return replace(read_graph(name, root), root=Path(nothing), rows={})
 
 
-def list_entries(state: ExperimentState) -> dict[tuple[str, str], float]:
+def list_entries(graph: Graph) -> dict[tuple[str, str], float]:
     """Return the GPU-hours of each benchmark, alignment and LRM, and of the whole experiment.
 
     The keys are (section, name), and ("all", "") for the whole.
 
-    A benchmark's are those of its generations and scores. An alignment's are those of its trainings
-    and of all that is measured on its models; an LRM's also those of the alignments that start from
-    it. So a job counts in up to three entries.
+    An entry's are those of its results where nothing else has to be made: a benchmark's samples
+    and scores, on an engine that starts for them alone; an alignment's trainings and all that is
+    measured on its models; an LRM's also those of the alignments that start from it.
     """
-    plan = make_plan(state)
-    found: Counter[tuple[str, str]] = Counter({("all", ""): plan["total"]["gpu_hours"]})
-    for job in plan["jobs"]:
-        run, benchmark, _ = subject(job["path"], state.runs)
-        entries = [("benchmarks", benchmark)] if benchmark else []
-        if run and run.role != "base":
-            entries += zip(("lrms", "alignments"), run.name.split("/")[1:-1], strict=False)
-        for entry in entries:
-            found[entry] += job["gpu_hours"]
-    return dict(found)
+    estimator = Estimator(graph)
+    made: dict[tuple[str, str], dict[str, list[Result]]] = defaultdict(lambda: defaultdict(list))
+    for result in graph.results.values():
+        for entry in [*_entries(result), ("all", "")]:
+            made[entry][graph.job_of[result.name].key].append(result)
+    return {
+        entry: sum(
+            estimator.cost(graph.jobs[key], results).gpu_hours for key, results in jobs.items()
+        )
+        for entry, jobs in made.items()
+    }
+
+
+def _entries(result: Result) -> list[tuple[str, str]]:
+    """Return the benchmark, the LRM and the alignment that a result belongs to."""
+    if result.run is None:
+        return []
+    entries = [("benchmarks", result.benchmark)] if result.benchmark else []
+    run = RunId.parse(result.run.name)
+    entries += [("lrms", run.model)] if run.role != "base" else []
+    return entries + ([("alignments", run.alignment)] if run.alignment else [])
 
 
 def make_entries_table(root: Path = ROOT) -> str:
@@ -227,8 +228,8 @@ def make_entries_table(root: Path = ROOT) -> str:
 
 def make_table(root: Path = ROOT) -> str:
     """Return the table of the publication's grid, in Markdown."""
-    state = read_unmade("paper", root)
-    found, slow = compare(state), compare(state, speed=0.5)
+    graph = read_unmade("paper", root)
+    found, slow = compare(graph), compare(graph, speed=0.5)
     total, half = (tuple(map(sum, zip(*items.values(), strict=True))) for items in (found, slow))
     rows = {**found, "**total**": total, "total at half the assumed speeds": half}
     lines = ["| GPU-hours, 33 cells and the base | as published | here |", "|---|---:|---:|"]

@@ -30,7 +30,7 @@ from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from workflow.scripts.common.experiment import load_experiment
+from workflow.scripts.config.load import load_experiment
 from workflow.scripts.config.planning import Runtime
 from workflow.scripts.config.recipe import Recipe
 from workflow.scripts.config.section import read_section

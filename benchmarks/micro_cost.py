@@ -48,7 +48,12 @@ def main() -> None:
     parser.add_argument("--experiment", default="micro")
     parser.add_argument("--cores", default="2")
     arguments = parser.parse_args()
-    shutil.rmtree(Path("results") / arguments.experiment, ignore_errors=True)
+    sys.path.insert(0, str(Path.cwd()))
+    from workflow.scripts.graph.jobs import read_graph
+
+    graph = read_graph(arguments.experiment, Path.cwd())
+    for name in graph.results:
+        shutil.rmtree(graph.folder(name), ignore_errors=True)
     command = [sys.executable, "-m", "snakemake", "--cores", arguments.cores]
     command += ["--config", f"experiment={arguments.experiment}"]
     wall, peak, output = measure(command)

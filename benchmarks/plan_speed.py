@@ -1,4 +1,4 @@
-"""Measure how long planning takes: the paper's grid, and grids of 1,000 and 10,000 jobs.
+"""Measure how long planning takes: three experiments, and grids of 1,000 and 10,000 results.
 
 Each synthetic grid is the micro experiment with so many seeds; beside it, plain Snakemake plans as
 many trivial jobs, `touch` for a command: as jobs of one rule per step of the chain, and as so many
@@ -7,8 +7,8 @@ of the machine disturb less than the clock), best of `--repeats`:
 
     python benchmarks/plan_speed.py --sizes 1000 10000
 
-Columns: jobs; `make_plan` and `snakemake -n` on our grid; `snakemake -n` on trivial jobs and rules;
-how many times the trivial jobs' time the two take.
+Columns: results; `make plan` and `snakemake -n` on our grid; `snakemake -n` on trivial jobs and
+rules; how many times the trivial jobs' time the two take.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-COPIED = ("Snakefile", "config.yaml", "rules", "workflow", "experiments", "envs")
+COPIED = (
+    *("Snakefile", "config.yaml", "codes.lock"),
+    *("rules", "workflow", "experiments", "envs", "profiles"),
+)
 # A chain per seed, as in the micro experiment: data, base, LRM, aligned models, samples, scores.
 TRIVIAL = """
 N = {chains}
@@ -111,12 +114,12 @@ def snakemake(*arguments: str) -> list[str]:
 
 
 def planner(experiment: str) -> list[str]:
-    return [sys.executable, "-m", "workflow.scripts.plan.make_plan", "--experiment", experiment]
+    return [sys.executable, "-m", "workflow.scripts.graph.plan", "--experiment", experiment]
 
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--sizes", nargs="*", type=int, default=[1000, 10_000], help="jobs")
+    parser.add_argument("--sizes", nargs="*", type=int, default=[1000, 10_000], help="results")
     parser.add_argument("--repeats", type=int, default=1)
     arguments = parser.parse_args(argv)
     import yaml
@@ -127,12 +130,12 @@ def main(argv: list[str] | None = None) -> None:
         for name in COPIED:
             copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
             copy(ROOT / name, ours / name)
-        if (ours / "experiments/paper.yaml").exists():
-            print(
-                f"paper: {seconds(planner('paper'), ours, arguments.repeats):.2f} s for make_plan"
-            )
+        for name in ("micro", "paper", "careful"):
+            plan = seconds(planner(name), ours, arguments.repeats)
+            dry_run = seconds(snakemake("--config", f"experiment={name}"), ours, arguments.repeats)
+            print(f"{name}: {plan:.2f} s for make plan, {dry_run:.2f} s for snakemake -n")
         micro = yaml.safe_load((ROOT / "experiments/micro.yaml").read_text())
-        print("  jobs  make_plan  snakemake -n  trivial rules (times)  trivial jobs (times)")
+        print("results  make plan  snakemake -n  trivial rules (times)  trivial jobs (times)")
         for size in arguments.sizes:
             # per seed: base, LRM, 2 aligned models, 12 generations and 12 scores
             micro["seeds"] = list(range(round(size / 28)))
@@ -142,7 +145,7 @@ def main(argv: list[str] | None = None) -> None:
             dry_run = seconds(snakemake("--config", f"experiment={name}"), ours, arguments.repeats)
             # per chain: base, LRM, 4 models, 12 generations and 12 scores
             chains = round(size / 30)
-            columns = f"{size:6d}  {plan:9.1f}  {dry_run:12.1f}"
+            columns = f"{size:7d}  {plan:9.1f}  {dry_run:12.1f}"
             for text in (trivial_rules(chains), TRIVIAL.format(chains=chains)):
                 folder = Path(tempfile.mkdtemp(dir=temporary))
                 (folder / "Snakefile").write_text(text)

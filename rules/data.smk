@@ -1,7 +1,7 @@
-"""Data: training sets as records, benchmarks as prompts, and how much they overlap.
+"""Data: training sets as records, benchmarks as items, and how much they overlap.
 
 NEEDS: the experiment's sections micro_data, data and benchmarks
-MAKES: results/<experiment>/data/
+MAKES: results/store/data/
 """
 
 
@@ -13,126 +13,104 @@ localrules:
 
 rule make_micro_data:
     """Generate the corpus, the training sets, the benchmarks and the judge's labels."""
-    input:
-        stale=stale("data/micro/manifest.json"),
     output:
-        files=expand("results/{{experiment}}/data/micro/{file}.jsonl", file=MICRO_FILES),
-        manifest="results/{experiment}/data/micro/manifest.json",
+        "results/store/jobs/make_micro_data/{name}-{key}.json",
     log:
-        "results/{experiment}/logs/data/micro.log",
+        "results/store/jobs/make_micro_data/{name}-{key}.log",
     benchmark:
-        "results/{experiment}/benchmarks/data/micro.tsv"
+        "results/store/jobs/make_micro_data/{name}-{key}.tsv"
     conda:
         "../envs/train.yaml"
     threads: THREADS
     resources:
         **RESOURCES,
     params:
-        provenance=provenance("data/micro/manifest.json"),
         micro_data=canonical_json(EXPERIMENT.get("micro_data")),
-        files=canonical_json(
-            [{"file": name, "out": f"results/{NAME}/data/micro"} for name in MICRO_FILES]
-        ),
+        files=items(lambda made: {"file": made.name.rpartition("/")[2]}),
     shell:
         r"""
-        echo {params.files:q} | python -m workflow.scripts.data.make_micro_data \
-            --spec {params.micro_data:q} &>{log:q}
-        python -m workflow.scripts.common.provenance \
-            --result {output.manifest:q} --provenance {params.provenance:q} --files {output.files:q} &>>{log:q}
+        python -m workflow.scripts.data.make_micro_data \
+            --spec {params.micro_data:q} <<<{params.files:q} &>{log:q} && touch {output:q}
         """
 
 
 rule prepare_records:
     """Make the records of a training set from its source; runs where the network is."""
-    input:
-        stale=stale("data/records/{dataset}.json"),
     output:
-        records="results/{experiment}/data/records/{dataset}.jsonl",
-        report="results/{experiment}/data/records/{dataset}.json",
+        "results/store/data/records/{name}-{key}/result.json",
     log:
-        "results/{experiment}/logs/data/records/{dataset}.log",
+        "results/store/data/records/{name}-{key}/log.txt",
     benchmark:
-        "results/{experiment}/benchmarks/data/records/{dataset}.tsv"
+        "results/store/data/records/{name}-{key}/timing.tsv"
     conda:
         "../envs/train.yaml"
     threads: THREADS
     resources:
         **RESOURCES,
     params:
-        provenance=provenance("data/records/{dataset}.json"),
-        dataset=as_json(lambda w: EXPERIMENT["data"][w.dataset]["prepare"]),
+        dataset=as_json(lambda job: job.results[0].sections["data"]),
+        out=folder,
+        result=result,
     shell:
         r"""
         python -m workflow.scripts.data.prepare_records \
-            --dataset {params.dataset:q} --name {wildcards.dataset} \
-            --out results/{wildcards.experiment}/data/records/{wildcards.dataset} &>{log:q}
-        mv results/{wildcards.experiment}/data/records/{wildcards.dataset}/records.jsonl {output.records:q}
-        mv results/{wildcards.experiment}/data/records/{wildcards.dataset}/report.json {output.report:q}
-        python -m workflow.scripts.common.provenance \
-            --result {output.report:q} --provenance {params.provenance:q} --files {output.records:q} &>>{log:q}
+            --dataset {params.dataset:q} --name {wildcards.name} \
+            --out {params.out:q} --result {params.result:q} &>{log:q}
         """
 
 
 rule prepare_benchmark:
     """Make the items of a benchmark from its source; runs where the network is."""
-    input:
-        stale=stale("data/benchmarks/{benchmark}.json"),
     output:
-        prompts="results/{experiment}/data/benchmarks/{benchmark}.jsonl",
-        report="results/{experiment}/data/benchmarks/{benchmark}.json",
+        "results/store/data/benchmarks/{name}-{key}/result.json",
     log:
-        "results/{experiment}/logs/data/benchmarks/{benchmark}.log",
+        "results/store/data/benchmarks/{name}-{key}/log.txt",
     benchmark:
-        "results/{experiment}/benchmarks/data/benchmarks/{benchmark}.tsv"
+        "results/store/data/benchmarks/{name}-{key}/timing.tsv"
     conda:
         "../envs/train.yaml"
     threads: THREADS
     resources:
         **RESOURCES,
     params:
-        provenance=provenance("data/benchmarks/{benchmark}.json"),
-        section=as_json(lambda w: EXPERIMENT["benchmarks"][w.benchmark]["prepare"]),
-        scorers=as_json(lambda w: target_readers(w.benchmark)),
+        section=as_json(lambda job: job.results[0].sections["benchmark"]),
+        scorers=as_json(lambda job: target_readers(job.results[0].benchmark)),
+        out=folder,
+        result=result,
     shell:
         r"""
         python -m workflow.scripts.data.prepare_benchmark \
-            --benchmark {params.section:q} --name {wildcards.benchmark} --scorers {params.scorers:q} \
-            --out results/{wildcards.experiment}/data/benchmarks/{wildcards.benchmark} &>{log:q}
-        mv results/{wildcards.experiment}/data/benchmarks/{wildcards.benchmark}/items.jsonl {output.prompts:q}
-        mv results/{wildcards.experiment}/data/benchmarks/{wildcards.benchmark}/report.json {output.report:q}
-        python -m workflow.scripts.common.provenance \
-            --result {output.report:q} --provenance {params.provenance:q} --files {output.prompts:q} &>>{log:q}
+            --benchmark {params.section:q} --name {wildcards.name} --scorers {params.scorers:q} \
+            --out {params.out:q} --result {params.result:q} &>{log:q}
         """
 
 
 rule measure_overlap:
     """Measure how much each training set overlaps each benchmark."""
     input:
-        stale=stale("data/overlap.json"),
-        train=needs("data/overlap.json", lambda w: training_texts().values()),
-        benchmarks=needs(
-            "data/overlap.json", lambda w: map(benchmark_file, EXPERIMENT["benchmarks"])
-        ),
+        train=needs("train"),
+        benchmarks=needs("benchmarks"),
     output:
-        overlap="results/{experiment}/data/overlap.json",
+        "results/store/data/{name}-{key}/result.json",
     log:
-        "results/{experiment}/logs/data/overlap.log",
+        "results/store/data/{name}-{key}/log.txt",
     benchmark:
-        "results/{experiment}/benchmarks/data/overlap.tsv"
+        "results/store/data/{name}-{key}/timing.tsv"
+    wildcard_constraints:
+        name="overlap",
     conda:
         "../envs/train.yaml"
     threads: THREADS
     resources:
         **RESOURCES,
     params:
-        provenance=provenance("data/overlap.json"),
-        train=[f"{name}={path}" for name, path in training_texts().items()],
-        benchmarks=[f"{b}={benchmark_file(b)}" for b in EXPERIMENT["benchmarks"]],
+        train=lambda w: training_texts(),
+        benchmarks=lambda w: benchmark_items(),
+        out=folder,
+        result=result,
     shell:
         r"""
         python -m workflow.scripts.data.measure_overlap \
             --train {params.train:q} --benchmarks {params.benchmarks:q} \
-            --out results/{wildcards.experiment}/data &>{log:q}
-        python -m workflow.scripts.common.provenance \
-            --result {output.overlap:q} --provenance {params.provenance:q} &>>{log:q}
+            --out {params.out:q} --result {params.result:q} &>{log:q}
         """

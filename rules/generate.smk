@@ -1,50 +1,38 @@
 """Generate: each run's thinking and answers on each benchmark, at every evaluated checkpoint.
 
-NEEDS: results/<experiment>/models/<run>/manifest.json and the benchmark's prompts
-MAKES: results/<experiment>/generate/<run>/<benchmark>/{samples.jsonl,manifest.json}
+NEEDS: results/store/models/ and results/store/data/
+MAKES: results/store/generate/
 """
 
 
 rule generate_samples:
-    """Let one run think and answer on one benchmark."""
+    """Let one run think and answer on all benchmarks; its engine starts once."""
     input:
-        stale=stale("generate/{run}/{benchmark}/manifest.json"),
-        model=needs(
-            "generate/{run}/{benchmark}/manifest.json",
-            "results/{experiment}/models/{run}/manifest.json",
-        ),
-        prompts=needs(
-            "generate/{run}/{benchmark}/manifest.json", lambda w: benchmark_file(w.benchmark)
-        ),
+        model=needs("model"),
+        prompts=needs("prompts"),
     output:
-        samples="results/{experiment}/generate/{run}/{benchmark}/samples.jsonl",
-        manifest="results/{experiment}/generate/{run}/{benchmark}/manifest.json",
+        "results/store/jobs/generate_samples/{name}-{key}.json",
     log:
-        "results/{experiment}/logs/generate/{run}/{benchmark}.log",
+        "results/store/jobs/generate_samples/{name}-{key}.log",
     benchmark:
-        "results/{experiment}/benchmarks/generate/{run}/{benchmark}.tsv"
+        "results/store/jobs/generate_samples/{name}-{key}.tsv"
     conda:
         "../envs/train.yaml"
     threads: THREADS
     resources:
         **RESOURCES,
     params:
-        provenance=provenance("generate/{run}/{benchmark}/manifest.json"),
-        generation=as_json(generation),
-        checkpoints=lambda w: ["--checkpoints", *RUNS[w.run].checkpoints],
-        python=lambda w: config["vllm_python"] if engine(w) == "vllm" else "python",
-        engine=engine,
+        model=file_of("model"),
+        run=of_run(lambda run: run.name),
+        checkpoints=of_run(lambda run: ["--checkpoints", *run.checkpoints]),
+        python=of_job(lambda job: config["vllm_python"] if engine(job) == "vllm" else "python"),
+        engine=of_job(engine),
         runtime=generation_runtime,
+        benchmarks=items(prompts_of),
     shell:
         r"""
         {params.python:q} -m workflow.scripts.generate.generate_samples \
-            --model {input.model:q} {params.checkpoints:q} \
-            --benchmark {params.generation:q} --benchmark-name {wildcards.benchmark} \
-            --run {wildcards.run} --engine {params.engine} --runtime {params.runtime:q} \
-            --state results/{wildcards.experiment}/state/generate/{wildcards.run}/{wildcards.benchmark} \
-            --out results/{wildcards.experiment}/generate/{wildcards.run}/{wildcards.benchmark} \
-            &>{log:q}
-        python -m workflow.scripts.common.provenance \
-            --result {output.manifest:q} --provenance {params.provenance:q} --files {output.samples:q} &>>{log:q}
-        rm -rf results/{wildcards.experiment}/state/generate/{wildcards.run}/{wildcards.benchmark}
+            --model {params.model:q} {params.checkpoints:q} --run {params.run:q} \
+            --engine {params.engine} --runtime {params.runtime:q} \
+            <<<{params.benchmarks:q} &>{log:q} && touch {output:q}
         """

@@ -1,6 +1,6 @@
 """Plan: what a run would make, why, and what it costs; on screen alone.
 
-NEEDS: the experiment, and what stands of it in results/<experiment>/
+NEEDS: the experiment, and what is in results/store/
 MAKES: nothing
 """
 
@@ -19,5 +19,5 @@ rule plan:
         experiment=NAME,
     shell:
         r"""
-        python -m workflow.scripts.plan.make_plan --experiment {params.experiment:q} 2>&1 | tee {log:q}
+        python -m workflow.scripts.graph.plan --experiment {params.experiment:q} 2>&1 | tee {log:q}
         """

@@ -6,25 +6,32 @@ errors, warnings, logs, progress and help, and type hints. Empty fields are skip
 is the same under Python versions that added optional fields to a node.
 
 `codes.lock` records for which digests of a script the results are the same; see
-`plan/record_code.py`.
+`graph/record_code.py`.
 """
 
 from __future__ import annotations
 
 import ast
 import hashlib
+import json
 import re
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from workflow.scripts.common.errors import InputError
+from workflow.scripts.common.io import write_json
 
 ROOT = Path(__file__).parents[3]
 PACKAGE = "workflow.scripts."
 LOCK = "codes.lock"
+KEPT = ".cache/code_digests.json"
+MOST_KEPT = 1000  # files; about a hundred are read
 RULES = "rules."  # before the name of a rule: its shell command
 HELP = {"help", "description", "epilog", "metavar", "usage"}
 ARGPARSE = {"ArgumentParser", "add_argument", "add_argument_group", "add_parser", "add_subparsers"}
@@ -112,10 +119,20 @@ def read_shells(root: Path) -> dict[str, str]:
 
 def forget_files() -> None:
     """Read every file again from here on."""
-    for function in (code_digest, read_codes, read_shells, _read):
+    for function in (code_digest, read_codes, read_shells, _reach, _read):
         function.cache_clear()
 
 
+def keep_digests(root: Path = ROOT) -> None:
+    """Keep the digests of the files that were read, for the next process; see `_known`."""
+    known, used = _known(root), _used[root]
+    if not used.keys() <= known.keys():
+        before = known if len(known) < MOST_KEPT else {}
+        with suppress(OSError):  # a clone that cannot be written to
+            write_json(root / KEPT, {**before, **used})
+
+
+@cache
 def _reach(module: str, root: Path) -> dict[str, tuple[str, frozenset[str]]]:
     """Return (digest, packages) of each module that `module` reaches, itself included."""
     reached: dict[str, tuple[str, frozenset[str]]] = {}
@@ -138,12 +155,7 @@ def _read(path: Path) -> bytes:
 @cache
 def _parse(source: bytes, path: Path, root: Path) -> tuple[str, frozenset[str], tuple[str, ...]]:
     """Return (digest of the syntax tree, packages and project modules imported) of a file."""
-    try:
-        tree = ast.parse(source)
-    except SyntaxError as error:
-        raise InputError(f"{path}:{error.lineno}: {error.msg}, expected Python 3.11") from None
-    imports: set[str] = set()
-    text = _text_of(tree, imports)
+    digest, imports = _digest(source, path, root)
     modules = {
         name
         for name in imports
@@ -151,7 +163,46 @@ def _parse(source: bytes, path: Path, root: Path) -> tuple[str, frozenset[str], 
     }
     packages = {name.partition(".")[0] for name in imports}
     packages -= {*sys.stdlib_module_names, PACKAGE.partition(".")[0]}
-    return hashlib.sha256(text.encode()).hexdigest(), frozenset(packages), tuple(sorted(modules))
+    return digest, frozenset(packages), tuple(sorted(modules))
+
+
+def _digest(source: bytes, path: Path, root: Path) -> tuple[str, list[str]]:
+    """Return (digest of the syntax tree, names imported) of a file, as kept or from its tree."""
+    key = hashlib.sha256(_walker() + source).hexdigest()
+    if key in _known(root):
+        found = _known(root)[key]
+    else:
+        try:
+            tree = ast.parse(source)
+        except SyntaxError as error:
+            raise InputError(f"{path}:{error.lineno}: {error.msg}, expected Python 3.11") from None
+        imports: set[str] = set()
+        text = _text_of(tree, imports)
+        found = [hashlib.sha256(text.encode()).hexdigest(), sorted(imports)]
+    _used[root][key] = found
+    return found[0], found[1]
+
+
+# By clone: what was read of `KEPT` or would be written there.
+_used: dict[Path, dict[str, Any]] = defaultdict(dict)
+
+
+@cache
+def _known(root: Path) -> dict[str, Any]:
+    """Return [digest, imports] of files by their content and this module's, as kept before.
+
+    To parse every module takes a fifth of the time that a dry-run takes.
+    """
+    try:
+        return dict(json.loads((root / KEPT).read_bytes()))
+    except (OSError, ValueError):
+        return {}
+
+
+@cache
+def _walker() -> bytes:
+    """Return what a digest depends on besides the file: this module, and Python's grammar."""
+    return f"{sys.version_info[:2]}".encode() + hashlib.sha256(Path(__file__).read_bytes()).digest()
 
 
 def _text_of(node: object, imports: set[str]) -> str:
@@ -197,22 +248,10 @@ def _strip(node: ast.AST) -> ast.AST | None:
             return None
         case ast.ImportFrom(module="__future__" | "typing" | "collections.abc"):
             return None
-        case ast.AnnAssign(value=None) if not hasattr(node, "is_field"):
-            return None
-        case ast.AnnAssign(target=target, value=ast.expr() as value) if not hasattr(
-            node, "is_field"
-        ):
-            return ast.Assign(targets=[target], value=value)
-        case ast.ClassDef():  # dataclasses and pydantic read the hints of their fields
-            for field in node.body:
-                if isinstance(field, ast.AnnAssign):
-                    field.is_field = True  # type: ignore[attr-defined]
-        case ast.FunctionDef() | ast.AsyncFunctionDef() if not node.decorator_list:
-            # a decorator might read the hints
-            node.returns = None
-            for one in ast.walk(node.args):
-                if isinstance(one, ast.arg):
-                    one.annotation = None
+        case ast.AnnAssign() if not hasattr(node, "is_field"):
+            return ast.Assign(targets=[node.target], value=node.value) if node.value else None
+        case ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
+            _strip_hints(node)
         case ast.Raise(exc=ast.Call(func=error)):
             node.exc = error
         case ast.Assert():
@@ -220,6 +259,19 @@ def _strip(node: ast.AST) -> ast.AST | None:
         case ast.Call() if _last_name(node.func) in ARGPARSE:
             node.keywords = [one for one in node.keywords if one.arg not in HELP]
     return node
+
+
+def _strip_hints(node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+    """Mark the hints that something may read, and remove the others of a definition."""
+    if isinstance(node, ast.ClassDef):  # dataclasses and pydantic read the hints of their fields
+        for field in node.body:
+            if isinstance(field, ast.AnnAssign):
+                field.is_field = True  # type: ignore[attr-defined]
+    elif not node.decorator_list:  # a decorator might read the hints
+        node.returns = None
+        for one in ast.walk(node.args):
+            if isinstance(one, ast.arg):
+                one.annotation = None
 
 
 def _command(node: ast.List) -> Iterator[str]:

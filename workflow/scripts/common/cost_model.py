@@ -3,13 +3,14 @@
 Nothing here was measured on a GPU: each figure is a data sheet's, another measurement's or an
 assumption, and says which. A plan uses these times as they are, a job's time limit a multiple of
 them at the full token budgets (`resources.py`). Once like jobs have finished, their own times take
-the model's place (`plan/estimate.py`).
+the model's place (`graph/estimate.py`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 Parts = dict[str, float]  # seconds by part of a job
 
@@ -50,6 +51,14 @@ VLLM_WARM_UP_S = 25  # memory profile and CUDA graphs
 # at least; those of `models/state.py`.
 STATE_EVERY_S = 600
 STATE_PAYS = 10
+# Scoring.
+JUDGE_PARAMETERS = 7e9
+JUDGE_START_S = 30  # Python, torch and CUDA; an assumption
+JUDGED_TOKENS = 1000  # prompt, rubric and answer; an assumption
+API_LATENCY_S = 3  # of a reply of a few hundred tokens; an assumption
+SECONDS_PER_GRADED = 0.02  # a LaTeX answer takes math-verify 2 to 3 ms (measured), long ones more
+# Parts that a job goes through once, however many results it makes.
+ONCE = ("start", "load weights", "hash")
 
 
 def training_parts(
@@ -150,3 +159,41 @@ def generation_parts(
         "last answers": slowness * alone * max(0, budget - tokens),
         "hash": careful * weights / HASH_BYTES_S,
     }
+
+
+def loads_judge(scorer: Mapping[str, Any]) -> bool:
+    """Tell whether a scorer loads a judge's weights onto a GPU, by its section."""
+    return scorer["type"] == "hf_classifier"
+
+
+def scoring_parts(
+    hardware: Mapping[str, float], scorer: Mapping[str, Any], samples: float
+) -> Parts:
+    """Return the seconds that a scorer takes for its samples.
+
+    Args:
+        hardware: `HARDWARE` and what the experiment says.
+        scorer: Its section.
+        samples: Samples to score.
+    """
+    if loads_judge(scorer):
+        flop = 2 * JUDGE_PARAMETERS * JUDGED_TOKENS * samples
+        return {
+            "start": JUDGE_START_S,
+            "load weights": 2 * JUDGE_PARAMETERS / DISK_BYTES_S,
+            "judge": flop / (hardware["gpu_tflops"] * 1e12 * hardware["training_utilisation"]),
+        }
+    if llm := scorer.get("llm") or scorer.get("extractor"):
+        asked = samples * API_LATENCY_S / llm.get("parallel", 8)
+        return {"start": hardware["start_s"], "ask": asked}
+    return {"start": hardware["start_s"], "grade": samples * SECONDS_PER_GRADED}
+
+
+def combine_parts(results: Iterable[Parts]) -> Parts:
+    """Return the seconds of a job that makes several results: it starts and loads weights once."""
+    found: Parts = {}
+    for parts in results:
+        for part, seconds in parts.items():
+            before = found.get(part, 0.0)
+            found[part] = max(before, seconds) if part in ONCE else before + seconds
+    return found

@@ -1,7 +1,7 @@
 """Sizes of public benchmarks and training sets: what a plan knows before anything is fetched.
 
 `resolve_pins` writes the row counts that a data set's own page states into the lock; they come
-first. What was prepared, generated or trained comes before both, see `plan/estimate.py`.
+first. What was prepared, generated or trained comes before both, see `graph/estimate.py`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a job finds on its node, and what it sets there for what it starts.
 
-`rules/slurm.smk` calls `check_gpus` and applies `job_environment` in every Slurm job before the
+`rules/cluster.smk` calls `check_gpus` and applies `job_environment` in every Slurm job before the
 command of its rule starts.
 """
 

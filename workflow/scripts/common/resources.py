@@ -8,7 +8,7 @@
 - A classifier that judges takes one GPU. Everything else takes none, above all what waits for a
   network: downloads and judges behind an API.
 - Times are limits: `LIMIT_FACTOR` times what `cost_model.py` says of a job whose every answer uses
-  its full token budget, and 30 minutes.
+  its full token budget, and 30 minutes. A job that makes several results starts once.
 
 Whoever knows better says so in the experiment (`resources: {generate_samples: {gpu: 4}}`; for one
 benchmark alone `generate_samples/gpqa_diamond: {gpu: 8}`). Nothing here can change a result, so
@@ -20,7 +20,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,18 +28,21 @@ from typing import Any
 from workflow.scripts.common.cost_model import (
     HARDWARE,
     HF_SLOWNESS,
+    ONCE,
     Parts,
     generation_parts,
+    loads_judge,
+    scoring_parts,
     training_parts,
 )
 from workflow.scripts.common.errors import InputError
-from workflow.scripts.common.experiment import Run
 from workflow.scripts.common.io import canonical_json
 from workflow.scripts.common.known_sizes import UNKNOWN_ROWS, known_rows, record_tokens
 from workflow.scripts.config.planning import TRAINING
 from workflow.scripts.config.section import read_section
 from workflow.scripts.config.source import Source
 from workflow.scripts.data.sources import read_rows
+from workflow.scripts.graph.runs import Run
 
 PinnedRows = Mapping[str, Mapping[str, int]]  # hub name -> "CONFIG/SPLIT" -> rows
 
@@ -50,7 +53,7 @@ CPUS_PER_GPU = 8
 SMALL = 50e6  # parameters; below it a model is computed by one CPU thread
 # An A100 has a third of an H100's bf16 speed, and the model is no measurement.
 LIMIT_FACTOR = 3
-JUDGE_MINUTES = {"hf_classifier": 120, "llm_judge": 24 * 60}
+START_MINUTES = 30  # of a limit, for starts and slow disks
 
 
 def list_resources(
@@ -59,11 +62,9 @@ def list_resources(
     run: Run | None = None,
     benchmark: str | None = None,
     scorer: str | None = None,
-    attempt: int = 1,
     pinned: PinnedRows | None = None,
-    most: Mapping[str, float] | None = None,
 ) -> dict[str, int]:
-    """Return what a job asks for.
+    """Return what one result asks of the job that makes it, at its first attempt.
 
     Args:
         rule: The job's rule.
@@ -72,13 +73,11 @@ def list_resources(
         run: The model run that the job makes or uses.
         benchmark: The benchmark's name, where the job has one.
         scorer: The scorer's name, where the job has one.
-        attempt: 1, 2, …; memory and time grow by half of the first figure with each, for a job
-            that ran out of either.
         pinned: Rows of hub data sets, from the experiment's lock.
-        most: The largest `mem_mb` and `runtime` that the job may ask for.
 
     Returns:
-        `gpu` (on all nodes together), `nodes`, `mem_mb` (per node), `runtime` (minutes), `threads`.
+        `gpu` (on all nodes together), `nodes`, `mem_mb` (per node), `runtime` (minutes), `threads`;
+        and `once`: those of the minutes that a job of several results needs once.
     """
     rule = rule.removesuffix("_api")  # the same job, on another machine
     sections = experiment.get("resources", {})
@@ -90,24 +89,37 @@ def list_resources(
     elif rule == "generate_samples" and run and benchmark:
         section = experiment["benchmarks"][benchmark]
         found = _generation(experiment, run, section, given.get("gpu"), pinned)
-    elif rule == "score_samples" and scorer:
-        kind = experiment["scorers"][scorer]["type"]
-        gpu = int(kind == "hf_classifier")
-        found = {
-            "gpu": gpu,
-            "mem_mb": 24_000 if gpu else 4_000,
-            "runtime": JUDGE_MINUTES.get(kind, 60),
-            "threads": CPUS_PER_GPU if gpu else 1,
-        }
+    elif rule == "score_samples" and run and benchmark and scorer:
+        found = _scoring(experiment, run, benchmark, scorer, pinned)
     elif rule == "fetch_model" and run:
         found = {"runtime": 30 + math.ceil(parameters(experiment, run) / 1e9 * 6)}
     else:
         found = {}
     found = {"gpu": 0, "nodes": 1, "mem_mb": 4_000, "runtime": 60, "threads": 1, **found, **given}
+    once = min(found.get("once", START_MINUTES), found["runtime"])
+    if "runtime" in sections.get(rule, {}):  # a job's, however many results it makes
+        once = found["runtime"]
+    return {**{key: found[key] for key in KEYS}, "once": once}
+
+
+def combine_resources(
+    asked: Sequence[Mapping[str, int]], attempt: int = 1, most: Mapping[str, float] | None = None
+) -> dict[str, int]:
+    """Return what a job asks for that makes several results, one after the other.
+
+    Args:
+        asked: What each of them asks for, see `list_resources`.
+        attempt: 1, 2, …; memory and time grow by half of the first figure with each, for a job
+            that ran out of either.
+        most: The largest `mem_mb` and `runtime` that the job may ask for.
+    """
+    found = {key: max(one[key] for one in asked) for key in KEYS}
+    once = max(one["once"] for one in asked)
+    found["runtime"] = once + sum(one["runtime"] - one["once"] for one in asked)
     for key in ("mem_mb", "runtime"):
         grown = math.ceil(found[key] * (1 + (attempt - 1) / 2))
         found[key] = int(min(grown, (most or {}).get(key, grown)))
-    return {key: found[key] for key in KEYS}
+    return found
 
 
 def owns_nodes(rule: str, gpu: int) -> bool:
@@ -211,7 +223,7 @@ def generation_times(
     samples: float,
     tokens: float,
 ) -> Parts:
-    """Return the seconds of a generating job by part: one start of the engine per checkpoint.
+    """Return the seconds of a generating job by part; its engine starts once.
 
     Args:
         experiment: The experiment.
@@ -240,7 +252,23 @@ def generation_times(
         ),
         slowness=1 if vllm else HF_SLOWNESS,
     )
-    return {part: max(1, len(run.checkpoints)) * seconds for part, seconds in parts.items()}
+    checkpoints = max(1, len(run.checkpoints))  # one after the other in the same engine
+    return {
+        part: seconds * (1 if part == "start" else checkpoints) for part, seconds in parts.items()
+    }
+
+
+def scoring_times(experiment: dict[str, Any], scorer: str, samples: float) -> Parts:
+    """Return the seconds of a scoring by part, see `scoring_parts`."""
+    return scoring_parts(hardware_of(experiment), experiment["scorers"][scorer], samples)
+
+
+def count_samples(
+    experiment: dict[str, Any], run: Run, benchmark: str, pinned: PinnedRows | None = None
+) -> int:
+    """Return how many samples a run has on a benchmark, at most."""
+    section = experiment["benchmarks"][benchmark]
+    return count_rows(section, pinned) * section.get("repeats", 1) * max(1, len(run.checkpoints))
 
 
 def budget_of(decoding: dict[str, Any]) -> int:
@@ -255,10 +283,9 @@ def rule_of(run: Run) -> str:
 
 def _source(experiment: dict[str, Any], run: Run) -> dict[str, Any]:
     """Return the section of the model that a run's weights come from in the end."""
-    kind, name = run.name.split("/")[:2]
-    if kind == "base":
-        return experiment["bases"][name]
-    lrm = experiment["lrms"][name]
+    if run.role == "base":
+        return experiment["bases"][run.id.model]
+    lrm = experiment["lrms"][run.id.model]
     return lrm if "base" not in lrm or "parameters_b" in lrm else experiment["bases"][lrm["base"]]
 
 
@@ -293,7 +320,7 @@ def _training(
         "gpu": gpu,
         "nodes": nodes,
         "mem_mb": _megabytes((trained + 2) * size + 5e9 * max(gpu // nodes, 1)),
-        "runtime": _minutes(sum(parts.values())),
+        **_minutes(parts),
         "threads": CPUS_PER_GPU * max(gpu // nodes, 1),
     }
 
@@ -317,8 +344,25 @@ def _generation(
     return {
         "gpu": gpu,
         "mem_mb": _megabytes(2.2 * size + 8e9),
-        "runtime": _minutes(sum(parts.values())),
+        **_minutes(parts),
         "threads": CPUS_PER_GPU * max(gpu, 1),
+    }
+
+
+def _scoring(
+    experiment: dict[str, Any],
+    run: Run,
+    benchmark: str,
+    scorer: str,
+    pinned: PinnedRows | None,
+) -> dict[str, int]:
+    samples = count_samples(experiment, run, benchmark, pinned)
+    gpu = int(loads_judge(experiment["scorers"][scorer]))
+    return {
+        "gpu": gpu,
+        "mem_mb": 24_000 if gpu else 4_000,
+        "threads": CPUS_PER_GPU if gpu else 1,
+        **_minutes(scoring_times(experiment, scorer, samples)),
     }
 
 
@@ -332,5 +376,8 @@ def _megabytes(size: float) -> int:
     return math.ceil(size / 1e9) * 1000
 
 
-def _minutes(seconds: float) -> int:
-    return 30 + math.ceil(LIMIT_FACTOR * seconds / 60)
+def _minutes(parts: Parts) -> dict[str, int]:
+    """Return the time limit of a job, and what of it a job of several results needs once."""
+    own = sum(seconds for part, seconds in parts.items() if part not in ONCE)
+    total = START_MINUTES + math.ceil(LIMIT_FACTOR * sum(parts.values()) / 60)
+    return {"runtime": total, "once": total - math.ceil(LIMIT_FACTOR * own / 60)}

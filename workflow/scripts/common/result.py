@@ -1,13 +1,14 @@
 """A result: a folder of `results/store/`, complete once it holds `result.json`.
 
-Every script makes its results inside `making`. What a result is made from comes as JSON from the
-graph: {"key", "name", "rule", "spec", "inputs": {name: key}}. A script that is called by hand
-without it leaves no `result.json`.
+Every script makes its results inside `making`. The graph tells it, as JSON, what a result is made
+from: {"name", "rule", "key", "spec", "inputs": {name: key}, "log", "link"}. A script that is called
+by hand without it leaves no `result.json`.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -43,20 +44,23 @@ def read_result(folder: Path) -> dict[str, Any] | None:
 
 
 @contextmanager
-def making(folder: Path, result: dict[str, Any] | None) -> Iterator[None]:
+def making(
+    folder: Path, result: dict[str, Any] | None, started: float | None = None
+) -> Iterator[None]:
     """Make a result in the block: `result.json` is written when it has ended well.
 
     Args:
         folder: The result's folder. What the job would go on from after a kill is in `state/`,
             which is removed at the end.
         result: What it is made from; None for a script that is called by hand.
+        started: When its work began, of `time.monotonic`; default, now.
 
     Raises:
         InputError: The code is no longer that from which the result gets its key.
     """
     if result is not None:
         check_code(result)
-    started = time.monotonic()
+    started = time.monotonic() if started is None else started
     yield
     shutil.rmtree(folder / STATE, ignore_errors=True)
     if result is not None:
@@ -72,6 +76,24 @@ def making(folder: Path, result: dict[str, Any] | None) -> Iterator[None]:
                 "git_commit": git_commit(),
             },
         )
+        if "link" in result:
+            link(Path(result["link"]), folder)
+
+
+def link(path: Path, folder: Path) -> None:
+    """Let `path` be a relative link to a folder of the store.
+
+    It takes the place of another link, and of a copy of a result, which `cp -r` makes of a link.
+    """
+    target = os.path.relpath(folder, path.parent)
+    if path.is_symlink() and os.readlink(path) == target:
+        return
+    if not path.is_symlink() and is_complete(path):
+        shutil.rmtree(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f".{path.name}.{os.getpid()}")
+    new.symlink_to(target)
+    os.replace(new, path)
 
 
 def check_code(result: dict[str, Any]) -> None:

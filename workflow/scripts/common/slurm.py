@@ -1,6 +1,5 @@
 """Before the first job is handed to Slurm: is the cluster there, does it have room for every job,
-and do jobs of an earlier, killed run of the same experiment still write its results? Afterwards:
-which jobs have failed, and why?
+and do jobs of killed runs still write results? Afterwards: which jobs have failed, and why?
 
 Plain Snakemake waits for ever without Slurm, submits what no node can hold once per retry, knows
 nothing of jobs that have outlived their driver, and waits for ever for a preempted job.
@@ -18,6 +17,7 @@ from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 
+from workflow.scripts.common.driver import is_running
 from workflow.scripts.common.errors import InputError
 
 PROFILE = "slurm/config.yaml"
@@ -239,21 +239,28 @@ def check_status_command(command: str | None) -> None:
 
 
 def find_orphans(experiment: str, folder: Path) -> list[str]:
-    """Return the ids of this experiment's jobs that were submitted from `folder`.
+    """Return the ids of jobs that were submitted from `folder` by drivers that are dead.
 
     Called by the one driver that the experiment has, before it submits anything: whatever is there
-    was submitted by a driver that is dead.
+    of this experiment was submitted by an earlier driver. Jobs of other experiments may write
+    results that this one needs too.
     """
     listed = _ask("squeue", "--noheader", f"--user={getpass.getuser()}", "--format=%A|%j|%Z")
-    rows = (line.split("|", 2) for line in listed.splitlines())
-    name = re.compile(f"{re.escape(experiment)}_{UUID}")
-    return sorted({row[0] for row in rows if name.fullmatch(row[1]) and Path(row[2]) == folder})
+    found = set()
+    for line in listed.splitlines():
+        job, name, place = line.split("|", 2)
+        named = re.fullmatch(f"(.+)_{UUID}", name)
+        if named is None or Path(place) != folder:
+            continue
+        if named[1] == experiment or not is_running(named[1], folder):
+            found.add(job)
+    return sorted(found)
 
 
 def cancel_orphans(experiment: str, folder: Path, seconds: float = 300) -> list[str]:
     """Cancel what `find_orphans` finds and wait for its end.
 
-    What the jobs had reached stands in the state folders, from where new jobs go on.
+    What the jobs had reached is in their state folders, from where new jobs go on.
 
     Raises:
         InputError: Some are still there after `seconds`.
@@ -266,7 +273,7 @@ def cancel_orphans(experiment: str, folder: Path, seconds: float = 300) -> list[
         left = find_orphans(experiment, folder)
         if left and time.monotonic() > end:
             raise InputError(
-                f"Slurm jobs {', '.join(left)} of an earlier run still write results/{experiment} "
+                f"Slurm jobs {', '.join(left)} of an earlier run still write into results/store "
                 f"{seconds:g} s after scancel, expected their end"
             )
     return found

@@ -115,7 +115,7 @@ class Budget(Section):
 
 
 class Hardware(Section):
-    """What estimates assume where nothing was measured, see workflow/scripts/plan/estimate.py."""
+    """What estimates assume where nothing was measured, see workflow/scripts/graph/estimate.py."""
 
     nodes: Positive | None = None
     """Nodes that the plan's wall time is for"""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from workflow.scripts.common.errors import InputError
-from workflow.scripts.common.experiment import Run
 from workflow.scripts.config.planning import Runtime
 from workflow.scripts.config.recipe import Recipe
 from workflow.scripts.config.section import read_section
+from workflow.scripts.graph.runs import Run
 from workflow.scripts.models.memory import check_memory, guess_shape, read_shape
 from workflow.scripts.models.methods import registry
 from workflow.scripts.models.recipe import check_recomputation
@@ -20,34 +19,30 @@ GUESS_MARGIN = 1.15  # how far a guessed need may lie above the memory of a GPU
 
 def check_fit(
     run: Run,
-    runs: Mapping[str, Run],
+    origin: Run,
+    source: Path,
     knobs: dict[str, Any],
     gpus: int,
     nodes: int,
-    models: Path,
     parameters: float,
 ) -> None:
     """Compare the memory that a run's training needs with its GPUs'.
 
-    Its sizes are those of the ready-made model that it comes from in the end; where that one is not
-    here yet, they are guessed from its parameters, and a need within 15 % of the GPUs' is let pass.
+    Model sizes come from the fetched base model. Where it is not here yet they are estimated from
+    the parameter count, with 15 % tolerance.
 
     Args:
         run: The run to train.
-        runs: All runs by name.
+        origin: The ready-made model that it comes from in the end.
+        source: That model's folder.
         knobs: The experiment's `runtime` of its rule.
         gpus: Of each node.
         nodes: How many.
-        models: Folder of the model runs.
         parameters: Of the model, as the experiment tells them.
 
     Raises:
         InputError: It needs more than `gpu_memory_gb`, or its recipe cannot run on several GPUs.
     """
-    root = run
-    while root.parent:
-        root = runs[root.parent]
-    source = models / root.name
     recipe = read_section(Recipe, run.recipe, run.name)
     runtime = read_section(Runtime, {"gpus": gpus, **knobs}, "runtime")
     try:
@@ -60,7 +55,7 @@ def check_fit(
         shape, basis, margin = read_shape(source / "final"), "", 1.0
     else:
         shape, margin = guess_shape(parameters), GUESS_MARGIN
-        basis = f"; guessed from {parameters / 1e9:g} B parameters: {root.name} is not here yet"
+        basis = f"; guessed from {parameters / 1e9:g} B parameters: {origin.name} is not here yet"
     method = registry.get(run.method or registry.DEFAULT)
     try:
         estimate = method.estimate_memory(shape, recipe, runtime, gpus * nodes)

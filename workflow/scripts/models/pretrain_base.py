@@ -253,7 +253,7 @@ def main(argv: list[str] | None = None) -> None:
         )
     with making(args.out, args.result):
         model, tokenizer, reason, figures = train(recipe, documents, problems, chat, args.seed)
-        # fresh files: the previous ones may be hard-linked, see workflow/scripts/plan/previous.py
+        # what a killed job left there
         shutil.rmtree(args.out / "final", ignore_errors=True)
         model.save_pretrained(args.out / "final")
         tokenizer.save_pretrained(args.out / "final")

@@ -16,13 +16,13 @@ METHODS = (
     "Over seeds and items: an interval over other trainings and other items, from the crossed "
     "analysis of variance of seeds and items; from three seeds on, the headline, the "
     "published values and the figures of accuracy and harm use it. The standard deviation over "
-    "seeds stands apart.",
+    "seeds is given beside it.",
     "Several samples of an item: accuracy is avg@k, the mean of all of them; pass@k is the "
     "unbiased estimate (Chen et al. 2021).",
     "Changes against the LRM are paired by item: Newcombe's interval (1998, method 10). p is "
-    "McNemar's exact test for one sample per item, which can differ from the interval where it is "
-    "close; else it is that at which the interval touches 0. Mean accuracy over several benchmarks "
-    "weighs each the same; limits are squared and added.",
+    "McNemar's exact test for one sample per item; it may disagree with the interval in borderline "
+    "cases. With several samples, p is found by inverting the interval. Mean accuracy over several "
+    "benchmarks weighs each the same; limits are squared and added.",
     "An alignment is said to cost accuracy where p is below 0.05 and, from three seeds on, the "
     "interval over seeds and items is clear of zero, too.",
     "p is adjusted by Holm within a family: one metric, all alignments of all LRMs, at the final "

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from workflow.scripts.common.errors import InputError
+from workflow.scripts.common.run_id import RunId
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,11 @@ class Group:
 
 def parse_run(run: str) -> tuple[Model, int | None]:
     """Return the model of a run's name, and its epochs where each epoch count is its own run."""
-    parts = run.split("/")
-    match = re.fullmatch(r"hub|seed(\d+)(?:-epochs(\d+))?", parts[-1])
-    if match is None or {"base": 3, "lrm": 3, "aligned": 4}.get(parts[0]) != len(parts):
-        raise InputError(f"run {run!r}: expected base/NAME/seedK, lrm/NAME/hub or the like")
-    seed = int(match[1]) if match[1] else None
-    alignment = parts[2] if parts[0] == "aligned" else None
-    return Model(parts[0], parts[1], alignment, seed), int(match[2]) if match[2] else None
+    try:
+        found = RunId.parse(run)
+    except ValueError as error:
+        raise InputError(f"run {error}") from None
+    return Model(found.role, found.model, found.alignment, found.seed), found.epochs
 
 
 def epoch_of(checkpoint: str) -> int | None:

@@ -40,7 +40,7 @@ def show(report: Mapping[str, Any]) -> str:
             for row in rows
         ]
         heads = [*shown, "Safety tax"]
-        # between columns stand two blanks, and tabulate has every head two wider than its text
+        # two blanks between columns; tabulate makes every head two wider than its text
         columns = zip([f"{head}  " for head in heads], *numbers, strict=True)
         left = WIDTH - sum(2 + max(map(len, "\n".join(column).split("\n"))) for column in columns)
         names = ["\n".join(textwrap.wrap(one_line(marked_name(row)), left)) for row in rows]

@@ -21,7 +21,7 @@ Items = dict[str, dict[str, Any]]  # by id
 
 
 def to_json(value: Any) -> str:
-    """Return JSON that can stand inside a script element: no `<`, no line separators."""
+    """Return JSON that is safe inside a script element: no `<`, no line separators."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False)
     for character in "<>\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")

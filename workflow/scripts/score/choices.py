@@ -103,22 +103,8 @@ class _Reader:
             return None  # "A is not correct"
         if re.match(r"[\s.:)\]-]*[❌✗✘]|\s?[:)\]-]+\s?(?:not|incorrect|wrong|false)\b", rest, re.I):
             return None  # "A: wrong"
-        bracketed = bool(found[3])
-        if not re.search(r"\w", rest.split("\n")[0].split(". ")[0]) and not re.match(
-            r"\s?[=+^/]", rest
-        ):
-            return Choice(letter)
-        if found[2].islower() and not bracketed:
-            return Choice(letter) if re.match(rf"[).:,]?\s(?:{words.GOES_ON})\b", rest) else None
-        if bracketed or re.match(
-            r"[.:,;!]\s|[。，、]|\s?[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]", rest
-        ):
-            return Choice(letter)
-        if re.match(rf"\s(?:{words.GOES_ON})\b|\s?[✅✓✔☑]|\s?[→>(\[]", rest):
-            return Choice(letter)
-        # a dash before a text, which is no difference of two things
-        dash = re.match(r"\s?-\s(?!\d*[A-Za-z]\b)", rest) and not re.search(r"[=^+]", rest)
-        return Choice(letter) if dash else None
+        chosen = _is_chosen(rest, lower=found[2].islower(), bracketed=bool(found[3]))
+        return Choice(letter) if chosen else None
 
     def _names_an_option(self, letter: str, rest: str) -> bool:
         """Tell whether the letter is followed by its own option's text."""
@@ -382,3 +368,22 @@ def read_options(prompt: str, letters: str) -> dict[str, str]:
         # what follows the last option after an empty line is no part of it
         options[letter] = option.split("\n\n", 1)[0].strip()
     return options if len(options) > 1 else {}
+
+
+def _is_chosen(rest: str, lower: bool, bracketed: bool) -> bool:
+    """Tell whether a letter is an answer, by the text behind it and how the letter is written."""
+    if not re.search(r"\w", rest.split("\n")[0].split(". ")[0]) and not re.match(
+        r"\s?[=+^/]", rest
+    ):
+        return True
+    if lower and not bracketed:
+        return bool(re.match(rf"[).:,]?\s(?:{words.GOES_ON})\b", rest))
+    if bracketed or re.match(
+        r"[.:,;!]\s|[。，、]|\s?[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]", rest
+    ):
+        return True
+    if re.match(rf"\s(?:{words.GOES_ON})\b|\s?[✅✓✔☑]|\s?[→>(\[]", rest):
+        return True
+    # a dash before a text, which is no difference of two things
+    dash = re.match(r"\s?-\s(?!\d*[A-Za-z]\b)", rest)
+    return bool(dash and not re.search(r"[=^+]", rest))

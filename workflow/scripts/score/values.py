@@ -131,28 +131,29 @@ def last_expression(text: str, prompt: str = "", timeout_s: int = 5) -> str | No
         return None
     if any(_STATES_NOTHING.search(part) for part in (sentences[-1], lines[0][:300])):
         return None
-    for sentence in sentences[:-3:-1]:
-        sentence = _ASIDE.sub("", sentence)
-        if bold := re.findall(r"\*\*([^*\n]{1,60})\*\*", sentence):
-            if re.match(r"[-+$\\]*\d", bold[-1]):
-                return bold[-1]
-        if not re.search(r"[\d$\\]", sentence):
-            continue
-        if sentence.count("$") == 1 and (money := re.search(r"\$(\d[\d,]*(?:\.\d+)?)", sentence)):
-            return money[1]
-        equals = re.search(
-            r"(?:[=≈]|\b(?:is|are|equals)\s)([^=≈$]{1,100})$", sentence.rstrip(" .*")
-        )
-        if equals and is_exact(equals[1].strip()) and is_bare(equals[1]):
-            return equals[1].strip()
-        from math_verify import parse
+    found = (_expression_in(sentence, timeout_s) for sentence in sentences[:-3:-1])
+    return next(filter(None, found), None)
 
-        if "$" not in sentence:
-            sentence = _FORMULA.sub(r"$\g<0>$", sentence)
-        found = [p for p in parse(sentence, parsing_timeout=timeout_s) if isinstance(p, str)]
-        if found and found[-1].strip():
-            return found[-1].strip()
-    return None
+
+def _expression_in(sentence: str, timeout_s: int) -> str | None:
+    """Return the expression that a sentence ends with; None where it has none."""
+    sentence = _ASIDE.sub("", sentence)
+    if bold := re.findall(r"\*\*([^*\n]{1,60})\*\*", sentence):
+        if re.match(r"[-+$\\]*\d", bold[-1]):
+            return str(bold[-1])
+    if not re.search(r"[\d$\\]", sentence):
+        return None
+    if sentence.count("$") == 1 and (money := re.search(r"\$(\d[\d,]*(?:\.\d+)?)", sentence)):
+        return money[1]
+    equals = re.search(r"(?:[=≈]|\b(?:is|are|equals)\s)([^=≈$]{1,100})$", sentence.rstrip(" .*"))
+    if equals and is_exact(equals[1].strip()) and is_bare(equals[1]):
+        return equals[1].strip()
+    from math_verify import parse
+
+    if "$" not in sentence:
+        sentence = _FORMULA.sub(r"$\g<0>$", sentence)
+    found = [p for p in parse(sentence, parsing_timeout=timeout_s) if isinstance(p, str)]
+    return found[-1].strip() or None if found else None
 
 
 def _boxed(text: str, boxes: list[Box]) -> str:

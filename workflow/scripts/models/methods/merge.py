@@ -8,10 +8,10 @@ from workflow.scripts.config.section import Positive, Share, expect_entry
 from workflow.scripts.models.methods.alignment import Alignment, Variant
 
 if TYPE_CHECKING:
-    from workflow.scripts.common.experiment import Run
     from workflow.scripts.config.experiment import Experiment
     from workflow.scripts.config.planning import Runtime
     from workflow.scripts.config.recipe import Recipe
+    from workflow.scripts.graph.runs import Run
     from workflow.scripts.models.memory import Shape
 
 SCRIPT = "models.merge_models"

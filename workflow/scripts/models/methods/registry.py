@@ -15,9 +15,9 @@ from pydantic import Discriminator, Tag
 from workflow.scripts.models.methods.alignment import Alignment, Variant
 
 if TYPE_CHECKING:
-    from workflow.scripts.common.experiment import Run
     from workflow.scripts.config.planning import Runtime
     from workflow.scripts.config.recipe import Recipe
+    from workflow.scripts.graph.runs import Run
     from workflow.scripts.models.memory import Shape
 
 DEFAULT = "sft"

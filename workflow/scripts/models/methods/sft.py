@@ -8,9 +8,9 @@ from workflow.scripts.common.io import canonical_json
 from workflow.scripts.models.methods.alignment import TrainedAlignment, list_trainings
 
 if TYPE_CHECKING:
-    from workflow.scripts.common.experiment import Run
     from workflow.scripts.config.planning import Runtime
     from workflow.scripts.config.recipe import Recipe
+    from workflow.scripts.graph.runs import Run
     from workflow.scripts.models.memory import Shape
 
 SCRIPT = "models.train_sft"

@@ -84,7 +84,7 @@ def draw(report: Row) -> tuple[Any, Points]:
 def frontier(points: Sequence[Row]) -> list[Row]:
     """Return the models that no other is both as safe and as accurate as, safest first.
 
-    Of models at the same point the first stands for all.
+    Of models at the same point the first is kept.
     """
 
     def beaten(one: Row) -> bool:

@@ -16,7 +16,7 @@ def overlap(report: Row) -> Table:
     return make_table(
         "overlap",
         "Overlap of training sets and benchmarks",
-        f"Benchmark prompts that stand in a training set: letter by letter, but for case and "
+        f"Benchmark prompts that are in a training set: letter by letter, but for case and "
         f"punctuation, or by {report['ngram']} words in a row.",
         {
             "Training set": lambda one: one["train"],
@@ -37,7 +37,7 @@ def clean(report: Row) -> Table:
     return make_table(
         "clean",
         "Harmful score without prompts that were trained on",
-        "Final epoch, mean over seeds, on the prompts that do not stand in the alignment's data.",
+        "Final epoch, mean over seeds, on the prompts that are not in the alignment's data.",
         {
             "LRM": lambda one: one["lrm"],
             "Alignment": marked_name,

@@ -1,16 +1,28 @@
-"""What each job asks for, how a run starts, and what a job sets on its node.
+"""What each job asks for, how a run starts and ends, and what a job sets on its node.
 
 NEEDS: the experiment's sizes; slurm/config.yaml where the run is on a cluster
-MAKES: RESOURCES and THREADS of every rule; results/<experiment>/logs/slurm/
+MAKES: RESOURCES and THREADS of every rule; results/<experiment>/logs/slurm/, the experiment's view
 """
 
 import shlex
+import uuid
 
 from snakemake_executor_plugin_slurm.partitions import read_partition_file
 
-from workflow.scripts.common.driver import claim_experiment, remove_stale_locks
+from workflow.scripts.common.driver import (
+    Work,
+    claim_experiment,
+    declare_work,
+    own_locks,
+    remove_stale_locks,
+)
 from workflow.scripts.common.node import check_gpus, job_environment
-from workflow.scripts.common.resources import computing_gpus, list_resources, owns_nodes
+from workflow.scripts.common.resources import (
+    combine_resources,
+    computing_gpus,
+    list_resources,
+    owns_nodes,
+)
 from workflow.scripts.common.slurm import (
     Ask,
     attempt_logs,
@@ -24,7 +36,8 @@ from workflow.scripts.common.slurm import (
     query_nodes,
     room_to_grow,
 )
-from workflow.scripts.plan.show_status import last_line
+from workflow.scripts.graph.plan import check_budget, make_plan
+from workflow.scripts.graph.status import last_line
 
 CLONE = Path.cwd()
 SLURM_LOGS = CLONE / "results" / NAME / "logs" / "slurm"
@@ -49,33 +62,27 @@ LIMITS = {
 ROOM = {}
 
 
-def identity(wildcards, rulename):
-    """Return what the needs of a job depend on: rule, run, benchmark and scorer."""
-    of_a_run = any(hasattr(wildcards, name) for name in ("run", "base", "lrm"))
-    return (
-        rulename,
-        run_of(wildcards).name if of_a_run else None,
-        wildcards.get("benchmark"),
-        wildcards.get("scorer"),
-    )
-
-
 def asks(key):
     """Return a function of a job that gives one of its resources."""
 
     @known
     def get(wildcards, attempt, rulename):
-        return resources_of(identity(wildcards, rulename), attempt)[key]
+        return resources_of(wildcards.get("key"), rulename, attempt)[key]
 
     return get
 
 
 @cache
-def resources_of(job, attempt):
-    name, run, benchmark, scorer = job
-    most = {**LIMITS, **(ROOM.get(job, {}) if attempt > 1 else {})}
-    rows = LOCK.get("rows")
-    return list_resources(name, EXPERIMENT, RUNS.get(run), benchmark, scorer, attempt, rows, most)
+def resources_of(key, rulename, attempt):
+    if key is None:  # a rule without a job of the graph
+        return combine_resources([list_resources(rulename, EXPERIMENT)])
+    job = GRAPH.jobs[key]
+    most = {**LIMITS, **(ROOM.get(key, {}) if attempt > 1 else {})}
+    asked = [
+        list_resources(rulename, EXPERIMENT, made.run, made.benchmark, made.scorer, GRAPH.rows)
+        for made in job.results
+    ]
+    return combine_resources(asked, attempt, most)
 
 
 # The Slurm plugin turns `gpu` into --gpus; where the profile has `gres`, `gpus` carries the number.
@@ -104,7 +111,8 @@ def on_several_nodes(value):
 def launch_prefix(wildcards, threads, resources):
     """Return what starts a training command once on each of several nodes; a params function."""
     nodes = resources.nodes
-    gpus = computing_gpus(EXPERIMENT, run_of(wildcards), gpus_of(resources), nodes)
+    run = job_of(wildcards).results[0].run
+    gpus = computing_gpus(EXPERIMENT, run, gpus_of(resources), nodes)
     if nodes == 1 or not gpus or not resources.get("mpi"):
         return ""
     return (
@@ -149,7 +157,7 @@ elif MODEL:
 # the clone, which login and compute nodes share.
 os.environ.setdefault("HF_HOME", str(CLONE / ".cache" / "huggingface"))
 if workflow.is_main_process:
-    remove_stale_locks(NAME, CLONE)
+    remove_stale_locks(CLONE)
 elif "SLURM_JOB_ID" in os.environ:
     try:
         check_gpus()
@@ -167,10 +175,10 @@ def hand_to_slurm(jobs):
     settings = workflow.executor_settings
     nodes = limit_nodes(query_nodes(), partition_limits(settings.partition_config))
     check_status_command(settings.status_command)
-    asked = {identity(job.wildcards, job.rule.name): job for job in jobs}
-    for job, ask in ((job, ask_of(asked[job], executor)) for job in asked):
+    for job in jobs:
+        ask = ask_of(job, executor)
         check_asks([ask], nodes)
-        ROOM[job] = room_to_grow(ask, nodes)
+        ROOM[job.wildcards.get("key")] = room_to_grow(ask, nodes)
     if orphans := cancel_orphans(NAME, CLONE):
         print(f"Cancelled jobs of an earlier run: {', '.join(orphans)}", file=sys.stderr)
     # so that squeue tells the experiment, and the logs lie beside its results
@@ -203,15 +211,90 @@ def ask_of(job, executor):
     )
 
 
+def check_memory_of(jobs):
+    """Make sure that every training job fits its GPUs, and its batch divides over them."""
+    for job in jobs:
+        if job.rule.name in ("reasoning_sft", "safety_sft"):
+            run, nodes = job_of(job.wildcards).results[0].run, job.resources.nodes
+            gpus = computing_gpus(EXPERIMENT, run, gpus_of(job.resources), nodes)
+            knobs = EXPERIMENT.get("runtime", {}).get(job.rule.name, {})
+            try:
+                devices = max(1, gpus * nodes)
+                batch_plan(run.recipe["global_batch"], devices, knobs.get("per_device_batch"))
+            except InputError as error:
+                raise InputError(f"{job.rule.name} {run.name}: {error}") from None
+            origin = origin_of(run, RUNS)
+            source = BASE / GRAPH.folder(f"models/{origin.name}")
+            check_fit(run, origin, source, knobs, gpus, nodes, parameters(EXPERIMENT, run))
+
+
+def check_tensor_parallel(jobs):
+    """Make sure that no job spreads a model over more GPUs than it asks for."""
+    tensor = EXPERIMENT.get("runtime", {}).get("generate_samples", {}).get("tensor_parallel", 1)
+    for job in jobs:
+        if job.rule.name == "generate_samples":
+            run = job_of(job.wildcards).results[0].run
+            gpus = computing_gpus(EXPERIMENT, run, gpus_of(job.resources))
+            if 0 < gpus < tensor:
+                raise InputError(
+                    f"runtime.generate_samples.tensor_parallel is {tensor}, but generate_samples "
+                    f"{run.name} asks for {gpus} GPUs: raise its `gpu` in resources"
+                )
+
+
+def check_api_keys(jobs):
+    """Make sure that the keys of endpoints that will be asked are in the environment."""
+    asking = [job_of(job.wildcards) for job in jobs if job.rule.name == "score_samples_api"]
+    for scorer in sorted({made.scorer for job in asking for made in job.results}):
+        section = EXPERIMENT["scorers"][scorer]
+        for part in ("llm", "extractor"):
+            variable = (section.get(part) or {}).get("api_key_env")
+            if variable and not os.environ.get(variable):
+                raise InputError(
+                    f"scorers.{scorer}.{part}: the environment variable {variable} (api_key_env) "
+                    "is not set"
+                )
+
+
+def check_budget_of(jobs):
+    """Make sure that these jobs and what is done already are within the budget."""
+    if budget := EXPERIMENT.get("budget"):
+        outputs = {str(file) for job in jobs for file in job.output}
+        asked = [
+            result.name
+            for job in GRAPH.jobs.values()
+            if job.output in outputs
+            for result in job.results
+        ]
+        check_budget(make_plan(GRAPH, asked=asked), budget)
+
+
+def work_of(jobs):
+    """Return what this run works on, for those who start or collect while it goes on."""
+    asked = [job_of(job.wildcards) for job in jobs if job.wildcards.get("key")]
+    missing = {made.name for job in asked for made in job.results} - GRAPH.complete
+    refers = {*map(GRAPH.folder, GRAPH.results), *(job.output for job in GRAPH.jobs.values())}
+    inputs = {str(file) for job in workflow.dag.jobs for file in job.input}
+    outputs = {str(file) for job in jobs for file in job.output}
+    return Work(
+        tuple(sorted(map(GRAPH.folder, missing))),
+        tuple(sorted(refers)),
+        own_locks(CLONE, inputs, outputs),
+    )
+
+
 onstart:
     global DRIVER  # a local name would let go of the lock when this handler returns
+    jobs = list(workflow.dag.needrun_jobs())
     try:
         check_pins(EXPERIMENT, NAME)
-        check_memory_of(workflow.dag.needrun_jobs())
-        check_api_keys(workflow.dag.needrun_jobs())
-        check_tensor_parallel(workflow.dag.needrun_jobs())
+        check_memory_of(jobs)
+        check_api_keys(jobs)
+        check_tensor_parallel(jobs)
+        check_budget_of(jobs)
         DRIVER = claim_experiment(NAME, CLONE)
-        jobs = [job for job in workflow.dag.needrun_jobs() if not job.is_local]
+        declare_work(DRIVER, CLONE, work_of(jobs))
+        jobs = [job for job in jobs if not job.is_local]
         if workflow.executor_plugin.name == "slurm" and jobs:
             hand_to_slurm(jobs)
     except InputError as error:

@@ -8,9 +8,9 @@ that the change cannot alter a result. One line per script and digest:
 says that code 5b1f3a… gives the same results as version 0c94d2…; `new` in its place says that it
 is a version of its own.
 
-    python -m workflow.scripts.plan.record_code --check
-    python -m workflow.scripts.plan.record_code --same --reason "memory: a clearer message"
-    python -m workflow.scripts.plan.record_code --new --reason "gate: k samples" models.train_sft
+    python -m workflow.scripts.graph.record_code --check
+    python -m workflow.scripts.graph.record_code --same --reason "memory: a clearer message"
+    python -m workflow.scripts.graph.record_code --new --reason "gate: k samples" models.train_sft
 """
 
 from __future__ import annotations
@@ -34,13 +34,23 @@ from workflow.scripts.common.codehash import (
 )
 from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.io import write_text
-from workflow.scripts.common.jobs import PARTS
+from workflow.scripts.graph.results import CONVERSION, ENGINE_MODULES, JUDGES
+from workflow.scripts.models.methods import registry
 
 HEADER = """\
-# Which code gives which results, written by workflow/scripts/plan/record_code.py:
+# Which code gives which results, written by workflow/scripts/graph/record_code.py:
 # script digest new|(the digest whose results are the same) reason
 """
 STAGES = ("data", "models", "generate", "score", "report")
+# Modules that are loaded by name, for some results only.
+PARTS = (
+    *ENGINE_MODULES.values(),
+    *JUDGES.values(),
+    CONVERSION,
+    *(f"models.methods.{name}" for name in registry.METHODS),
+    *(registry.get(name).SCRIPT for name in registry.METHODS),
+)
+NO_RESULT = ("publish_model",)  # rules that run a script of a stage, but make no result
 
 
 def list_scripts(root: Path) -> list[str]:
@@ -50,7 +60,9 @@ def list_scripts(root: Path) -> list[str]:
     for rule, command in read_shells(root).items():
         started = re.findall(rf"{re.escape(PACKAGE)}((\w+)\.\w+)", command)
         made = {script for script, stage in started if stage in STAGES}
-        if made and "common.provenance" in command:
+        if "{params.script}" in command:  # a method's, see PARTS
+            names.add(f"{RULES}{rule}")
+        if made and rule not in NO_RESULT:
             names |= {f"{RULES}{rule}", *made}
     return sorted(names)
 

@@ -1,0 +1,429 @@
+"""What a job costs: from what like results took (`seconds` of `result.json`), else from a model.
+
+The *work* of a result is what its time grows with: tokens times parameters per GPU for training,
+token budget of all samples times parameters per GPU for generation, samples for scoring. A measured
+time is scaled by work; the likest results count: the same result's earlier making, else the same
+rule on the same benchmark or data set, else the same rule.
+
+Without a like result the time comes from `common/cost_model.py`: what GPUs do, part by part, from
+the sizes of `common/known_sizes.py`. Models below `resources.SMALL` parameters compute on one CPU
+core. What a job of several results does once (start, load weights) always comes from the model.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from workflow.scripts.common.cost_model import JUDGED_TOKENS, ONCE, Parts, combine_parts
+from workflow.scripts.common.known_sizes import UNKNOWN_ROWS, answer_tokens, record_tokens
+from workflow.scripts.common.resources import (
+    SMALL,
+    TRAINING,
+    budget_of,
+    count_rows,
+    generation_times,
+    hardware_of,
+    list_resources,
+    parameters,
+    scoring_times,
+    training_times,
+)
+from workflow.scripts.common.result import read_result
+from workflow.scripts.graph.jobs import Graph, Job
+from workflow.scripts.graph.results import Result, list_texts
+from workflow.scripts.graph.runs import Run
+from workflow.scripts.graph.store import earlier_results, folder_of
+
+BYTES_PER_SAMPLE_TOKEN = 12  # text, token ids and keys in samples.jsonl
+# Where a finished result tells how large it is.
+DETAILS = {"models": "manifest.json", "generate": "manifest.json", "score": "score.json"}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one job takes.
+
+    Attributes:
+        parts: Seconds by part of the job; `measured` are those of like results.
+        gpu: GPUs it holds; 0 for a model that computes on the CPU.
+        nodes: Nodes it runs on.
+        disk_gb: What its results take.
+        usd: For an API.
+        sources: How many of its results are `measured` (scaled from a like result) or from the
+            `model` of the hardware.
+    """
+
+    parts: Parts
+    gpu: int
+    nodes: int
+    disk_gb: float
+    usd: float
+    sources: Counter[str]
+
+    @property
+    def seconds(self) -> float:
+        return sum(self.parts.values())
+
+    @property
+    def gpu_hours(self) -> float:
+        return self.gpu * self.seconds / 3600
+
+
+@dataclass(frozen=True)
+class Found:
+    """A result in the store: today's, else the latest of its name.
+
+    Attributes:
+        record: Its `result.json`.
+        details: What it says of its size, see `DETAILS`; else empty.
+    """
+
+    record: dict[str, Any]
+    details: dict[str, Any]
+
+    @property
+    def seconds(self) -> float:
+        """What making it took without the start of an engine, where that is told apart."""
+        load = self.details.get("throughput", {}).get("load_s", 0.0)
+        return float(self.record["seconds"]) - load
+
+    @property
+    def disk_gb(self) -> float:
+        return sum(self.record.get("files", {}).values()) / 1e9
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A finished result: its name, its time in seconds and its work."""
+
+    name: str
+    seconds: float
+    work: float
+
+
+class Estimator:
+    """Estimates the jobs of one experiment.
+
+    Attributes:
+        graph: The experiment.
+        hardware: What is assumed of the hardware.
+        found: What is in the store, by the result's name.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph, self.experiment = graph, graph.experiment
+        self.hardware = hardware_of(graph.experiment)
+        self._texts = list_texts(graph.experiment)
+        self._counted: dict[Path, int] = {}
+        self._items: dict[str, int] = {}
+        self._record_tokens: dict[str, float] = {}
+        self._steps: list[float] = []
+        self._by: dict[tuple[str, ...], list[Measured]] = defaultdict(list)
+        found = {name: self._find(name) for name in graph.results}
+        self.found = {name: one for name, one in found.items() if one}
+        for name, one in self.found.items():
+            self._learn(graph.results[name], one.details)
+        for name, one in self.found.items():
+            if "seconds" in one.record:
+                result = graph.results[name]
+                measured = Measured(name, one.seconds, self._work_done(result, one.details))
+                for group in _groups(result):
+                    self._by[group].append(measured)
+
+    def cost(self, job: Job, made: Sequence[Result] | None = None) -> Cost:
+        """Return what a job takes.
+
+        Args:
+            job: The job.
+            made: Those of its results that it has to make; default: all.
+        """
+        results = made or job.results
+        asked = [self._ask(result) for result in results]
+        gpu = max(self._gpus(result, one) for result, one in zip(results, asked, strict=True))
+        sources: Counter[str] = Counter()
+        parts = []
+        for result in results:
+            own = self._parts(result, gpu)
+            sources["measured" if "measured" in own else "model"] += 1
+            parts.append(own)
+        return Cost(
+            combine_parts(parts),
+            gpu,
+            max(one["nodes"] for one in asked),
+            sum(self._disk(result) for result in results),
+            self._usd(results),
+            sources,
+        )
+
+    def spent(self, result: Result) -> Cost:
+        """Return what a finished result has taken."""
+        # one whose record cannot be read has taken nothing that is known
+        asked, found = self._ask(result), self.found.get(result.name, Found({}, {}))
+        seconds = float(found.record.get("seconds", 0.0))
+        usd = self._usd([result])
+        parts = {"measured": seconds}
+        gpu = self._gpus(result, asked)
+        return Cost(parts, gpu, asked["nodes"], found.disk_gb, usd, Counter(measured=1))
+
+    def items(self, benchmark: str) -> int:
+        """Return how many items a benchmark has, or is taken to have."""
+        given = self.experiment["benchmarks"][benchmark].get("n")
+        known = self._items.get(benchmark) or self._rows("benchmark", benchmark)
+        return min(given, known) if given else known
+
+    def samples(self, result: Result) -> int:
+        """Return how many samples a result holds or scores; 0 for another kind of result."""
+        run, benchmark = result.run, result.benchmark
+        if not (run and benchmark):
+            return 0
+        repeats = self.experiment["benchmarks"][benchmark].get("repeats", 1)
+        return self.items(benchmark) * repeats * max(1, len(run.checkpoints))
+
+    def is_bound(self, benchmark: str) -> bool:
+        """Say whether a benchmark may turn out to have fewer items: repeated ones are dropped."""
+        prepare = self.experiment["benchmarks"][benchmark].get("prepare", {})
+        known = benchmark in self._items or self._text_file(f"benchmark {benchmark}")
+        return prepare.get("deduplicate", "none") != "none" and not known
+
+    # What is known of the finished results.
+
+    def _find(self, name: str) -> Found | None:
+        graph = self.graph
+        key, record = graph.keys[name], None
+        if name in graph.complete:
+            record = read_result(graph.root / graph.folder(name))
+        elif earlier := earlier_results(name, graph.root):
+            key, record = earlier[0]
+        if record is None:
+            return None
+        details = DETAILS.get(graph.results[name].stage)
+        folder = graph.root / folder_of(name, key)
+        return Found(record, _read(folder / details) if details else {})
+
+    def _learn(self, result: Result, details: dict[str, Any]) -> None:
+        """Take note of the sizes that a finished result tells: items, steps, tokens per record."""
+        if "n_items" in details:
+            self._items.setdefault(details["benchmark"], details["n_items"])
+        train, data = details.get("train"), (details.get("lineage") or {}).get("data")
+        if result.rule == "pretrain_base" and train:
+            self._steps.append(train["steps"])
+        elif train and data:
+            passes = details["recipe"]["epochs"] * train.get("rounds", 1)
+            self._record_tokens[data["name"]] = train["tokens"] / max(1, data["n"] * passes)
+
+    def _work_done(self, result: Result, details: dict[str, Any]) -> float:
+        """Return the work of a finished result, from its own figures where they tell."""
+        if result.stage == "models" and details.get("train") and result.run:
+            return details["train"]["tokens"] * self._per_gpu(result, self._gpus(result))
+        if result.stage == "generate" and "n_items" in details:
+            samples = details["n_items"] * details["repeats"] * len(details["checkpoints"])
+            budget = budget_of(details["decoding"])
+            return samples * budget * self._per_gpu(result, self._gpus(result))
+        if result.scorer and "checkpoints" in details:
+            return max(1, sum(one["n"] for one in details["checkpoints"].values()))
+        return self._work(result, self._gpus(result))
+
+    # What is expected of a result.
+
+    def _ask(self, result: Result) -> dict[str, int]:
+        return list_resources(
+            result.rule, self.experiment, result.run, result.benchmark, result.scorer
+        )
+
+    def _gpus(self, result: Result, asked: dict[str, int] | None = None) -> int:
+        """Return the GPUs that a job computes on for a result."""
+        small = result.run and parameters(self.experiment, result.run) < SMALL
+        if small and not result.scorer:
+            return 0
+        return (asked or self._ask(result))["gpu"]
+
+    def _work(self, result: Result, gpu: int) -> float:
+        if result.rule in TRAINING and result.run:
+            return self._training_tokens(result.run) * self._per_gpu(result, gpu)
+        if result.scorer:
+            return self.samples(result)
+        if result.benchmark and result.run:
+            decoding = self.experiment["benchmarks"][result.benchmark]["decoding"]
+            return self.samples(result) * budget_of(decoding) * self._per_gpu(result, gpu)
+        return 1
+
+    def _per_gpu(self, result: Result, gpu: int) -> float:
+        assert result.run is not None
+        return parameters(self.experiment, result.run) / max(1, gpu)
+
+    def _training_tokens(self, run: Run) -> float:
+        if run.data is None:
+            shape = run.recipe
+            gate = shape.get("gate", {})
+            longest = gate.get("max_steps", 1000) + shape.get("decay_steps", 0)
+            steps = median(self._steps) if self._steps else longest
+            return steps * shape["global_batch"] * 40
+        return self._rows("data", run.data) * self._tokens_per_record(run) * self._passes(run)
+
+    def _passes(self, run: Run) -> float:
+        """Return how often a training goes through its records."""
+        rounds = (run.recipe.get("gate") or {}).get("max_rounds", 1)
+        found = self.found.get(f"models/{run.name}")
+        if measured := found and found.details.get("train"):
+            rounds = measured.get("rounds", rounds)
+        elif self._record_tokens:
+            rounds = 1
+        return run.recipe["epochs"] * rounds
+
+    def _rows(self, kind: str, name: str) -> int:
+        """Return how many rows a training set or benchmark has: of its file, else as is known."""
+        if file := self._text_file(f"{kind} {name}"):
+            if file not in self._counted:
+                with open(file, "rb") as lines:
+                    self._counted[file] = sum(1 for _ in lines)
+            return self._counted[file]
+        entry = self.experiment["data" if kind == "data" else "benchmarks"][name]
+        if "generated" not in entry:
+            return count_rows(entry, self.graph.rows)
+        micro = self.experiment["micro_data"]
+        sizes = {"directrefusal": "safety_records", "safechain": "safety_records"}
+        key = sizes.get(entry["generated"], entry["generated"])
+        return micro.get(key) or micro.get(f"{key}_records") or UNKNOWN_ROWS
+
+    def _text_file(self, text: str) -> Path | None:
+        """Return the file of a training set (`data NAME`) or `benchmark NAME`, if it is there."""
+        name = self._texts[text]
+        if name not in self.graph.results:  # not of what is planned
+            return None
+        file = self.graph.root / self.graph.path(name)
+        return file if file.is_file() else None
+
+    def _tokens_per_record(self, run: Run) -> float:
+        assert run.data is not None
+        if run.data in self._record_tokens:
+            return self._record_tokens[run.data]
+        if file := self._text_file(f"data {run.data}"):
+            found = file.stat().st_size / 4 / max(1, self._rows("data", run.data))
+        else:
+            found = record_tokens(self.experiment["data"][run.data].get("prepare", {}))
+        return min(found, run.recipe.get("max_length", found))
+
+    # The two ways to a time.
+
+    def _parts(self, result: Result, gpu: int) -> Parts:
+        """Return the seconds of a result by part, as if its job made it alone."""
+        measured = self._scaled(result, gpu)
+        if measured is None:
+            return self._modelled(result, gpu)
+        if not (result.run and result.benchmark):
+            return {"measured": measured}
+        once = {part: s for part, s in self._modelled(result, gpu).items() if part in ONCE}
+        return {**once, "measured": measured}
+
+    def _scaled(self, result: Result, gpu: int) -> float | None:
+        for group in _groups(result):
+            like = self._by.get(group, [])
+            own = [one for one in like if one.name == result.name]
+            if found := own or like:
+                return median(one.seconds / one.work for one in found) * self._work(result, gpu)
+        return None
+
+    def _modelled(self, result: Result, gpu: int) -> Parts:
+        h, run = self.hardware, result.run
+        if result.rule in TRAINING and run:
+            return self._training(run, gpu)
+        if result.rule == "generate_samples":
+            return self._generating(result, gpu)
+        if result.scorer:
+            return scoring_times(self.experiment, result.scorer, self.samples(result))
+        if result.rule == "fetch_model" and run:
+            size = 2 * parameters(self.experiment, run)
+            return {"start": h["start_s"], "download": size / (h["network_gb_s"] * 1e9)}
+        return {"start": 2 * h["start_s"]}
+
+    def _training(self, run: Run, gpu: int) -> Parts:
+        if not gpu:
+            flop = 8 * parameters(self.experiment, run) * self._training_tokens(run)
+            seconds = flop / (self.hardware["cpu_gflops"] * 1e9)
+            return {"start": self.hardware["start_s"], "train": seconds}
+        assert run.data is not None
+        return training_times(
+            self.experiment,
+            run,
+            gpu,
+            records=self._rows("data", run.data),
+            tokens=self._tokens_per_record(run),
+            epochs=self._passes(run),
+        )
+
+    def _generating(self, result: Result, gpu: int) -> Parts:
+        h, run = self.hardware, result.run
+        assert run is not None
+        section = self.experiment["benchmarks"][result.benchmark]
+        samples, tokens = self.samples(result), answer_tokens(section, h["budget_share"])
+        if not gpu:
+            flop = 2 * parameters(self.experiment, run)
+            seconds = samples * tokens * (flop / (h["cpu_gflops"] * 1e9) + 1 / 2000)
+            return {"start": h["start_s"], "generate": seconds}
+        each = samples / max(1, len(run.checkpoints))
+        return generation_times(self.experiment, run, section, gpu, samples=each, tokens=tokens)
+
+    # What else a result takes.
+
+    def _disk(self, result: Result) -> float:
+        if found := self.found.get(result.name):
+            return found.disk_gb
+        run = result.run
+        if result.stage == "models" and run:
+            kept = run.recipe.get("epochs", 1) if run.recipe.get("checkpoints") != "last" else 1
+            each = 4 if run.recipe.get("precision", "bf16") == "fp32" else 2
+            kept = 1 if run.role == "base" or not run.recipe else kept
+            return each * kept * parameters(self.experiment, run) / 1e9
+        if result.stage == "generate" and result.benchmark:
+            section = self.experiment["benchmarks"][result.benchmark]
+            tokens = answer_tokens(section, self.hardware["budget_share"])
+            return self.samples(result) * tokens * BYTES_PER_SAMPLE_TOKEN / 1e9
+        return 0.0
+
+    def _usd(self, results: Sequence[Result]) -> float:
+        """Return what a job pays for its results; a scorer's cap is for all of them."""
+        usd: dict[str, float] = {}
+        for result in results:
+            if result.scorer and (llm := _endpoint(self.experiment["scorers"][result.scorer])):
+                usd[result.scorer] = usd.get(result.scorer, 0.0) + self._price(result, llm)
+        caps = {name: (_endpoint(self.experiment["scorers"][name]) or {}) for name in usd}
+        return sum(min(paid, caps[name].get("max_usd") or paid) for name, paid in usd.items())
+
+    def _price(self, result: Result, llm: dict[str, Any]) -> float:
+        decoding = self.experiment["benchmarks"][result.benchmark]["decoding"]
+        read = JUDGED_TOKENS + decoding["max_answer_tokens"] * self.hardware["budget_share"]
+        written = llm.get("max_reply_tokens", 512) * self.hardware["budget_share"]
+        each = read * llm.get("usd_per_million_input", 0) / 1e6
+        each += written * llm.get("usd_per_million_output", 0) / 1e6
+        return self.samples(result) * each
+
+
+def _endpoint(scorer: dict[str, Any]) -> dict[str, Any] | None:
+    return scorer.get("llm") or scorer.get("extractor")
+
+
+def _groups(result: Result) -> list[tuple[str, ...]]:
+    """Return the groups of like results that a result belongs to, the likest first."""
+    run, benchmark = result.run, result.benchmark or ""
+    about = result.scorer or benchmark or (run.data if run and run.data else "")
+    checkpoints = str(len(run.checkpoints)) if run else ""
+    return [
+        (result.rule, benchmark, about, checkpoints),
+        (result.rule, benchmark, about),
+        (result.rule, about),
+        (result.rule,),
+    ]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

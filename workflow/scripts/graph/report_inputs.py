@@ -1,0 +1,66 @@
+"""What a report is made from, as its script reads it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from workflow.scripts.common.result import read_result
+from workflow.scripts.graph.jobs import Graph
+from workflow.scripts.graph.results import list_texts, report_section
+
+
+def report_inputs(graph: Graph) -> dict[str, Any]:
+    """Return the experiment's section and the folders and files that the report reads, by name.
+
+    Returns:
+        `experiment`; `scores`: run, benchmark, scorer and folder of each, with the folder of its
+        samples; `models`: folder by run; `prompts`: items by harmful benchmark; `overlap`;
+        `judges`: folder by name; `adopted`: results that were made under another key, who adopted
+        them, when and why; `transcripts`: whether the page shall show them.
+    """
+    scores = [result for result in graph.results.values() if result.scorer]
+    texts = list_texts(graph.experiment)
+    return {
+        "experiment": report_section(graph.experiment),
+        "scores": [
+            {
+                "run": score.run.name if score.run else None,
+                "benchmark": score.benchmark,
+                "scorer": score.scorer,
+                "folder": graph.folder(score.name),
+                "samples": graph.folder(score.inputs["samples"][0]),
+            }
+            for score in scores
+        ],
+        "models": {name: graph.folder(f"models/{name}") for name in graph.runs},
+        "prompts": {
+            name: graph.path(texts[f"benchmark {name}"])
+            for name, benchmark in graph.experiment["benchmarks"].items()
+            if benchmark["kind"] == "harmful"
+        },
+        "overlap": graph.path("data/overlap"),
+        "judges": {
+            name: graph.folder(f"score/judges/{name}")
+            for name in graph.experiment.get("judges", {})
+        },
+        "adopted": list_adopted(graph),
+        "transcripts": bool(graph.experiment.get("report", {}).get("transcripts")),
+    }
+
+
+def list_adopted(graph: Graph) -> list[dict[str, str]]:
+    """Return what somebody adopted: name, key it was made under, who, when and why."""
+    found = []
+    for name in graph.complete:
+        record = read_result(graph.root / graph.folder(name)) or {}
+        if adopted := record.get("adopted"):
+            found.append(
+                {
+                    "name": name,
+                    "from": adopted["key"],
+                    "by": adopted["by"],
+                    "when": adopted["at"],
+                    "reason": adopted["reason"],
+                }
+            )
+    return sorted(found, key=lambda entry: entry["name"])
