@@ -22,7 +22,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 # Daemons are where a user's PATH does not look.
@@ -50,7 +51,7 @@ SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
 # a requeued job waits until its credentials are sure to have expired
-AuthInfo=socket={folder}/run/munge.socket,cred_expire=10
+AuthInfo=socket={folder}/run/munge.socket,cred_expire=5
 CredType=cred/munge
 CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
 StateSaveLocation={folder}/controller
@@ -156,10 +157,22 @@ class Cluster:
         subprocess.run(["slurmctld"], check=True)
         _wait(f"slurmctld, see {self.folder}/slurmctld.log", 20, self._answers)
 
-    def reconfigure(self, before: str, after: str) -> None:
-        """Change a part of slurm.conf, and have the controller read it."""
+    @staticmethod
+    @contextmanager
+    def configured(before: str, after: str) -> Iterator[None]:
+        """Change a part of slurm.conf in the block; commands read it at their start."""
         conf = ETC / "slurm.conf"
-        conf.write_text(conf.read_text().replace(before, after))
+        text = conf.read_text()
+        assert before in text
+        conf.write_text(text.replace(before, after))
+        try:
+            yield
+        finally:
+            conf.write_text(text)
+
+    @staticmethod
+    def reconfigure() -> None:
+        """Have the controller read slurm.conf."""
         subprocess.run(["scontrol", "reconfigure"], check=True)
 
     def start_node(self, node: str) -> None:

@@ -19,8 +19,8 @@ SITE = {
         "slurm_extra": "'--open-mode=append'",
     },
     "slurm-status-command": "squeue",
-    "slurm-init-seconds-before-status-checks": 2,
-    "seconds-between-status-checks": 2,
+    "slurm-init-seconds-before-status-checks": 1,
+    "seconds-between-status-checks": 1,
     "latency-wait": 5,
 }
 NOT_COPIED = shutil.ignore_patterns("results", ".venv*", ".snakemake", ".git", ".*cache", "tests")
@@ -42,10 +42,14 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def environment(root: Path) -> dict[str, str]:
-    """What a user's shell has: the environment's programs, and one thread for tiny models."""
+    """What a user's shell has: the environment's programs, and one thread for tiny models.
+
+    And what a user's has not: `clock/`.
+    """
     path = f"{root / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
     own = {key: value for key, value in os.environ.items() if key != "HF_HOME"}
-    return {**own, "PATH": path, "OMP_NUM_THREADS": "1"}
+    clock = str(root / "tests" / "slurm" / "clock")
+    return {**own, "PATH": path, "OMP_NUM_THREADS": "1", "PYTHONPATH": clock}
 
 
 @pytest.fixture(scope="session")
@@ -80,7 +84,7 @@ def copy_with_base(
 
     def copy(name: str) -> Path:
         folder = workflow_copy(name)
-        shutil.copytree(made / "results", folder / "results")
+        shutil.copytree(made / "results", folder / "results", symlinks=True)
         return folder
 
     return copy

@@ -12,7 +12,7 @@ import json
 import re
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -37,6 +37,8 @@ class Disturbed:
     trainings: list[SlurmJob]
     on_lost_node: SlurmJob
     timed_out: SlurmJob
+    finished: dict[Path, int]
+    unfinished: SlurmJob
     held: SlurmJob
     orphans: list[SlurmJob]
     refused: subprocess.CompletedProcess[str]
@@ -45,27 +47,10 @@ class Disturbed:
 
 
 @pytest.fixture(scope="module")
-def local_tables(
-    copy_with_base: Callable[[str], Path], environment: dict[str, str]
-) -> Iterator[Callable[[], Path]]:
-    """A plain local run of the same experiment, started now; the function waits for its tables."""
-    command = ["snakemake", "--cores", "2", "--config", "experiment=tiny"]
-    run = Run.start(copy_with_base("local"), command, environment)
-
-    def tables() -> Path:
-        assert run.driver.wait(timeout=900) == 0, run.printed()[-3000:]
-        return run.folder / "results" / "tiny" / "report"
-
-    yield tables
-    run.driver.kill()
-
-
-@pytest.fixture(scope="module")
 def disturbed(
     cluster: Cluster,
     copy_with_base: Callable[[str], Path],
     environment: dict[str, str],
-    local_tables: Callable[[], Path],
 ) -> Iterator[Disturbed]:
     folder = copy_with_base("slurm")
     first = Run.start(folder, COMMAND, environment)
@@ -78,30 +63,25 @@ def disturbed(
 def disturb(first: Run, cluster: Cluster, environment: dict[str, str]) -> Disturbed:
     folder = first.folder
 
-    # the LRM's training is cancelled, two jobs with the base model are held up
+    # the LRM's training is cancelled, the base model's generation goes back into the queue
     (cancelled,) = first.wait_for_jobs("reasoning_sft")
     slurm("scancel", cancelled.id)
-    requeued, timed_out = first.wait_for_jobs("generate_samples", count=2)[:2]
+    (requeued,) = first.wait_for_jobs("generate_samples")
     slurm("scontrol", "requeue", requeued.id)
-    slurm("scontrol", "update", f"JobId={timed_out.id}", "TimeLimit=1")
-    hold(first, timed_out)
 
     # meanwhile the same command, given a second time
     refused = subprocess.run(COMMAND, cwd=folder, env=environment, capture_output=True, text=True)
 
-    # the first training is held until the second one runs too
-    (on_lost_node,) = first.wait_for_jobs("safety_sft")[:1]
-    hold(first, on_lost_node)
-    trainings = first.wait_for_jobs("safety_sft", count=2)
-    slurm("scontrol", "update", f"NodeName={on_lost_node.node}", "State=DOWN", "Reason=test")
-    first.wait_until("end of the job", lambda: not first.is_running(on_lost_node))
-    cluster.resume(on_lost_node.node)
-
-    held = first.wait_for_jobs("generate_samples", after=trainings[-1].id)[0]
-    hold(first, held)
+    faults = Faults(first, cluster)
+    first.wait_until("all faults", faults.go_on)
+    trainings, on_lost_node, timed_out = faults.trainings, faults.trainings[0], faults.timed_out
+    # the driver dies when this training has begun again, and it knows that the other one is done
+    unfinished, held = faults.unfinished, faults.held
+    assert timed_out and unfinished and held
     first.driver.kill()
     first.driver.wait()
     orphans = [job for job in list_slurm_jobs(folder) if job.state in ACTIVE]
+    finished = finished_trainings(folder)
 
     second = Run.start(folder, COMMAND, environment)
     try:
@@ -115,6 +95,8 @@ def disturb(first: Run, cluster: Cluster, environment: dict[str, str]) -> Distur
         trainings,
         on_lost_node,
         timed_out,
+        finished,
+        unfinished,
         held,
         orphans,
         refused,
@@ -123,13 +105,78 @@ def disturb(first: Run, cluster: Cluster, environment: dict[str, str]) -> Distur
     )
 
 
+@dataclass
+class Faults:
+    """What happens to a run once there is an LRM, in whatever order its jobs get their nodes.
+
+    Attributes:
+        trainings: Both safety trainings; the first is held until the second runs too, and loses its
+            node then.
+        timed_out: The LRM's generation, which meets its time limit.
+        unfinished: The second attempt of the first training, held.
+        held: The generation by the model of the second training, held.
+    """
+
+    run: Run
+    cluster: Cluster
+    trainings: list[SlurmJob] = field(default_factory=list)
+    timed_out: SlurmJob | None = None
+    unfinished: SlurmJob | None = None
+    held: SlurmJob | None = None
+
+    def go_on(self) -> bool:
+        """Do what can be done now; tell whether all is done."""
+        for job in list_slurm_jobs(self.run.folder):
+            if job.state == "RUNNING" and job.rule == "safety_sft":
+                self.meet_training(job)
+            elif job.state == "RUNNING" and job.rule == "generate_samples":
+                self.meet_generation(job)
+        return bool(self.timed_out and self.unfinished and self.held)
+
+    def meet_training(self, job: SlurmJob) -> None:
+        if not self.trainings:
+            hold(self.run, job)
+            self.trainings.append(job)
+        elif len(self.trainings) == 1 and job.id != self.trainings[0].id:
+            self.trainings.append(job)
+            lost = self.trainings[0]
+            slurm("scontrol", "update", f"NodeName={lost.node}", "State=DOWN", "Reason=test")
+            self.run.wait_until("end of the job", lambda: not self.run.is_running(lost))
+            self.cluster.resume(lost.node)
+        elif len(self.trainings) == 2 and job.wildcards == self.trainings[0].wildcards:
+            if self.unfinished is None:
+                hold(self.run, job)
+                self.unfinished = job
+
+    def meet_generation(self, job: SlurmJob) -> None:
+        if job.wildcards.startswith("lrm_") and self.timed_out is None:
+            hold(self.run, job)
+            slurm("scontrol", "update", f"JobId={job.id}", "EndTime=now")
+            self.timed_out = job
+        if len(self.trainings) == 2 and self.held is None:
+            model = self.trainings[1].wildcards.rpartition("_")[0]
+            if job.wildcards.startswith(f"aligned_{model}_"):
+                hold(self.run, job)
+                self.held = job
+
+
+def finished_trainings(folder: Path) -> dict[Path, int]:
+    """Return {the file that each finished safety training has written last: when, in ns}."""
+    results = folder / "results"
+    trainings = (results / "store" / "models" / "aligned").rglob("result.json")
+    return {path: path.stat().st_mtime_ns for path in trainings}
+
+
 def test_tables_are_those_of_a_local_run_byte_for_byte(
-    disturbed: Disturbed, local_tables: Callable[[], Path]
+    disturbed: Disturbed, request: pytest.FixtureRequest
 ) -> None:
-    expected = local_tables()
+    finished_run = request.getfixturevalue("finished_run")  # after the run on Slurm, not before
     for name in TABLES:
-        found = disturbed.folder / "results" / "tiny" / "report" / name
-        assert found.read_bytes() == (expected / name).read_bytes()
+        found, expected = (
+            folder / "results" / "tiny" / "report" / name
+            for folder in (disturbed.folder, finished_run)
+        )
+        assert found.read_bytes() == expected.read_bytes()
 
 
 def test_no_output_was_written_by_two_jobs_at_once(disturbed: Disturbed) -> None:
@@ -141,7 +188,7 @@ def test_no_output_was_written_by_two_jobs_at_once(disturbed: Disturbed) -> None
     for name, jobs in ((name, list(jobs)) for name, jobs in groups):
         for one, other in itertools.combinations(jobs, 2):
             assert not one.overlaps(other), (name, one.fields, other.fields)
-    assert len(started) > 30  # the faults made some jobs run again
+    assert len(started) > 12  # the faults made some jobs run again
 
 
 def test_a_training_job_owns_all_of_one_node(disturbed: Disturbed) -> None:
@@ -151,9 +198,9 @@ def test_a_training_job_owns_all_of_one_node(disturbed: Disturbed) -> None:
         assert job.fields["NumCPUs"] == "64"
         others = [o for o in disturbed.jobs if o.node == job.node and o.id != job.id]
         assert not any(job.overlaps(other) for other in others if job.state == "COMPLETED")
-    manifests = (disturbed.folder / "results" / "tiny" / "models" / "aligned").rglob(
-        "manifest.json"
-    )
+    models = disturbed.folder / "results" / "store" / "models" / "aligned"
+    manifests = list(models.rglob("manifest.json"))
+    assert manifests
     for manifest in manifests:
         given = json.loads(manifest.read_text())["hardware"]["slurm"]
         assert given["gpus"] == [str(i) for i in range(8)]
@@ -171,9 +218,10 @@ def test_jobs_take_either_partition_of_a_list(disturbed: Disturbed) -> None:
 def test_small_jobs_share_a_node_and_cpu_jobs_ask_for_no_gpu(disturbed: Disturbed) -> None:
     generations = [job for job in disturbed.jobs if job.rule == "generate_samples"]
     assert {job.gpus() for job in generations} == {1}
+    small = [job for job in disturbed.jobs if job.rule in ("generate_samples", "score_samples")]
     assert any(
         one.node == other.node and one.overlaps(other)
-        for one, other in itertools.combinations(generations, 2)
+        for one, other in itertools.combinations(small, 2)
     )
     for job in disturbed.jobs:
         if job.rule not in ("generate_samples", "reasoning_sft", "safety_sft"):
@@ -183,9 +231,8 @@ def test_small_jobs_share_a_node_and_cpu_jobs_ask_for_no_gpu(disturbed: Disturbe
 def test_squeue_tells_experiment_rule_and_model(disturbed: Disturbed) -> None:
     for job in disturbed.jobs:
         assert re.fullmatch(r"tiny_[0-9a-f-]{36}", job.name)
-    assert ("safety_sft", "tiny_tiny_directrefusal_seed1") in {
-        (job.rule, job.wildcards) for job in disturbed.jobs
-    }
+    trained = {job.wildcards for job in disturbed.jobs if job.rule == "safety_sft"}
+    assert any(re.fullmatch(r"tiny_directrefusal_seed1_[0-9a-f]{16}", name) for name in trained)
 
 
 def test_a_requeued_job_ran_again_under_its_own_id(disturbed: Disturbed) -> None:
@@ -198,7 +245,7 @@ def test_a_cancelled_job_was_submitted_again_and_its_log_is_kept(disturbed: Dist
     states = [job.state for job in disturbed.jobs if job.rule == "reasoning_sft"]
     assert states == ["CANCELLED", "COMPLETED"]
     logs = disturbed.folder / "results" / "tiny" / "logs" / "slurm" / "rule_reasoning_sft"
-    kept = {path.stem for path in (logs / "tiny_tiny_seed1").glob("*.log")}
+    kept = {path.stem for path in logs.glob("tiny_seed1_*/*.log")}
     assert kept == {job.id for job in disturbed.jobs if job.rule == "reasoning_sft"}
 
 
@@ -233,13 +280,24 @@ def test_after_the_drivers_sudden_death_the_same_command_ends_its_jobs_and_goes_
     found = re.search("Cancelled jobs of an earlier run: (.*)", disturbed.second_output)
     assert found
     cancelled = set(found[1].split(", "))
-    # some may have ended by themselves meanwhile, but not the one that is held
-    assert {disturbed.held.id} <= cancelled <= {job.id for job in disturbed.orphans}
-    # what was finished before stays; the training that lost its node may run again just then
-    second_run = [job.rule for job in disturbed.jobs if job.name != disturbed.requeued.name]
-    assert second_run.count("safety_sft") <= 1
-    later = {"generate_samples", "score_samples", "make_report", "safety_sft"}
-    assert set(second_run) <= later
+    # some may have ended by themselves meanwhile, but not those that are held
+    held = {disturbed.held.id, disturbed.unfinished.id}
+    assert held <= cancelled <= {job.id for job in disturbed.orphans}
+    second_run = [job for job in disturbed.jobs if job.name != disturbed.requeued.name]
+    later = {"generate_samples", "score_samples", "make_report"}
+    assert {job.rule for job in second_run} <= {*later, "safety_sft"}
+
+
+def test_after_the_drivers_sudden_death_no_finished_training_is_repeated(
+    disturbed: Disturbed,
+) -> None:
+    now = finished_trainings(disturbed.folder)
+    assert (len(disturbed.finished), len(now)) == (1, 2)
+    assert disturbed.finished.items() <= now.items()
+    # which leaves the training that was held when the driver died
+    second_run = [job for job in disturbed.jobs if job.name != disturbed.requeued.name]
+    trained = [job.wildcards for job in second_run if job.rule in ("reasoning_sft", "safety_sft")]
+    assert trained == [disturbed.unfinished.wildcards]
 
 
 @pytest.fixture(scope="module")
@@ -299,8 +357,8 @@ def test_a_failure_is_one_clear_line_and_each_attempt_keeps_its_log(
         error = fail(spare, environment, "--retries", "1", "--until", "make_micro_data")
     finally:
         script.write_text(before)
-    assert error == "error: make_micro_data tiny: the disk is full"
-    logs = sorted((spare / "results/tiny/logs/slurm/rule_make_micro_data/tiny").glob("*.log"))
+    assert re.fullmatch(r"error: make_micro_data micro, \w{16}: the disk is full", error)
+    logs = list((spare / "results/tiny/logs/slurm/rule_make_micro_data").glob("micro_*/*.log"))
     assert len(logs) == 2
     assert all("error: the disk is full" in log.read_text() for log in logs)
 
@@ -333,11 +391,12 @@ def test_an_environment_that_the_compute_node_lacks_is_one_clear_line(
 def test_a_controller_that_forgets_jobs_early_is_one_clear_line(
     spare: Path, environment: dict[str, str], cluster: Cluster
 ) -> None:
-    cluster.reconfigure("MinJobAge=3600", "MinJobAge=120")
     try:
-        assert "MinJobAge of this cluster is 120 s" in fail(spare, environment)
+        with cluster.configured("MinJobAge=3600", "MinJobAge=120"):
+            cluster.reconfigure()
+            assert "MinJobAge of this cluster is 120 s" in fail(spare, environment)
     finally:
-        cluster.reconfigure("MinJobAge=120", "MinJobAge=3600")
+        cluster.reconfigure()
 
 
 def test_sacct_without_accounting_is_one_clear_line(
@@ -356,6 +415,8 @@ def test_a_dead_controller_is_one_clear_line(
 ) -> None:
     cluster.stop("slurmctld")
     try:
-        assert "Slurm does not answer" in fail(spare, environment)
+        # the seconds for which each of Slurm's commands tries
+        with cluster.configured("MessageTimeout=10", "MessageTimeout=2"):
+            assert "Slurm does not answer" in fail(spare, environment)
     finally:
         cluster.start_controller()

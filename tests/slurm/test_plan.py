@@ -25,9 +25,10 @@ PLANS = {
         "pretrain_base": {0: 5},
         "reasoning_sft": {8: 5},
         "safety_sft": {8: 10},
-        "generate_samples": {1: 60},
-        "score_samples": {0: 60},
+        "generate_samples": {1: 20},
+        "score_samples": {0: 20},
         "make_report": {0: 1},
+        "all": {0: 1},
     },
     # 2 seeds; per seed a base, an LRM and 2 aligned models; 3 benchmarks
     "micro": {
@@ -37,9 +38,10 @@ PLANS = {
         "pretrain_base": {0: 2},
         "reasoning_sft": {8: 2},
         "safety_sft": {8: 4},
-        "generate_samples": {1: 24},
-        "score_samples": {0: 24},
+        "generate_samples": {1: 8},
+        "score_samples": {0: 8},
         "make_report": {0: 1},
+        "all": {0: 1},
     },
     # one base, one LRM, one aligned model; 4 benchmarks; CPU only
     "smollm": {
@@ -49,12 +51,13 @@ PLANS = {
         "fetch_model": {0: 1},
         "reasoning_sft": {0: 1},
         "safety_sft": {0: 1},
-        "generate_samples": {0: 12},
-        "score_samples": {0: 12},
+        "generate_samples": {0: 3},
+        "score_samples": {0: 3},
         "make_report": {0: 1},
+        "all": {0: 1},
     },
-    # 4 benchmarks meet a base, 3 LRMs and 2 alignments x 3 LRMs x 5 epoch counts: 4 x 34. Each of
-    # the 32B models takes 2 GPUs of 80 GB.
+    # a base, 3 LRMs and 2 alignments x 3 LRMs x 5 epoch counts: 34 models, each of which meets the
+    # 4 benchmarks in one job, on 2 GPUs of 80 GB
     "paper": {
         "prepare_records": {0: 2},
         "prepare_benchmark": {0: 4},
@@ -62,13 +65,16 @@ PLANS = {
         "fetch_model": {0: 4},
         "fetch_judge": {0: 1},
         "safety_sft": {8: 30},
-        "generate_samples": {2: 136},
-        # an extractor behind an API on the 3 reasoning benchmarks, a classifier on the fourth
-        "score_samples_api": {0: 102},
-        "score_samples": {1: 34},
+        "generate_samples": {2: 34},
+        # an extractor behind an API on 3 reasoning benchmarks, a classifier on the fourth: a job
+        # each for the base and for the models of each LRM
+        "score_samples_api": {0: 12},
+        "score_samples": {1: 4},
         "make_report": {0: 1},
+        "all": {0: 1},
     },
-    # 5 benchmarks meet a base, 5 LRMs and 2 alignments x 5 LRMs: 5 x 16. A classifier judges harm.
+    # a base, 5 LRMs and 2 alignments x 5 LRMs: 16 models. Rules score each; a classifier judges the
+    # base, and the models of each LRM.
     "careful": {
         "prepare_records": {0: 4},
         "prepare_benchmark": {0: 5},
@@ -77,9 +83,10 @@ PLANS = {
         "fetch_judge": {0: 1},
         "reasoning_sft": {8: 2},
         "safety_sft": {8: 10},
-        "generate_samples": {2: 80},
-        "score_samples": {0: 64, 1: 16},
+        "generate_samples": {2: 16},
+        "score_samples": {0: 16, 1: 6},
         "make_report": {0: 1},
+        "all": {0: 1},
     },
 }
 
@@ -140,7 +147,7 @@ def test_the_command_as_typed_shows_the_publications_plan_within_ten_seconds(
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     # processor time: what else this machine does while tests run is not the user's
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 10
-    assert "results/paper/" in text
+    assert "results/store/report/paper-" in text
     assert not shutil.which("sinfo", path=without_slurm["PATH"])
 
 

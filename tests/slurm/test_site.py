@@ -7,6 +7,7 @@ One run of the base model's part of `tiny`, with an extractor behind an API.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -38,8 +39,7 @@ PROFILE = {
     "slurm-partition-config": "slurm/partitions.yaml",
 }
 SAMPLES = "results/tiny/generate/base/tiny/seed1/clock_sums/manifest.json"
-SCORE = "results/tiny/score/base/tiny/seed1/clock_sums/math/score.json"
-JUDGE = "results/tiny/score/judges/ngram/judge.json"
+SCORED = "score/base/tiny/seed1/clock_sums/math"
 
 
 @dataclass
@@ -70,11 +70,11 @@ def site(
     (folder / "slurm" / "partitions.yaml").write_text(yaml.safe_dump({"partitions": PARTITIONS}))
     edit_profile(folder, PROFILE)
     shell = {**environment, "JUDGE_KEY": "x"}
-    run = Run.start(folder, ["snakemake", SCORE, JUDGE, *COMMAND[1:]], shell)
+    run = Run.start(folder, [*COMMAND, f"only={SCORED} score/judges/ngram"], shell)
     try:
         found = disturb(run, endpoint)
-        again = ["--forcerun", "score_samples_api", "--config", "network_on_nodes=True"]
-        command = ["snakemake", SCORE, *COMMAND[1:3], *again, "experiment=tiny"]
+        shutil.rmtree((folder / "results" / "tiny" / SCORED).resolve())
+        command = [*COMMAND, f"only={SCORED}", "network_on_nodes=True"]
         run = Run.start(folder, command, shell)
         assert run.driver.wait(timeout=300) == 0, run.printed()[-3000:]
         yield replace(found, scored_on_a_node=list_slurm_jobs(folder)[len(found.jobs) :])
@@ -147,11 +147,11 @@ def test_a_retry_grows_up_to_what_its_partition_has(site: Site) -> None:
 def test_scoring_through_an_api_runs_beside_the_driver(site: Site) -> None:
     assert site.asked
     assert not site.attempts("score_samples_api")
-    score = json.loads((site.folder / SCORE).read_text())
+    result = json.loads((site.folder / "results" / "tiny" / SCORED / "result.json").read_text())
     # and on a node, where nodes have a network
     found = [(job.rule, job.state, job.fields["Partition"]) for job in site.scored_on_a_node]
     assert found == [("score_samples_api", "COMPLETED", "cpu")]
-    assert score["provenance"]["spec"]["scorer"]["extractor"]["model"] == "judge-2025-01-01"
+    assert result["spec"]["scorer"]["extractor"]["model"] == "judge-2025-01-01"
 
 
 def test_jobs_find_fetched_files_without_an_exported_variable(site: Site) -> None:

@@ -36,7 +36,7 @@ def test_one_task_starts_on_each_node_and_they_meet(
 ) -> None:
     script = tmp_path / "sum.py"
     script.write_text(SUM_OVER_RANKS)
-    # the flags of `launch_prefix` in rules/slurm.smk and of the plugin for `nodes: 2`
+    # the flags of `launch_prefix` in rules/cluster.smk and of the plugin for `nodes: 2`
     srun = "srun --nodes=2 --ntasks=2 --ntasks-per-node=1 --gpus-per-node=8 --cpus-per-task=1"
     log = tmp_path / "log"
     sbatch = ["sbatch", "--partition=gpu", "--wait", "--nodes=2", "--ntasks=2", "--gpus=16"]
