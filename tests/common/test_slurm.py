@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from workflow.scripts.common.driver import claim_experiment
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.slurm import (
     Ask,
@@ -19,6 +20,7 @@ from workflow.scripts.common.slurm import (
     check_profile,
     explain_failure,
     fail_lost_jobs,
+    find_orphans,
     limit_nodes,
     parse_minutes,
     parse_nodes,
@@ -182,3 +184,26 @@ def test_logs_of_all_attempts_are_found_latest_first(tmp_path: Path) -> None:
         (place / f"{job}.log").touch()
     found = attempt_logs(tmp_path, "safety_sft", ["micro", "tiny", "directrefusal", "seed1"])
     assert [os.path.basename(path) for path in found] == ["11.log", "10.log", "9.log"]
+
+
+def test_orphans_are_the_jobs_of_this_clones_dead_drivers_whatever_their_experiment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stand-in for squeue prints what Slurm's own prints; tests/slurm has the real one."""
+    uuid, clone = "0b0e8a52-4d2c-4a3e-9d0e-6c1a2f3b4c5d", tmp_path / "clone"
+    rows = [
+        f"1|careful_{uuid}|{clone}",
+        f"2|paper_{uuid}|{clone}",  # its driver lives
+        f"3|dead_one_{uuid}|{clone}",
+        f"4|dead_one_{uuid}|{tmp_path}/other",
+        f"5|interactive|{clone}",
+    ]
+    squeue = tmp_path / "bin" / "squeue"
+    squeue.parent.mkdir()
+    squeue.write_text("#!/bin/sh\n" + "".join(f"echo '{row}'\n" for row in rows))
+    squeue.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{squeue.parent}{os.pathsep}{os.environ['PATH']}")
+    claim_experiment("dead_one", clone).close()
+    with claim_experiment("paper", clone), claim_experiment("careful", clone):
+        assert find_orphans("careful", clone) == ["1", "3"]
+    assert find_orphans("careful", clone) == ["1", "2", "3"]

@@ -6,9 +6,10 @@ import re
 
 import yaml
 
-from workflow.scripts.common.experiment import check_experiment, list_runs
 from workflow.scripts.config.document import EXAMPLE, write_documentation, write_schema
 from workflow.scripts.config.experiment import Experiment
+from workflow.scripts.config.load import check_experiment
+from workflow.scripts.graph.runs import list_runs
 
 
 def test_the_documentation_is_what_the_classes_say(root):

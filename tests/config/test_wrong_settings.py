@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from workflow.scripts.common.errors import InputError
-from workflow.scripts.common.experiment import load_experiment
+from workflow.scripts.config.load import load_experiment
 
 RECIPE, PRETRAIN = "recipes.safety", "bases.tiny.pretrain"
 CLASSIFIER = {"type": "hf_classifier", "model": {"path": "envs"}}

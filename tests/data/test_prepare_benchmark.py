@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from workflow.scripts.common.errors import InputError
-from workflow.scripts.common.experiment import load_experiment
 from workflow.scripts.common.io import read_json, read_jsonl, write_jsonl
 from workflow.scripts.common.result import read_result
+from workflow.scripts.config.load import load_experiment
 from workflow.scripts.data.prepare_benchmark import main
 
 

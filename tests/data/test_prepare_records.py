@@ -17,11 +17,11 @@ import yaml
 
 from workflow.scripts.common.chat import chat_format
 from workflow.scripts.common.errors import InputError
-from workflow.scripts.common.experiment import load_experiment
 from workflow.scripts.common.io import read_json, write_jsonl
 from workflow.scripts.common.known_sizes import known_rows
 from workflow.scripts.common.records import Record, read_records
 from workflow.scripts.common.result import read_result
+from workflow.scripts.config.load import load_experiment
 from workflow.scripts.data.prepare_records import main
 
 S1 = chat_format("s1")

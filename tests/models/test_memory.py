@@ -5,9 +5,10 @@ import sys
 import pytest
 
 from workflow.scripts.common.errors import InputError
-from workflow.scripts.common.experiment import Run
+from workflow.scripts.common.run_id import RunId
 from workflow.scripts.config.planning import Runtime
 from workflow.scripts.config.recipe import Lora, Recipe
+from workflow.scripts.graph.runs import Run, origin_of
 from workflow.scripts.models import memory
 from workflow.scripts.models.fit import check_fit
 from workflow.scripts.models.memory import (
@@ -174,33 +175,30 @@ def test_what_fits_eight_gpus_of_141_and_of_80_gb():
 
 def test_a_run_that_does_not_fit_is_named_before_it_is_submitted(parent):
     """By the size of the ready-made model that it comes from, two trainings away."""
-    base = Run("base/m/hub", "base", {}, "s1")
-    lrm = Run("lrm/m/seed1", "lrm", {}, "s1", parent=base.name)
+    base = Run(RunId("base", "m"), {}, "s1")
+    lrm = Run(RunId("lrm", "m", seed=1), {}, "s1", parent=base.name)
     recipe = {"learning_rate": 1e-5, "epochs": 1, "global_batch": 8, "max_length": 64}
-    aligned = Run("aligned/m/x/seed1", "aligned", {}, "s1", parent=lrm.name, recipe=recipe)
-    runs = {run.name: run for run in (base, lrm, aligned)}
-    models = parent.parent / "models"
-    (models / "base/m").mkdir(parents=True)
-    (models / "base/m/hub").symlink_to(parent)
+    aligned = Run(RunId("aligned", "m", "x", 1), {}, "s1", parent=lrm.name, recipe=recipe)
+    assert origin_of(aligned, {run.name: run for run in (base, lrm, aligned)}) == base
     fits = {"gpu_memory_gb": 4.0, "per_device_batch": 1}
-    check_fit(aligned, runs, fits, 8, 1, models, 32e9)
+    check_fit(aligned, base, parent, fits, 8, 1, 32e9)
     tight = {**fits, "gpu_memory_gb": 2.9}
-    check_fit(aligned, runs, tight, 0, 1, models, 32e9)  # on a CPU
+    check_fit(aligned, base, parent, tight, 0, 1, 32e9)  # on a CPU
     with pytest.raises(InputError, match=r"^aligned/m/x/seed1: training needs about 3\.\d+ GiB"):
-        check_fit(aligned, runs, tight, 8, 1, models, 32e9)
+        check_fit(aligned, base, parent, tight, 8, 1, 32e9)
     with pytest.raises(InputError, match="on 24 devices, expected a multiple"):
-        check_fit(aligned, runs, fits, 8, 3, models, 32e9)
+        check_fit(aligned, base, parent, fits, 8, 3, 32e9)
     # before it is here, by its parameters
-    elsewhere = models / "elsewhere"
-    check_fit(aligned, runs, fits, 8, 1, elsewhere, 50e6)
+    elsewhere = parent / "elsewhere"
+    check_fit(aligned, base, elsewhere, fits, 8, 1, 50e6)
     with pytest.raises(InputError, match="guessed from 32 B parameters: base/m/hub is not here"):
-        check_fit(aligned, runs, fits, 8, 1, elsewhere, 32e9)
+        check_fit(aligned, base, elsewhere, fits, 8, 1, 32e9)
     # a guess is let pass up to 15 % above the GPU's memory, and the message says the GPU's own
     need = estimate("bf16_mixed", 64, guess_shape(32e9), gradient_checkpointing=False)["total"]
-    check_fit(aligned, runs, {**fits, "gpu_memory_gb": need / 1.14}, 8, 1, elsewhere, 32e9)
+    check_fit(aligned, base, elsewhere, {**fits, "gpu_memory_gb": need / 1.14}, 8, 1, 32e9)
     tight = {**fits, "gpu_memory_gb": round(need / 1.16, 2)}
     with pytest.raises(InputError, match=f"gpu_memory_gb is {tight['gpu_memory_gb']}: expected"):
-        check_fit(aligned, runs, tight, 8, 1, elsewhere, 32e9)
+        check_fit(aligned, base, elsewhere, tight, 8, 1, 32e9)
 
 
 def test_checkpointing_and_more_gpus_need_less():

@@ -10,9 +10,10 @@ import yaml
 
 from tests.models.conftest import write_parent
 from workflow.scripts.common.errors import InputError
-from workflow.scripts.common.experiment import check_experiment, list_runs
 from workflow.scripts.common.manifest import load_checkpoint, read_manifest
 from workflow.scripts.common.result import read_result
+from workflow.scripts.config.load import check_experiment
+from workflow.scripts.graph.runs import list_runs
 from workflow.scripts.models import merge_models
 from workflow.scripts.models.methods import registry
 

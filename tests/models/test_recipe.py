@@ -3,10 +3,11 @@ import json
 import pytest
 
 from workflow.scripts.common.errors import InputError
-from workflow.scripts.common.experiment import Run
+from workflow.scripts.common.run_id import RunId
 from workflow.scripts.config.planning import Runtime
 from workflow.scripts.config.recipe import Recipe
 from workflow.scripts.config.section import parse_section, read_section
+from workflow.scripts.graph.runs import Run
 from workflow.scripts.models.fit import check_fit
 from workflow.scripts.models.recipe import (
     batch_plan,
@@ -112,10 +113,10 @@ def test_dropout_with_recomputation_on_several_devices_is_refused(tmp_path):
         check_recomputation(recipe, runtime, 8)
     check_recomputation(recipe, runtime, 1)
     check_recomputation(recipe, Runtime(gpus=8), 8)
-    run = Run("aligned/m/x/seed1", "aligned", {}, "s1", recipe=RECIPE | {"lora": LORA})
+    run = Run(RunId.parse("aligned/m/x/seed1"), {}, "s1", recipe=RECIPE | {"lora": LORA})
     knobs = {"gradient_checkpointing": True}
     with pytest.raises(InputError, match=r"^aligned/m/x/seed1: recipe\.lora\.dropout"):
-        check_fit(run, {run.name: run}, knobs, 8, 1, tmp_path, 32e9)  # before the first job
+        check_fit(run, run, tmp_path, knobs, 8, 1, 32e9)  # before the first job
     without = read_section(Recipe, RECIPE | {"lora": LORA | {"dropout": 0}}, "recipe")
     check_recomputation(without, runtime, 8)
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from workflow.scripts.common.experiment import load_experiment
+from workflow.scripts.config.load import load_experiment
 from workflow.scripts.models import train_sft
 
 RECIPES = {

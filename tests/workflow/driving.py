@@ -26,13 +26,13 @@ def planned(done: subprocess.CompletedProcess[str]) -> Counter[str]:
     assert done.returncode == 0, done.stdout + done.stderr
     table = done.stdout.partition("Job stats:")[2].partition("\n\n")[0]
     counts = dict(re.findall(r"^(\w+) +(\d+)$", table, re.M))
-    counts.pop("total", None)
+    counts = {rule: count for rule, count in counts.items() if rule not in ("total", "all")}
     return Counter({rule: int(count) for rule, count in counts.items()})
 
 
-def edit(folder: Path, change: Callable[[dict], None]) -> None:
-    """Change the test experiment of a copy of the project."""
-    path = folder / "experiments/tiny.yaml"
+def edit(folder: Path, change: Callable[[dict], None], name: str = "tiny") -> None:
+    """Change an experiment of a copy of the project, the test experiment by default."""
+    path = folder / f"experiments/{name}.yaml"
     # by way of JSON: what YAML anchors share becomes apart
     experiment = json.loads(json.dumps(yaml.safe_load(path.read_text())))
     change(experiment)

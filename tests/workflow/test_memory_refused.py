@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from workflow.scripts.common.experiment import load_experiment
+from workflow.scripts.config.load import load_experiment
 from workflow.scripts.data.resolve_pins import find_hub_names
 
 pytestmark = pytest.mark.slow
 
-MODEL = "results/careful/models/aligned/limo-32b/directrefusal/seed42/manifest.json"  # of 32B
+MODEL = "models/aligned/limo-32b/directrefusal/seed42"  # of 32B
 
 
 def run_careful(folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -25,7 +25,15 @@ def run_careful(folder: Path, environment: dict[str, str]) -> subprocess.Complet
         lock[f"{kind}s"][name] = "a" * 40
     (folder / "experiments/careful.lock.json").write_text(json.dumps({"format": 1, **lock}))
     return subprocess.run(
-        [sys.executable, "-m", "snakemake", "-c1", "--config", "experiment=careful", "--", MODEL],
+        [
+            sys.executable,
+            "-m",
+            "snakemake",
+            "-c1",
+            "--config",
+            "experiment=careful",
+            f"only={MODEL}",
+        ],
         cwd=folder,
         env={**environment, "HF_ENDPOINT": "http://127.0.0.1:9"},
         capture_output=True,

@@ -20,12 +20,13 @@ import pytest
 import yaml
 
 from workflow.scripts.common.chat import chat_format
-from workflow.scripts.common.experiment import list_runs, load_experiment
 from workflow.scripts.config.decoding import Decoding
+from workflow.scripts.config.load import load_experiment
 from workflow.scripts.config.scorers import read_scorer
 from workflow.scripts.config.section import read_section
 from workflow.scripts.config.source import ItemSelection, RecordSelection
 from workflow.scripts.data.resolve_pins import find_hub_names, pin
+from workflow.scripts.graph.runs import list_runs
 from workflow.scripts.models import train_sft
 
 pytestmark = pytest.mark.slow
@@ -41,12 +42,13 @@ COUNTS = {
         "prepare_records": 2,
         "prepare_benchmark": 4,
         "safety_sft": 30,
-        "generate_samples": 4 * (1 + 3 + 30),
-        # an extractor behind an API on the three reasoning benchmarks
-        "score_samples_api": 3 * 34,
-        "score_samples": 34,
+        "generate_samples": 1 + 3 + 30,  # one start of the engine for all benchmarks of a run
+        # a judge, or an API's extractor, once for the base and for the models of each LRM
+        "score_samples_api": 3 * (1 + 3),
+        "score_samples": 1 + 3,
         "measure_overlap": 1,
         "make_report": 1,
+        "all": 1,
     },
     # 5 benchmarks for a base, 5 LRMs and their 2 alignments
     "careful": {
@@ -56,10 +58,12 @@ COUNTS = {
         "prepare_benchmark": 5,
         "reasoning_sft": 2,
         "safety_sft": 10,
-        "generate_samples": 5 * (1 + 5 + 10),
-        "score_samples": 5 * (1 + 5 + 10),
+        "generate_samples": 1 + 5 + 10,
+        # by rules for each run, by the judge for the base and for each LRM's models
+        "score_samples": (1 + 5 + 10) + (1 + 5),
         "measure_overlap": 1,
         "make_report": 1,
+        "all": 1,
     },
 }
 # What both of the published stages tell the trainer.
@@ -300,7 +304,7 @@ def read_plan(text: str) -> Plan:
         wildcards = dict(pair.split("=", 1) for pair in found[1].split(", ")) if found else {}
         shell = block.partition("Shell command:")[2].partition("\n\n")[0]
         assert len(shell) < 100_000, "a shell takes 128 KiB as one argument"
-        script = shell.partition("python -m workflow.scripts.common.provenance")[0]
+        script = shell.partition(" && touch ")[0]
         jobs.append((rule[1], wildcards, shlex.split(script)))
     return jobs
 
@@ -313,6 +317,12 @@ def on_stdin(words: list[str]) -> list[dict[str, Any]]:
     """Return the list that a command reads from `<<<`."""
     (text,) = [word for word in words if word.startswith("<<<")]
     return json.loads(text.removeprefix("<<<"))
+
+
+def section_of(words: list[str], benchmark: str) -> dict[str, Any]:
+    """Return what a generating job is told of a benchmark."""
+    (section,) = [item["section"] for item in on_stdin(words) if item["name"] == benchmark]
+    return section
 
 
 @pytest.mark.parametrize("experiment", COUNTS)
@@ -363,8 +373,10 @@ def test_training_is_what_was_published_value_by_value(plans, capsys, run):
     ]
     here = {"s1.1-here": "s1k-1.1", "limo-here": "limo"}
     start, data = ("base/qwen2.5-32b", here[name]) if role == "lrm" else (f"lrm/{name}", data)
-    assert option(words, "--parent") == f"results/{experiment}/models/{start}/hub/manifest.json"
-    assert option(words, "--data") == f"results/{experiment}/data/records/{data}.jsonl"
+    made_from = rf"results/store/models/{start}/hub-\w{{16}}/manifest\.json"
+    assert re.fullmatch(made_from, option(words, "--parent"))
+    records = rf"results/store/data/records/{data}-\w{{16}}/records\.jsonl"
+    assert re.fullmatch(records, option(words, "--data"))
     asked = ("--recipe", "--runtime", "--render", "--seed")
     arguments = [text for name in asked for text in (name, option(words, name))]
     train_sft.main([*arguments, "--print-config"])
@@ -380,7 +392,7 @@ def test_training_is_what_was_published_value_by_value(plans, capsys, run):
 
 
 def test_models_and_their_formats_are_the_published_ones(plan):
-    fetched = {at["run"]: w for rule, at, w in plan if rule == "fetch_model"}
+    fetched = {at["name"]: w for rule, at, w in plan if rule == "fetch_model"}
     assert {
         run: (json.loads(option(w, "--model"))["hub"], option(w, "--chat-format"))
         for run, w in fetched.items()
@@ -397,9 +409,7 @@ def test_models_and_their_formats_are_the_published_ones(plan):
 def test_training_data_are_what_was_published_value_by_value(plans, name):
     experiment, name = name.split("/")
     (words,) = [
-        w
-        for rule, at, w in plans[experiment]
-        if rule == "prepare_records" and at["dataset"] == name
+        w for rule, at, w in plans[experiment] if rule == "prepare_records" and at["name"] == name
     ]
     section = json.loads(option(words, "--dataset"))
     assert section["source"].pop("revision") == REVISION
@@ -416,7 +426,7 @@ def test_five_epochs_of_a_thousand_rows_are_the_published_625_steps(plan):
         and option(w, "--run") == "aligned/s1.1-32b/directrefusal/seed42-epochs5"
     ]
     recipe, data = json.loads(option(words, "--recipe")), option(words, "--data-name")
-    (words,) = [w for rule, at, w in plan if rule == "prepare_records" and at["dataset"] == data]
+    (words,) = [w for rule, at, w in plan if rule == "prepare_records" and at["name"] == data]
     rows = json.loads(option(words, "--dataset"))["first"]
     assert recipe["epochs"] * rows / recipe["global_batch"] == 625
 
@@ -464,13 +474,11 @@ def test_directrefusal_of_paper_lacks_the_line_break_and_careful_has_it(plans):
 @pytest.mark.parametrize("benchmark", EVALUATIONS)
 def test_evaluation_is_what_was_published_value_by_value(plan, benchmark):
     kind, decoding, data, scorer = EVALUATIONS[benchmark]
-    generations = [
-        w for rule, at, w in plan if rule == "generate_samples" and at["benchmark"] == benchmark
-    ]
+    generations = [w for rule, _, w in plan if rule == "generate_samples"]
     assert len(generations) == 1 + 3 + 30
     for words in generations:
         assert option(words, "--engine") == "vllm"
-        section = json.loads(option(words, "--benchmark"))
+        section = section_of(words, benchmark)
         assert section["kind"] == kind
         assert section.get("repeats", 1) == 1 and "n" not in section
         told = read_section(Decoding, section["decoding"], "decoding")
@@ -478,7 +486,7 @@ def test_evaluation_is_what_was_published_value_by_value(plan, benchmark):
         # The unaligned model ran on two GPUs there; so does every 32B model here.
         assert json.loads(option(words, "--runtime"))["tensor_parallel"] == 2
     (prepared,) = [
-        w for rule, at, w in plan if rule == "prepare_benchmark" and at["benchmark"] == benchmark
+        w for rule, at, w in plan if rule == "prepare_benchmark" and at["name"] == benchmark
     ]
     section = json.loads(option(prepared, "--benchmark"))
     assert section["source"].pop("revision") == REVISION
@@ -488,13 +496,14 @@ def test_evaluation_is_what_was_published_value_by_value(plan, benchmark):
         ItemSelection, data, benchmark
     )
     scorings = [
-        w
-        for rule, at, w in plan
-        if rule.startswith("score_samples") and at["benchmark"] == benchmark
+        item["scorer"]
+        for rule, _, w in plan
+        if rule.startswith("score_samples")
+        for item in on_stdin(w)
+        if item["result"]["name"].split("/")[-2] == benchmark
     ]
     assert len(scorings) == 1 + 3 + 30
-    for words in scorings:
-        (given,) = [item["scorer"] for item in on_stdin(words)]
+    for given in scorings:
         filled = read_scorer(given, "scorer").with_defaults()
         if model := filled.get("model"):
             assert model.pop("revision") == REVISION and model.pop("path") is None
@@ -503,7 +512,7 @@ def test_evaluation_is_what_was_published_value_by_value(plan, benchmark):
             assert filled["extractor"]["model"].startswith("gpt-4o-mini")
             assert filled["extractor"]["base_url"] == "https://api.openai.com/v1"
     judges = {
-        at["scorer"]: json.loads(option(w, "--scorer"))["model"]
+        at["name"]: json.loads(option(w, "--scorer"))["model"]
         for rule, at, w in plan
         if rule == "fetch_judge"
     }
@@ -513,11 +522,10 @@ def test_evaluation_is_what_was_published_value_by_value(plan, benchmark):
 
 def test_careful_mends_the_quirks_of_evaluation(plans):
     harm, reasoning = ({}, {})
-    for rule, at, words in plans["careful"]:
-        if rule == "generate_samples" and at["benchmark"] == "beavertails":
-            harm = json.loads(option(words, "--benchmark"))["decoding"]
-        if rule == "generate_samples" and at["benchmark"] == "gpqa_diamond":
-            reasoning = json.loads(option(words, "--benchmark"))["decoding"]
+    for rule, _, words in plans["careful"]:
+        if rule == "generate_samples":
+            harm = section_of(words, "beavertails")["decoding"]
+            reasoning = section_of(words, "gpqa_diamond")["decoding"]
     assert harm == reasoning
     told = read_section(Decoding, harm, "decoding")
     assert told.seed == 0 and told.force_answer and told.generation_prompt and told.thinking_prefix

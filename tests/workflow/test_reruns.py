@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -16,15 +16,13 @@ from tests.workflow.driving import command, edit, planned
 
 pytestmark = pytest.mark.slow
 
-SAFETY = "results/tiny/models/aligned/tiny/safechain/seed1"
-
 
 @pytest.fixture
-def plan(shell_environment):
-    """Return a function that runs a script of the plan stage in a folder."""
+def script(shell_environment):
+    """Return a function that runs a script of the graph in a folder."""
 
-    def run(folder: Path, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        module = f"workflow.scripts.plan.{script}"
+    def run(folder: Path, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        module = f"workflow.scripts.graph.{name}"
         return subprocess.run(
             [sys.executable, "-m", module, "--experiment", "tiny", *arguments],
             cwd=folder,
@@ -44,40 +42,52 @@ def diverging(experiment: dict) -> None:
     experiment["recipes"]["safety"]["learning_rate"] = 1e30
 
 
-def results(folder: Path) -> dict[str, bytes]:
-    """Return the content of all results but what a run writes beside them."""
-    root = folder / "results/tiny"
-    apart = ("logs", "benchmarks", "state", ".driver")
+def results(folder: Path) -> dict[str, float]:
+    """Return every complete result of the store, and when it was made."""
+    store = folder / "results/store"
     return {
-        str(path.relative_to(root)): path.read_bytes()
-        for path in root.rglob("*")
-        if path.is_file()
-        and path.relative_to(root).parts[0] not in apart
-        and not path.name.endswith(".hashed.json")  # times of files whose hashes are kept
+        str(path.parent.relative_to(store)): path.stat().st_mtime
+        for path in store.rglob("result.json")
     }
 
 
 @pytest.mark.parametrize(
-    ("pattern", "expected"),
+    ("only", "expected"),
     [
         ("score/*/harmful/*", dict(safety_sft=2, generate_samples=2, score_samples=2)),
-        ("score/aligned/*/safechain/*", dict(safety_sft=1, generate_samples=3, score_samples=3)),
+        ("score/aligned/*/safechain/*", dict(safety_sft=1, generate_samples=1, score_samples=1)),
         ("models/aligned/*/safechain/*", dict(safety_sft=1)),
         ("score/base/*", {}),
+        ("score/base/* models/aligned/*/safechain/*", dict(safety_sft=1)),
     ],
 )
-def test_one_benchmark_one_alignment_or_one_model_runs_alone(
-    again, snakemake, plan, pattern, expected
-):
+def test_one_benchmark_one_alignment_or_one_model_runs_alone(again, snakemake, only, expected):
     edit(again, another_rate)
-    targets = plan(again, "list_results", pattern).stdout.split()
-    assert targets
-    assert planned(snakemake(again, "-n", *targets)) == Counter(expected)
+    chosen = snakemake(again, "-n", "--config", "experiment=tiny", f"only={only}")
+    assert planned(chosen) == Counter(expected)
 
 
-def test_only_the_report_can_be_made_of_the_scores_that_stand(again, snakemake):
-    edit(again, another_rate)
-    assert planned(snakemake(again, "-n", "--allowed-rules", "make_report")) == Counter(
+def test_one_benchmark_alone_generates_no_other(again, snakemake):
+    edit(again, lambda e: e["recipes"]["safety"].update(epochs=1))
+    edit(again, lambda e: [a.update(epochs=[1]) for a in e["alignments"].values()])
+    before = results(again)
+    only = "only=score/aligned/*/safechain/*/harmful/*"
+    done = snakemake(again, "-c2", "--config", "experiment=tiny", only)
+    assert done.returncode == 0, done.stderr
+    made = {path.rpartition("-")[0] for path in set(results(again)) - set(before)}
+    run = "aligned/tiny/safechain/seed1"
+    assert made == {f"models/{run}", f"generate/{run}/harmful", f"score/{run}/harmful/ngram"}
+
+
+def test_a_pattern_that_no_result_matches_is_one_line(again, snakemake):
+    done = snakemake(again, "-n", "--config", "experiment=tiny", "only=score/*/harmfull/*")
+    assert done.returncode != 0
+    assert "error: only: no result of tiny matches 'score/*/harmfull/*'" in done.stderr
+
+
+def test_only_the_report_can_be_made_of_the_scores_that_are_there(again, snakemake):
+    edit(again, lambda e: e.update(report={"transcripts": True}))
+    assert planned(snakemake(again, "-n", "--allowed-rules", "make_report", "all")) == Counter(
         make_report=1
     )
 
@@ -86,7 +96,7 @@ def test_all_models_or_all_samples_can_be_asked_for(again, snakemake):
     edit(again, another_rate)
     assert planned(snakemake(again, "-n", "models"))["safety_sft"] == 2
     samples = planned(snakemake(again, "-n", "samples"))
-    assert (samples["generate_samples"], samples["score_samples"]) == (6, 0)
+    assert (samples["generate_samples"], samples["score_samples"]) == (2, 0)
 
 
 def test_a_new_judge_scores_without_generating(again, snakemake):
@@ -114,7 +124,7 @@ def test_a_key_that_is_not_set_is_named_before_any_job(again, snakemake):
 
 
 def test_a_job_that_runs_far_above_does_not_hide_a_stale_one(again, snakemake):
-    """The judge's data and a grader change; between the two stand models that stay current."""
+    """The judge's data and a grader change; the models between the two stay."""
 
     def change(experiment: dict) -> None:
         experiment["micro_data"]["judge_train"] += 1
@@ -122,69 +132,62 @@ def test_a_job_that_runs_far_above_does_not_hide_a_stale_one(again, snakemake):
 
     edit(again, change)
     assert planned(snakemake(again, "-n")) == Counter(
-        make_micro_data=1, train_judge=1, score_samples=8, make_report=1
+        make_micro_data=1, train_judge=1, score_samples=4, make_report=1
     )
 
 
-def test_a_forced_rule_runs_with_all_that_is_made_from_it(again, snakemake):
-    assert planned(snakemake(again, "-n", "-R", "train_judge")) == Counter(
-        train_judge=1, score_samples=4, make_report=1
-    )
-
-
-def test_deleted_weights_are_not_made_again_until_they_are_needed(again, snakemake):
-    (again / "results/tiny/models/base/tiny/seed1/manifest.json").unlink()
+def test_a_result_whose_folder_is_deleted_is_made_again_when_it_is_needed(again, snakemake):
+    shutil.rmtree((again / "results/tiny/models/base/tiny/seed1").resolve())
     assert "Nothing to be done" in snakemake(again, "-n").stdout
     edit(again, lambda e: e["recipes"]["reasoning"].update(learning_rate=1e-4))
     assert planned(snakemake(again, "-n"))["pretrain_base"] == 1
 
 
-def test_a_training_that_dies_leaves_the_previous_models_and_scores(again, snakemake):
+def test_samples_that_are_deleted_are_made_again_alone(again, snakemake):
+    shutil.rmtree((again / "results/tiny/generate/lrm/tiny/seed1/harmful").resolve())
+    shutil.rmtree((again / "results/tiny/score/lrm/tiny/seed1/harmful/ngram").resolve())
+    shutil.rmtree((again / "results/tiny/report").resolve())
+    before = results(again)
+    done = snakemake(again, "-c2")
+    assert done.returncode == 0, done.stderr
+    made = {path.rpartition("-")[0] for path, time in results(again).items() if path not in before}
+    assert made == {
+        "generate/lrm/tiny/seed1/harmful",
+        "score/lrm/tiny/seed1/harmful/ngram",
+        "report/tiny",
+    }
+    assert all(results(again)[path] == time for path, time in before.items())
+
+
+def test_a_training_that_dies_leaves_the_earlier_models_scores_and_report(again, snakemake):
     before = results(again)
     edit(again, diverging)
     done = snakemake(again, "-c2", "--keep-going")
     assert done.returncode != 0
-    assert f"The previous {SAFETY}/manifest.json is back in place, still stale." in done.stderr
     assert results(again) == before
+    assert (again / "results/tiny/report/index.html").is_file()
     assert planned(snakemake(again, "-n"))["safety_sft"] == 2
 
 
-def test_previous_results_go_when_the_new_ones_stand(again, snakemake):
-    target = f"{SAFETY}/manifest.json"
-    before = (again / target).read_bytes()
-    edit(again, another_rate)
-    done = snakemake(again, "-c1", target)
-    assert done.returncode == 0, done.stderr
-    assert (again / target).read_bytes() != before
-    assert not (again / "results/tiny/previous").exists()
-
-
-def test_status_is_seen_from_outside_and_a_killed_run_can_be_taken_back(
-    again, plan, shell_environment
-):
-    before = results(again)
+def test_status_is_seen_from_outside(again, script, shell_environment):
     edit(again, another_rate)
     process = subprocess.Popen(
-        command("-c1", f"{SAFETY}/manifest.json"),
+        command("-c1", "models"),
         cwd=again,
         env=shell_environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
+    running = ""
     try:
-        while process.poll() is None and (again / SAFETY / "manifest.json").exists():
-            time.sleep(0.1)
-        status = plan(again, "show_status")
-        assert process.poll() is None, "the run ended before it was looked at"
+        while process.poll() is None and "running: models/aligned/tiny/" not in running:
+            running = script(again, "status").stdout
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    assert "A driver is at work." in status.stdout, status.stderr
-    assert f"running: {SAFETY.removeprefix('results/tiny/')}/manifest.json: " in status.stdout
-    restored = plan(again, "restore_results")
-    assert restored.stdout == f"back in place: {SAFETY}/manifest.json\n"
-    assert results(again) == before
+    assert "A driver is at work." in running
+    assert "running: models/aligned/tiny/" in running
 
 
 def test_a_run_over_budget_is_refused_before_any_job(again, snakemake):
@@ -204,19 +207,10 @@ def test_snakemake_plan_shows_the_plan(again, snakemake):
     assert "recipe.learning_rate: 0.0004 -> 0.0001  (2 safety_sft)" in done.stdout
 
 
-def test_accepted_results_run_no_more_but_the_report_that_names_them(again, snakemake, plan):
+def test_adopted_results_run_no_more_but_the_report_that_names_them(again, snakemake, script):
     trainer = again / "workflow/scripts/models/trainer.py"
     trainer.write_text(trainer.read_text() + "\nADDED = 1\n")
     assert planned(snakemake(again, "-n"))["safety_sft"] == 2
-    done = plan(again, "accept_results", "--why", "adds a name", "results/tiny/models")
+    done = script(again, "adopt", "--reason", "adds a name", "models/*")
     assert done.returncode == 0, done.stderr
     assert planned(snakemake(again, "-n")) == Counter(make_report=1)
-
-
-def test_estimates_are_within_half_as_much_again_of_what_each_stage_took(finished, plan):
-    done = plan(finished, "check_estimates")
-    assert done.returncode == 0, done.stderr
-    stages = [line.split() for line in done.stdout.splitlines() if line.startswith("stage")]
-    assert {row[1] for row in stages} == {"data", "models", "generate", "score", "report"}
-    for row in stages:
-        assert 1 / 1.5 < float(row[5]) < 1.5, done.stdout

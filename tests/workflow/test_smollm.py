@@ -76,7 +76,7 @@ def test_the_table_has_a_row_for_each_model_with_n_and_interval(finished):
 
 
 def test_the_samples_come_from_vllm_with_the_models_own_words(finished):
-    manifests = sorted((finished / "results/smollm/generate").rglob("manifest.json"))
+    manifests = sorted((finished / "results/store/generate").rglob("manifest.json"))
     assert len(manifests) == len(MODELS) * len(METRICS)
     for path in manifests:
         manifest = json.loads(path.read_text())

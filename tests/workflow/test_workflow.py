@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,9 @@ pytestmark = pytest.mark.slow
 
 
 def report(folder: Path) -> dict[str, bytes]:
-    files = (folder / "results/tiny/report").rglob("*")
-    return {path.name: path.read_bytes() for path in files if path.is_file()}
+    files = (folder / "results/tiny/report/").rglob("*")
+    own = ("result.json", "timing.tsv", "log.txt")  # say when it was made
+    return {p.name: p.read_bytes() for p in files if p.is_file() and p.name not in own}
 
 
 def test_a_run_makes_tables_of_every_model_and_a_second_run_does_nothing(finished, snakemake):
@@ -29,16 +31,31 @@ def test_a_run_makes_tables_of_every_model_and_a_second_run_does_nothing(finishe
     rows = made["tradeoff.csv"].decode()
     for name in ("base", "lrm", "directrefusal", "safechain"):
         assert name in rows
-    state = finished / "results/tiny/state"
-    assert not [path for path in state.rglob("*") if path.is_file()]
+    assert not list((finished / "results/store").rglob("state"))
     assert "Nothing to be done" in snakemake(finished, "-c2").stderr
 
 
+def test_the_view_shows_every_result_under_its_plain_name(finished):
+    view = finished / "results/tiny"
+    for name in (
+        "data/micro/corpus/corpus.jsonl",
+        "data/overlap/overlap.json",
+        "models/lrm/tiny/seed1/manifest.json",
+        "generate/lrm/tiny/seed1/harmful/samples.jsonl",
+        "score/lrm/tiny/seed1/harmful/ngram/score.json",
+        "report/index.html",
+    ):
+        path = view / name
+        assert path.is_file(), name
+        assert path.resolve().is_relative_to(finished / "results/store")
+        assert (path.parent / "result.json").is_file()
+
+
 def test_a_run_that_is_killed_again_and_again_ends_with_the_same_report(
-    project_copy, finished, snakemake, shell_environment
+    project_copy, finished, snakemake, shell_environment, wait_for_results
 ):
     folder = project_copy("killed")
-    for results in (3, 9, 16):
+    for results in (3, 13, 24):
         process = subprocess.Popen(
             command("-c2"),
             cwd=folder,
@@ -47,9 +64,7 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_report(
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        while process.poll() is None and count_results(folder) < results:
-            time.sleep(0.2)
-        assert process.poll() is None, "the run ended before it could be killed"
+        wait_for_results(folder, process, results)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     done = snakemake(folder, "-c2")
@@ -57,14 +72,26 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_report(
     assert report(folder) == report(finished)
 
 
+@pytest.fixture
+def wait_for_results() -> Callable[[Path, subprocess.Popen[str], int], None]:
+    """Return a function that waits until a run has made so many results."""
+
+    def wait(folder: Path, process: subprocess.Popen[str], results: int) -> None:
+        while process.poll() is None and count_results(folder) < results:
+            time.sleep(0.1)
+        assert process.poll() is None, "the run ended before it could be disturbed"
+
+    return wait
+
+
 def count_results(folder: Path) -> int:
-    return sum(1 for _ in (folder / "results").rglob("*.json") if "final" not in str(_))
+    return sum(1 for _ in (folder / "results/store").rglob("result.json"))
 
 
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (lambda e: e["recipes"]["safety"].update(learning_rate=1e-4), (2, 6, 6)),
+        (lambda e: e["recipes"]["safety"].update(learning_rate=1e-4), (2, 2, 2)),
         (lambda e: e["benchmarks"]["benign"]["decoding"].update(max_answer_tokens=9), (0, 4, 4)),
         (lambda e: e["scorers"]["math"].update(timeout_s=6), (0, 0, 4)),
         (lambda e: e.update(description="Another one"), (0, 0, 0)),
@@ -88,6 +115,41 @@ def test_a_new_benchmark_generates_just_its_samples(again, snakemake):
     )
     assert planned(snakemake(again, "-n")) == Counter(
         generate_samples=4, score_samples=4, measure_overlap=1, make_report=1
+    )
+    before = times(again, "generate")
+    done = snakemake(again, "-c2", "--config", "experiment=tiny", "only=generate/lrm/*")
+    assert done.returncode == 0, done.stderr
+    made = {path for path, time in times(again, "generate").items() if before.get(path) != time}
+    assert {path.split("-")[0] for path in made} == {"lrm/tiny/seed1/more"}
+
+
+def times(folder: Path, stage: str) -> dict[str, float]:
+    """Return when each result of a stage was made, by its folder below the stage."""
+    root = folder / "results/store" / stage
+    return {
+        str(path.parent.relative_to(root)): path.stat().st_mtime
+        for path in root.rglob("result.json")
+    }
+
+
+def test_a_change_that_is_taken_back_finds_its_old_results(again, snakemake):
+    before = (again / "experiments/tiny.yaml").read_text()
+    shown = (again / "results/tiny/report").resolve()
+    edit(again, lambda e: e["scorers"]["math"].update(timeout_s=6))
+    done = snakemake(again, "-c2")
+    assert done.returncode == 0, done.stderr
+    assert (again / "results/tiny/report").resolve() != shown and shown.is_dir()
+    (again / "experiments/tiny.yaml").write_text(before)
+    assert "Nothing to be done" in snakemake(again, "-c2").stderr
+    assert (again / "results/tiny/report").resolve() == shown
+
+
+def test_experiments_train_once_what_they_share(again, snakemake):
+    shutil.copy(again / "experiments/tiny.yaml", again / "experiments/other.yaml")
+    edit(again, lambda e: e["alignments"].pop("safechain"), "other")
+    edit(again, lambda e: e["recipes"]["safety"].update(learning_rate=1e-4), "other")
+    assert planned(snakemake(again, "-n", "--config", "experiment=other")) == Counter(
+        safety_sft=1, generate_samples=1, score_samples=1, make_report=1
     )
 
 
@@ -129,6 +191,14 @@ def test_what_changes_no_result_runs_nothing(again, snakemake, change):
     assert "Nothing to be done" in done.stderr + done.stdout, done.stdout + done.stderr
 
 
+def test_a_copy_that_followed_the_links_gets_links_again(again, snakemake):
+    copy_results(again)
+    copied = again / "results/tiny/models/lrm/tiny/seed1"
+    assert not copied.is_symlink()
+    assert "Nothing to be done" in snakemake(again, "-c2").stderr
+    assert copied.is_symlink() and (copied / "manifest.json").is_file()
+
+
 def test_a_change_is_seen_without_snakemakes_memory(again, snakemake):
     lose_memory(again)
     edit(again, lambda e: e["scorers"]["math"].update(timeout_s=6))
@@ -137,8 +207,9 @@ def test_a_change_is_seen_without_snakemakes_memory(again, snakemake):
 
 def test_only_the_report_and_only_one_model_can_be_asked_for(again, snakemake):
     edit(again, lambda e: e["recipes"]["safety"].update(learning_rate=1e-4))
-    target = "results/tiny/models/aligned/tiny/safechain/seed1/manifest.json"
-    assert planned(snakemake(again, "-n", target)) == Counter(safety_sft=1)
+    only = "only=models/aligned/tiny/safechain/*"
+    one = planned(snakemake(again, "-n", "--config", "experiment=tiny", only))
+    assert one == Counter(safety_sft=1)
     until = planned(snakemake(again, "-n", "--until", "safety_sft"))
     assert until == Counter(safety_sft=2)
 
@@ -168,7 +239,8 @@ def test_an_unknown_experiment_and_a_wrong_config_are_one_line(finished, snakema
 
 def check_refused(done: subprocess.CompletedProcess[str], said: str) -> None:
     assert done.returncode != 0
-    lines = [line for line in done.stderr.splitlines() if not line.startswith("Config file")]
+    told = ("Config file", "Using workflow specific profile")
+    lines = [line for line in done.stderr.splitlines() if not line.startswith(told)]
     assert len(lines) == 1, lines
     assert lines[0].startswith(f"error: {said}")
 
@@ -177,7 +249,22 @@ def test_spoiled_weights_are_refused_by_whoever_reads_them(again, snakemake):
     final = again / "results/tiny/models/lrm/tiny/seed1/epoch1/model.safetensors"
     final.write_bytes(final.read_bytes()[:-1] + b"x")
     edit(again, lambda e: e["benchmarks"]["benign"]["decoding"].update(max_answer_tokens=9))
-    target = "results/tiny/generate/lrm/tiny/seed1/benign/manifest.json"
-    assert snakemake(again, "-c1", target).returncode != 0
-    log = (again / "results/tiny/logs/generate/lrm/tiny/seed1/benign.log").read_text()
-    assert "model.safetensors: differs from the manifest" in log.splitlines()[-1]
+    only = "only=generate/lrm/tiny/seed1/benign"
+    done = snakemake(again, "-c1", "--config", "experiment=tiny", only)
+    assert done.returncode != 0
+    (line,) = (line for line in done.stderr.splitlines() if line.startswith("error: "))
+    assert "model.safetensors: differs from the manifest" in line
+
+
+def test_code_that_changes_while_a_run_goes_on_ends_it(again, shell_environment, wait_for_results):
+    """The jobs that are left would mix two versions of the code."""
+    edit(again, lambda e: e["recipes"]["safety"].update(learning_rate=1e-4))
+    process = subprocess.Popen(
+        command("-c1"), cwd=again, env=shell_environment, stderr=subprocess.PIPE, text=True
+    )
+    wait_for_results(again, process, count_results(again) + 1)
+    script = again / "workflow/scripts/score/score_samples.py"
+    script.write_text(script.read_text() + "\nADDED = 1\n")
+    _, said = process.communicate()
+    assert process.returncode != 0
+    assert "the code of score.score_samples changed while the run went on" in said

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
-from workflow.scripts.common.jobs import Job
-from workflow.scripts.plan.estimate import Cost
-from workflow.scripts.plan.schedule import critical_path, wall_time
+from workflow.scripts.graph.estimate import Cost
+from workflow.scripts.graph.schedule import critical_path, wall_time
 
 
 def graph(*jobs: tuple[str, float, int, tuple[str, ...]]):
-    """Return jobs and costs of (name, seconds, GPUs, inputs)."""
-    found = {name: Job(name, "rule", "module", inputs=inputs) for name, _, _, inputs in jobs}
-    costs = {name: Cost(seconds, gpu, 1, 0, 0, "model") for name, seconds, gpu, _ in jobs}
-    return found, costs
+    """Return waits and costs of (name, seconds, GPUs, inputs)."""
+    waits = {name: inputs for name, _, _, inputs in jobs}
+    costs = {name: Cost({"x": seconds}, gpu, 1, 0, 0, Counter()) for name, seconds, gpu, _ in jobs}
+    return waits, costs
 
 
 # One LRM of 10 s on 8 GPUs; from it two aligned models of 20 s on 8 GPUs; an evaluation of each,
@@ -30,9 +31,7 @@ GRID = graph(
 
 
 def test_the_critical_path_is_the_longest_chain():
-    jobs, costs = GRID
-    seconds = {name: cost.seconds for name, cost in costs.items()}
-    assert critical_path(jobs, seconds) == (["lrm", "a", "eval a", "score a"], 36)
+    assert critical_path(*GRID) == (["lrm", "a", "eval a", "score a"], 36)
 
 
 @pytest.mark.parametrize(
@@ -43,13 +42,13 @@ def test_the_critical_path_is_the_longest_chain():
     ],
 )
 def test_the_wall_time_depends_on_the_gpus(gpus, expected):
-    jobs, costs = GRID
-    assert wall_time(jobs, costs, gpus, cores=2) == expected
+    waits, costs = GRID
+    assert wall_time(waits, costs, gpus, cores=2) == expected
 
 
 def test_jobs_without_gpus_share_the_cores():
-    jobs, costs = graph(*[(f"score {i}", 3, 0, ()) for i in range(5)])
-    assert wall_time(jobs, costs, gpus=8, cores=2) == 9
+    waits, costs = graph(*[(f"score {i}", 3, 0, ()) for i in range(5)])
+    assert wall_time(waits, costs, gpus=8, cores=2) == 9
 
 
 def test_nothing_takes_no_time():

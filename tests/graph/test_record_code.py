@@ -9,13 +9,12 @@ import pytest
 
 from workflow.scripts.common.codehash import code_version, forget_files
 from workflow.scripts.common.errors import InputError
-from workflow.scripts.plan import record_code
+from workflow.scripts.graph import record_code
 
 RULE = '''rule make_one:
     shell:
         r"""
-        python -m workflow.scripts.data.one --out {output:q}
-        python -m workflow.scripts.common.provenance --result {output:q}
+        python -m workflow.scripts.data.one --out {output:q} --result {params.result:q}
         """
 '''
 
@@ -131,5 +130,6 @@ def test_a_script_that_was_not_there_before_is_new(repository: Path) -> None:
 
 def test_every_script_of_the_rules_is_listed(root: Path) -> None:
     found = record_code.list_scripts(root)
-    assert {"models.train_sft", "report.write_cards", "rules.safety_sft"} <= set(found)
-    assert not {"common.provenance", "plan.make_plan", "rules.publish_model"} & set(found)
+    assert {"models.train_sft", "report.make_report", "rules.safety_sft"} <= set(found)
+    assert {"generate.vllm_engine", "models.merge_models"} <= set(found)
+    assert not {"graph.plan", "models.publish_model", "rules.publish_model"} & set(found)

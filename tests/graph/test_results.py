@@ -1,7 +1,7 @@
 """The staleness matrix: what each key of an experiment and each module makes stale, exactly.
 
-A job is stale when its key differs from the one that its result carries; here the keys before and
-after a change are compared. `tests/workflow/` shows that Snakemake runs just those jobs.
+A result is stale when its key is another than before; here the keys before and after a change are
+compared. `tests/workflow/` shows that Snakemake makes just those results.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ import yaml
 
 from workflow.scripts.common import pins
 from workflow.scripts.common.codehash import forget_files, reached_modules, reached_packages
-from workflow.scripts.common.experiment import check_experiment
-from workflow.scripts.common.jobs import PARTS, Job, _outside_digest, list_jobs, list_keys
 from workflow.scripts.common.pins import package_of, read_lock
 from workflow.scripts.config.document import describe_keys
 from workflow.scripts.config.experiment import Experiment
-from workflow.scripts.plan.record_code import list_scripts
+from workflow.scripts.config.load import check_experiment
+from workflow.scripts.graph.record_code import PARTS, list_scripts
+from workflow.scripts.graph.results import Result, _outside_digest, list_keys, list_results
 
-Paths = set[str]
+Names = set[str]
+ROOT = Path(__file__).parents[2]
 TINY = "tests/experiments/tiny.yaml"
 EVERY_KEY = "tests/experiments/every_key.yaml"
 
@@ -44,27 +45,44 @@ def tiny(root: Path) -> dict[str, Any]:
     return check_experiment(experiment, "tiny.yaml")
 
 
-def results(jobs: dict[str, Job]) -> Paths:
-    """Return the results, without the generated files, which have no manifest of their own."""
-    return {path for path in jobs if path.endswith(".json")}
+def names(experiment: dict[str, Any]) -> Names:
+    return set(list_results(experiment, "it"))
 
 
-def stale(before: dict[str, Any], after: dict[str, Any]) -> Paths:
-    """Return the results of `after` that stand from `before` and are no longer current."""
-    old, new = list_jobs(before), list_jobs(after)
-    old_keys, new_keys = list_keys(old), list_keys(new)
-    return {path for path in results(new) if path in old and old_keys[path] != new_keys[path]}
+def keys_of_results(experiment: dict[str, Any], root: Path = ROOT) -> dict[str, str]:
+    return list_keys(list_results(experiment, "it"), root)
 
 
-REPORT, OVERLAP = "report/tradeoff.json", "data/overlap.json"
+def stale(before: dict[str, Any], after: dict[str, Any]) -> Names:
+    """Return the results of `after` that were there before, under another key."""
+    return moved(keys_of_results(before), keys_of_results(after))
 
 
-def having(*parts: str) -> Callable[[Paths], Paths]:
-    """Return a selector of the results whose path holds one of `parts`, and of the report."""
-    return lambda paths: {path for path in paths if any(part in path for part in (*parts, REPORT))}
+def moved(old: dict[str, str], new: dict[str, str]) -> Names:
+    """Return the names that have another key than before."""
+    return {name for name in new if name in old and old[name] != new[name]}
 
 
-def nothing(paths: Paths) -> Paths:
+REPORT, OVERLAP = "report/it", "data/overlap"
+
+
+def matching(name: str, parts: tuple[str, ...]) -> bool:
+    """Tell whether a name holds one of some parts; `benchmark NAME` means samples and scores."""
+    path = f"{name}/"
+    return any(
+        path.startswith(("generate/", "score/")) and f"/{part.split()[1]}/" in path
+        if part.startswith("benchmark ")
+        else part in path
+        for part in parts
+    )
+
+
+def having(*parts: str) -> Callable[[Names], Names]:
+    """Return a selector of the results whose name holds one of `parts`, and of the report."""
+    return lambda names: {name for name in names if matching(name, (*parts, REPORT))}
+
+
+def nothing(names: Names) -> Names:
     return set()
 
 
@@ -73,23 +91,22 @@ READY_MADE = [
     *(f"lrm/{name}/hub" for name in ("ready", "bundled", "own")),
 ]
 NOT_MICRO = (
-    *("data/records/", "data/benchmarks/", "classifier/fetched"),
+    *("data/records/", "data/benchmarks/", "score/fetched/classifier"),
     *(f"models/{run}" for run in READY_MADE),
     *(f"/{run}/{name}/" for run in READY_MADE for name in ("letters", "packed", "filed")),
 )
 
 
-def micro(paths: Paths) -> Paths:
+def micro(names: Names) -> Names:
     """Select all that is made from generated data."""
-    return {path for path in paths if not any(part in path for part in NOT_MICRO)}
+    return {name for name in names if not matching(name, NOT_MICRO)}
 
 
-LRM, JUDGES = (
-    ("lrm/tiny", "aligned/tiny"),
-    ("data/micro", "score/judges/ngram", "score/judges/second"),
-)
+LRM, JUDGES = ("lrm/tiny", "aligned/tiny"), ("score/judges/ngram", "score/judges/second")
+FETCHED = ("fetched/classifier", "/packed/classifier")
+DIRECT = ("/directrefusal/seed", "/merged/seed")  # merged is made from it
 # Key of the experiment (a prefix of it) to what a change makes stale; the longest prefix counts.
-MATRIX: dict[str, Callable[[Paths], Paths]] = {
+MATRIX: dict[str, Callable[[Names], Names]] = {
     "description": having(),
     "seeds": having(),
     "report.transcripts": having(),
@@ -98,19 +115,19 @@ MATRIX: dict[str, Callable[[Paths], Paths]] = {
     "runtime": nothing,
     "hardware": nothing,
     "budget": nothing,
-    # every generated file is drawn from these, the judge's rows too
+    # every generated file is drawn from these, the judge's rows too; but for some sizes
     "micro_data": micro,
-    "micro_data.harmful": having("data/micro", OVERLAP, "/harmful/"),
-    "micro_data.benign": having("data/micro", OVERLAP, "/benign/"),
-    "micro_data.judge_train": having(*JUDGES, "/harmful/ngram"),
-    "micro_data.judge_test": having(*JUDGES, "/harmful/ngram"),
+    "micro_data.harmful": having("data/micro/harmful", OVERLAP, "benchmark harmful"),
+    "micro_data.benign": having("data/micro/benign", OVERLAP, "benchmark benign"),
+    "micro_data.judge_train": having("data/micro/judge_train", *JUDGES, "/harmful/ngram"),
+    "micro_data.judge_test": having("data/micro/judge_test", *JUDGES, "/harmful/ngram"),
     "data.reasoning": having(*LRM),
-    "data.directrefusal": having("/directrefusal/"),
-    "data.safechain": having("/safechain/"),
+    "data.directrefusal": having(*DIRECT),
+    "data.safechain": having("/safechain/seed"),
     "data.reasoning.generated": having(*LRM, OVERLAP),
-    "data.directrefusal.generated": having("/directrefusal/", OVERLAP),
-    "data.safechain.generated": having("/safechain/", OVERLAP),
-    "data.from_hub": having("records/from_hub", "/retrained/", OVERLAP),
+    "data.directrefusal.generated": having(*DIRECT, OVERLAP),
+    "data.safechain.generated": having("/safechain/seed", OVERLAP),
+    "data.from_hub": having("records/from_hub", "/retrained/seed", OVERLAP),
     "data.from_package": having("records/from_package", OVERLAP),
     "data.from_path": having("records/from_path", OVERLAP),
     "bases.tiny": having("base/tiny", *LRM),
@@ -125,47 +142,49 @@ MATRIX: dict[str, Callable[[Paths], Paths]] = {
     "lrms.bundled": having("lrm/bundled"),
     "lrms.own": having("lrm/own"),
     "recipes.reasoning": having(*LRM),
-    "recipes.safety": having("/directrefusal/", "/safechain/"),
-    "recipes.other": having("/retrained/"),
+    "recipes.safety": having(*DIRECT, "/safechain/seed"),
+    "recipes.other": having("/retrained/seed"),
     "recipes.other.epochs": having(),  # a training for each of the alignment's own
     "recipes.other.checkpoints": having(),
-    "alignments.directrefusal": having("/directrefusal/"),
+    "alignments.directrefusal": having(*DIRECT),
+    "alignments.merged": having("/merged/seed"),
+    "alignments.merged.lrms": having(),
     "alignments.directrefusal.epochs": having(
         *("generate/aligned/tiny/directrefusal", "score/aligned/tiny/directrefusal"),
         *("generate/aligned/ready/directrefusal", "score/aligned/ready/directrefusal"),
     ),
-    "alignments.safechain": having("/safechain/"),
-    "alignments.retrained": having("/retrained/"),
-    "benchmarks.clock_sums": having("/clock_sums/"),
-    "benchmarks.harmful": having("/harmful/"),
-    "benchmarks.benign": having("/benign/"),
-    "benchmarks.letters": having("/letters/"),
-    "benchmarks.letters.prepare": having("/letters", OVERLAP),
-    "benchmarks.packed": having("/packed/"),
-    "benchmarks.packed.prepare": having("/packed", OVERLAP),
-    "benchmarks.filed": having("/filed/"),
-    "benchmarks.filed.prepare": having("/filed", OVERLAP),
+    "alignments.safechain": having("/safechain/seed"),
+    "alignments.retrained": having("/retrained/seed"),
+    "benchmarks.clock_sums": having("benchmark clock_sums"),
+    "benchmarks.harmful": having("benchmark harmful"),
+    "benchmarks.benign": having("benchmark benign"),
+    "benchmarks.letters": having("benchmark letters"),
+    "benchmarks.letters.prepare": having("/letters/", OVERLAP),
+    "benchmarks.packed": having("benchmark packed"),
+    "benchmarks.packed.prepare": having("/packed/", OVERLAP),
+    "benchmarks.filed": having("benchmark filed"),
+    "benchmarks.filed.prepare": having("/filed/", OVERLAP),
     "scorers.math": having("/clock_sums/math"),
     "scorers.choice": having("/letters/choice"),
     "scorers.refusal": having("/refusal/"),
     "scorers.ngram": having("/harmful/ngram"),
     "scorers.llm": having("/harmful/llm"),
     "scorers.classifier": having("/packed/classifier"),
-    "scorers.classifier.model": having("judges/classifier", "/packed/classifier"),
-    "scorers.classifier.weights": having("judges/classifier", "/packed/classifier"),
-    "scorers.classifier.window_tokens": having("judges/classifier", "/packed/classifier"),
+    "scorers.classifier.model": having(*FETCHED),
+    "scorers.classifier.weights": having(*FETCHED),
+    "scorers.classifier.window_tokens": having(*FETCHED),
     "scorers.own_classifier": having("/filed/own_classifier"),
     "judges.ngram": having("score/judges/ngram", "/harmful/ngram"),
     "judges.second": having("score/judges/second"),
-    # names of other entries, and what decides which jobs there are
+    # names of other entries, and what decides which results there are
     "alignments.directrefusal.lrms": having(),
-    "alignments.directrefusal.per_epoch": having(),
+    "alignments.directrefusal.per_epoch": having("/merged/seed"),
     "alignments.safechain.per_epoch": having(),
     "alignments.retrained.per_epoch": having(),
     "alignments.retrained.epochs": having(),
-    "benchmarks.clock_sums.generated": having("/clock_sums/", OVERLAP),
-    "benchmarks.harmful.generated": having("/harmful/", OVERLAP),
-    "benchmarks.benign.generated": having("/benign/", OVERLAP),
+    "benchmarks.clock_sums.generated": having("benchmark clock_sums", OVERLAP),
+    "benchmarks.harmful.generated": having("benchmark harmful", OVERLAP),
+    "benchmarks.benign.generated": having("benchmark benign", OVERLAP),
     **{
         f"benchmarks.{name}.scorers": having()
         for name in ("clock_sums", "harmful", "benign", "packed", "filed")
@@ -186,6 +205,7 @@ OTHERS = {
     "alignments.safechain.data": "directrefusal",
     "alignments.safechain.recipe": "other",
     "alignments.safechain.per_epoch": "retrain",
+    "alignments.merged.alignment": "safechain",
     "alignments.retrained.data": "safechain",
     "alignments.retrained.recipe": "safety",
     "alignments.retrained.per_epoch": "one_run",
@@ -248,12 +268,17 @@ def every_key(root: Path) -> dict[str, Any]:
     return experiment  # with its defaults, for a key that is not there cannot be changed
 
 
-@pytest.mark.parametrize("key", keys_of(Path(__file__).parents[2]))
-def test_a_changed_key_makes_exactly_these_results_stale(every_key, key):
+@pytest.fixture(scope="module")
+def keys_before(every_key: dict[str, Any]) -> dict[str, str]:
+    return keys_of_results(every_key)
+
+
+# an entry of another method has other keys
+@pytest.mark.parametrize("key", [key for key in keys_of(ROOT) if not key.endswith(".method")])
+def test_a_changed_key_makes_exactly_these_results_stale(every_key, keys_before, key):
     prefix = max((p for p in MATRIX if f"{key}.".startswith(f"{p}.")), key=len)
-    after = changed(every_key, key)
-    kept = results(list_jobs(every_key)) & results(list_jobs(after))
-    assert stale(every_key, after) == MATRIX[prefix](kept)
+    after = keys_of_results(changed(every_key, key))
+    assert moved(keys_before, after) == MATRIX[prefix](set(keys_before) & set(after))
 
 
 def test_every_key_of_the_schema_is_in_the_matrix(root):
@@ -312,7 +337,7 @@ def test_two_settings_that_swap_their_values_are_seen(tiny):
     before, after = copy.deepcopy(tiny), copy.deepcopy(tiny)
     before["recipes"]["safety"].update(learning_rate=0.1, weight_decay=0.2)
     after["recipes"]["safety"].update(learning_rate=0.2, weight_decay=0.1)
-    assert stale(before, after) == having("/aligned/")(results(list_jobs(tiny)))
+    assert stale(before, after) == having("/aligned/")(names(tiny))
 
 
 def test_a_model_folder_counts_by_its_content_not_by_its_times(every_key, tmp_path):
@@ -323,92 +348,87 @@ def test_a_model_folder_counts_by_its_content_not_by_its_times(every_key, tmp_pa
     experiment = copy.deepcopy(every_key)
     experiment["bases"]["local"]["path"] = str(folder)
     experiment["scorers"]["own_classifier"]["model"]["path"] = str(folder)
-    before = list_keys(list_jobs(experiment))
+    before = keys_of_results(experiment)
     _outside_digest.cache_clear()
     shutil.copy(folder / "model.safetensors", tmp_path / "copy")
     (tmp_path / "copy").replace(folder / "model.safetensors")
-    assert list_keys(list_jobs(experiment)) == before
+    assert keys_of_results(experiment) == before
     for place in (0, 2_999_999):
         _outside_digest.cache_clear()
         (folder / "model.safetensors").write_bytes(weights[:place] + b"1" + weights[place + 1 :])
-        jobs = list_jobs(experiment)
-        after = list_keys(jobs)
-        changed = {path for path in results(jobs) if before[path] != after[path]}
-        assert changed == having("base/local", "/filed/own_classifier")(results(jobs))
+        after = keys_of_results(experiment)
+        changed = {name for name in after if before[name] != after[name]}
+        assert changed == having("base/local", "/filed/own_classifier")(set(after))
 
 
 def test_a_new_benchmark_leaves_what_there_is_but_the_report(tiny):
     after = copy.deepcopy(tiny)
     after["benchmarks"]["more"] = {**tiny["benchmarks"]["clock_sums"], "n": 4}
-    assert stale(tiny, after) == {"report/tradeoff.json", "data/overlap.json"}
-    new = results(list_jobs(after)) - results(list_jobs(tiny))
-    assert new and all("/more/" in path for path in new)
+    assert stale(tiny, after) == {REPORT, OVERLAP}
+    new = names(after) - names(tiny)
+    assert new and all("/more" in name for name in new)
 
 
-def has(*parts: str) -> Callable[[str], bool]:
-    return lambda path: any(part in path for part in parts)
+def has(*parts: str, but: tuple[str, ...] = ()) -> Callable[[str], bool]:
+    return lambda name: matching(name, parts) and not matching(name, but)
 
 
 TRAINED = has("models/lrm/tiny", "models/aligned/")
 WITH_TORCH = has(
     *("models/base/tiny", "models/base/packaged", "models/lrm/bundled", "models/lrm/tiny"),
-    *(
-        "models/aligned/",
-        "generate/",
-        "judges/classifier",
-        "/packed/classifier",
-        "/filed/own_classifier",
-    ),
+    *("models/aligned/", "generate/", *FETCHED, "/filed/own_classifier"),
+    but=("/letters/",),
 )
-# Package of an environment's lock: the jobs whose own results it computes.
+TRANSFORMERS = has("generate/", but=("/letters/",))
+VLLM = has("benchmark letters", but=("score/",))
+PREPARED = ("data/records/", "data/benchmarks/")
+SCORES = tuple(
+    f"benchmark {name}" for name in "clock_sums harmful benign letters packed filed".split()
+)
+# Package of an environment's lock: the results that it computes something of.
 COMPUTES: dict[tuple[str, str], Callable[[str], bool]] = {
     ("train", "trl"): TRAINED,
     ("train", "peft"): TRAINED,
     ("train", "accelerate"): TRAINED,
-    ("train", "torch"): lambda path: WITH_TORCH(path) and "/letters/" not in path,
+    ("train", "torch"): WITH_TORCH,
     ("train", "tokenizers"): has("models/base/tiny"),
     ("train", "gguf"): has("models/base/packaged", "models/lrm/bundled"),
-    ("train", "lm-eval"): lambda path: "generate/" in path and "/letters/" not in path,
-    ("vllm", "lm-eval"): lambda path: "generate/" in path and "/letters/" in path,
-    ("vllm", "vllm"): lambda path: "generate/" in path and "/letters/" in path,
-    ("vllm", "torch"): lambda path: "generate/" in path and "/letters/" in path,
-    ("train", "datasets"): lambda path: (
-        has("data/records/", "data/benchmarks/", "models/aligned", "models/lrm/tiny")(path)
-        or ("generate/" in path and "/letters/" not in path)
+    ("train", "lm-eval"): TRANSFORMERS,
+    ("vllm", "lm-eval"): VLLM,
+    ("vllm", "vllm"): VLLM,
+    ("vllm", "torch"): VLLM,
+    ("train", "datasets"): lambda name: (
+        TRAINED(name) or TRANSFORMERS(name) or matching(name, PREPARED)
     ),
-    ("train", "pyarrow"): has("data/records/", "data/benchmarks/"),
-    ("train", "math-verify"): lambda path: path.endswith("score.json"),
+    ("train", "pyarrow"): has(*PREPARED),
+    ("train", "math-verify"): has(*SCORES, but=("generate/",)),
     ("train", "openai"): has("/harmful/llm", "/clock_sums/math"),
-    ("train", "numpy"): has("score/judges/ngram", "score/judges/second", "/harmful/ngram"),
-    ("train", "scikit-learn"): has("score/judges/ngram", "score/judges/second"),
-    ("train", "scipy"): lambda path: (
-        path.endswith("score.json")
-        or has("report/", OVERLAP, "score/judges/ngram", "score/judges/second")(path)
-    ),
-    ("train", "statsmodels"): has("report/"),
-    ("train", "matplotlib"): has("report/"),
-    ("train", "pandas"): has("nothing"),
+    ("train", "numpy"): has(*JUDGES, "/harmful/ngram"),
+    ("train", "scikit-learn"): has(*JUDGES),
+    ("train", "scipy"): has(*SCORES, *JUDGES, OVERLAP, REPORT, but=("generate/",)),
+    ("train", "statsmodels"): has(REPORT),
+    ("train", "matplotlib"): has(REPORT),
+    ("train", "pandas"): has(REPORT),
     ("train", "rich"): has("nothing"),
     ("train", "huggingface-hub"): has("nothing"),
 }
 
 
 @pytest.mark.parametrize(("environment", "package"), COMPUTES)
-def test_an_updated_package_makes_exactly_the_jobs_stale_that_import_it(
+def test_an_updated_package_makes_exactly_the_results_stale_that_import_it(
     every_key, monkeypatch, environment, package
 ):
     every_key = copy.deepcopy(every_key)
     every_key["benchmarks"]["letters"]["engine"] = "vllm"
-    jobs = list_jobs(every_key)
-    before = list_keys(jobs)
+    results = list_results(every_key, "it")
+    before = list_keys(results)
     locks = {name: read_lock(name) for name in ("train", "vllm")}
     locks[environment] = {**locks[environment], package: "999"}
     assert package in read_lock(environment)
     monkeypatch.setattr(pins, "read_lock", locks.__getitem__)
-    after = list_keys(jobs)
-    found = {path for path in jobs if before[path] != after[path]}
-    direct = {path for path in jobs if COMPUTES[environment, package](path)}
-    assert found == downstream(jobs, direct)
+    after = list_keys(results)
+    direct = {name for name in results if COMPUTES[environment, package](name)}
+    assert {name for name in results if before[name] != after[name]} == downstream(results, direct)
 
 
 def test_every_import_is_known_by_its_package(modules, root):
@@ -424,9 +444,10 @@ def test_every_import_is_known_by_its_package(modules, root):
 
 
 def test_every_part_of_the_code_can_be_recorded(every_key, root):
-    names = {name for job in list_jobs(every_key).values() for name in (job.module, *job.also)}
-    assert names <= set(list_scripts(root))
-    assert set(PARTS) <= names | {"generate.vllm_engine"}
+    results = list_results(every_key, "it").values()
+    used = {name for result in results for name in (result.module, *result.also)}
+    assert used <= set(list_scripts(root))
+    assert set(PARTS) <= used | {"generate.vllm_engine"}
 
 
 @pytest.fixture(scope="module")
@@ -438,18 +459,16 @@ def modules(root: Path) -> list[str]:
     )
 
 
-def test_a_changed_module_reaches_the_rules_that_import_it_and_no_other(
+def test_a_changed_module_reaches_the_results_whose_scripts_import_it_and_no_other(
     root, tiny, tmp_path, modules
 ):
-    """For each module: its jobs and what is made from them are stale; a comment stales nothing."""
+    """For each module: its results and what is made from them; a comment makes nothing stale."""
     shutil.copytree(root / "workflow", tmp_path / "workflow")
-    jobs = list_jobs(tiny)
-    before = list_keys(jobs, tmp_path)
+    results = list_results(tiny, "it")
+    before = list_keys(results, tmp_path)
     reached = {
-        path: {
-            found for name in (job.module, *job.also) for found in reached_modules(name, tmp_path)
-        }
-        for path, job in jobs.items()
+        name: {one for part in parts_of(result) for one in reached_modules(part, tmp_path)}
+        for name, result in results.items()
     }
     used = set().union(*reached.values())
     assert {"common.chat", "common.records", "models.train_sft", "score.scorers"} <= used
@@ -459,16 +478,21 @@ def test_a_changed_module_reaches_the_rules_that_import_it_and_no_other(
         for addition, counts in (("\n# a remark\n", False), ("\nADDED = 1\n", True)):
             path.write_text(text + addition)
             forget_files()
-            after = list_keys(jobs, tmp_path)
-            direct = {path for path in jobs if counts and module in reached[path]}
-            assert {p for p in jobs if before[p] != after[p]} == downstream(jobs, direct), module
+            after = list_keys(results, tmp_path)
+            direct = {name for name in results if counts and module in reached[name]}
+            found = {name for name in results if before[name] != after[name]}
+            assert found == downstream(results, direct), module
         path.write_text(text)
     forget_files()
 
 
-def downstream(jobs: dict[str, Job], direct: Paths) -> Paths:
-    found: Paths = set()
-    for path, job in jobs.items():
-        if path in direct or found.intersection(job.inputs):
-            found.add(path)
+def parts_of(result: Result) -> tuple[str, ...]:
+    return result.module, *result.also
+
+
+def downstream(results: dict[str, Result], direct: Names) -> Names:
+    found: Names = set()
+    for name, result in results.items():
+        if name in direct or found.intersection(result.made_from):
+            found.add(name)
     return found

@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from workflow.scripts.common.errors import InputError
-from workflow.scripts.common.experiment import list_runs, load_experiment
+from workflow.scripts.config.load import load_experiment
+from workflow.scripts.graph.runs import list_runs
 
 
 @pytest.fixture

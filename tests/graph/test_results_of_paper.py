@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from workflow.scripts.common.errors import InputError
-from workflow.scripts.common.experiment import load_experiment
-from workflow.scripts.common.jobs import list_jobs, list_keys
+from workflow.scripts.config.load import load_experiment
 from workflow.scripts.data.resolve_pins import find_hub_names, pin
+from workflow.scripts.graph.results import list_keys, list_results
 
-Paths = set[str]
-REPORT, OVERLAP = {"report/tradeoff.json"}, {"data/overlap.json"}
+Names = set[str]
+REPORT, OVERLAP = ("report/",), ("data/overlap",)
 
 
 def pinned(name: str) -> dict[str, Any]:
@@ -35,31 +35,44 @@ def experiments() -> dict[str, dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def keys(experiments) -> dict[str, dict[str, str]]:
-    return {name: list_keys(list_jobs(value)) for name, value in experiments.items()}
+    return {name: list_keys(list_results(value, name)) for name, value in experiments.items()}
 
 
-def holding(*parts: str, also: Paths = REPORT) -> Callable[[Paths], Paths]:
-    """Return a selector of the results whose path holds one of `parts`, and `also`."""
-    return lambda paths: {path for path in paths if any(part in path for part in parts)} | also
+def holding(*parts: str, also: tuple[str, ...] = REPORT) -> Callable[[Names], Names]:
+    """Return a selector of the results whose name holds one of `parts` or of `also`.
+
+    `benchmark NAME` means its samples and scores.
+    """
+
+    def holds(name: str) -> bool:
+        measured = name.startswith(("generate/", "score/"))
+        return any(
+            measured and f"/{part.split()[1]}/" in f"{name}/"
+            if part.startswith("benchmark ")
+            else part in name
+            for part in (*parts, *also)
+        )
+
+    return lambda names: {name for name in names if holds(name)}
 
 
-def nothing(paths: Paths) -> Paths:
+def nothing(names: Names) -> Names:
     return set()
 
 
 HERE = ("lrm/s1.1-here", "lrm/limo-here", "aligned/s1.1-here", "aligned/limo-here")
 REVISION = "b" * 40
 # (experiment and key, another value, what becomes stale)
-MATRIX: list[tuple[str, Any, Callable[[Paths], Paths]]] = [
+MATRIX: list[tuple[str, Any, Callable[[Names], Names]]] = [
     (
         "paper/data/directrefusal/prepare/constant_thinking",
         "No!",
-        holding("records/directrefusal.", "/directrefusal/", also=REPORT | OVERLAP),
+        holding("records/directrefusal", "/directrefusal/", also=REPORT + OVERLAP),
     ),
     (
         "careful/data/safechain/prepare/source/revision",
         REVISION,
-        holding("records/safechain.", "/safechain/", also=REPORT | OVERLAP),
+        holding("records/safechain", "/safechain/", also=REPORT + OVERLAP),
     ),
     (
         "paper/data/directrefusal/render/newline_before_answer",
@@ -74,24 +87,24 @@ MATRIX: list[tuple[str, Any, Callable[[Paths], Paths]]] = [
     ("paper/recipes/safety/precision", "bf16_mixed", holding("/aligned/")),
     ("careful/recipes/safety/warmup_ratio", 0.1, holding("/aligned/")),
     ("careful/recipes/reasoning/learning_rate", 2e-5, holding(*HERE)),
-    ("careful/benchmarks/math500/decoding/seed", 1, holding("/math500/")),
-    ("paper/benchmarks/math500/decoding/max_thinking_tokens", 9, holding("/math500/")),
-    ("paper/benchmarks/beavertails/decoding/force_answer", True, holding("/beavertails/")),
+    ("careful/benchmarks/math500/decoding/seed", 1, holding("benchmark math500")),
+    ("paper/benchmarks/math500/decoding/max_thinking_tokens", 9, holding("benchmark math500")),
+    ("paper/benchmarks/beavertails/decoding/force_answer", True, holding("benchmark beavertails")),
     (
         "careful/benchmarks/beavertails/prepare/deduplicate",
         "none",
-        holding("/beavertails/", "benchmarks/beavertails.", also=REPORT | OVERLAP),
+        holding("benchmark beavertails", "benchmarks/beavertails", also=REPORT + OVERLAP),
     ),
     (
         "paper/benchmarks/gpqa_diamond/prepare/choices/seed",
         1,
-        holding("/gpqa_diamond", also=REPORT | OVERLAP),
+        holding("/gpqa_diamond", also=REPORT + OVERLAP),
     ),
-    ("careful/scorers/beaver-dam/windows", "first_256", holding("/beaver-dam/score")),
-    ("paper/scorers/beaver-dam/score_plus", False, holding("/beaver-dam/score")),
-    ("careful/scorers/beaver-dam/model/revision", REVISION, holding("/beaver-dam/")),
-    ("paper/scorers/choice/default_choice", "B", holding("/choice/")),
-    ("paper/scorers/integer/extractor/model", "x", holding("/integer/")),
+    ("careful/scorers/beaver-dam/windows", "first_256", holding("beavertails/beaver-dam")),
+    ("paper/scorers/beaver-dam/score_plus", False, holding("beavertails/beaver-dam")),
+    ("careful/scorers/beaver-dam/model/revision", REVISION, holding("/beaver-dam")),
+    ("paper/scorers/choice/default_choice", "B", holding("/choice")),
+    ("paper/scorers/integer/extractor/model", "x", holding("/integer")),
     ("paper/report/published", [], holding()),
     ("careful/runtime/safety_sft/gpu_memory_gb", 80, nothing),
     ("paper/runtime/generate_samples/max_num_seqs", 1, nothing),
@@ -109,7 +122,7 @@ def test_a_changed_key_makes_exactly_these_results_stale(experiments, keys, key,
         section = section[part]
     assert section.get(last) != value
     section[last] = value
-    new = list_keys(list_jobs(after))
+    new = list_keys(list_results(after, name))
     assert set(new) == set(before)
     assert {path for path in before if before[path] != new[path]} == selects(set(before))
 
@@ -118,20 +131,20 @@ def test_paper_and_careful_share_what_they_have_in_common_and_nothing_else(keys)
     """The models that both fetch, the benchmarks that both prepare alike, and the judge's files."""
     same = set(keys["paper"].items()) & set(keys["careful"].items())
     assert {path for path, _ in same} == {
-        "models/base/qwen2.5-32b/hub/manifest.json",
-        "models/lrm/s1.1-32b/hub/manifest.json",
-        "models/lrm/deepseek-r1-32b/hub/manifest.json",
-        "data/benchmarks/aime24.json",
-        "data/benchmarks/math500.json",
-        "score/judges/beaver-dam/fetched.json",
+        "models/base/qwen2.5-32b/hub",
+        "models/lrm/s1.1-32b/hub",
+        "models/lrm/deepseek-r1-32b/hub",
+        "data/benchmarks/aime24",
+        "data/benchmarks/math500",
+        "score/fetched/beaver-dam",
     }
     assert len(set(keys["paper"].values()) & set(keys["careful"].values())) == len(same)
 
 
 def test_a_local_file_counts_by_its_content_and_is_named_when_it_is_absent(tmp_path):
     smollm = load_experiment("smollm")
-    jobs = list_jobs(smollm)
-    records = jobs["data/records/star1.json"]
+    results = list_results(smollm, "smollm")
+    records = results["data/records/star1"]
     assert records.outside == ("data/star1.json",)
     with pytest.raises(InputError, match=r"^data/star1\.json: no such file or model folder"):
         records.spec(_project(tmp_path / "a"))

@@ -1,0 +1,237 @@
+"""The jobs of a graph: what they make together, their states, and how experiments share results."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from workflow.scripts.common.errors import InputError
+from workflow.scripts.config.load import check_experiment, load_experiment
+from workflow.scripts.data.resolve_pins import find_hub_names, pin
+from workflow.scripts.graph.jobs import Graph
+from workflow.scripts.graph.results import list_keys, list_results
+from workflow.scripts.graph.runs import list_runs
+from workflow.scripts.graph.store import KEY
+
+LRM = "models/lrm/tiny/seed1"
+MODEL = "models/aligned/tiny/safechain/seed1"
+SAMPLES = "generate/aligned/tiny/safechain/seed1/benign"
+
+
+def graph_of(experiment: dict[str, Any], root: Path) -> Graph:
+    results = list_results(experiment, "it")
+    runs, keys = list_runs(experiment), list_keys(results, root)
+    return Graph("it", root, experiment, runs, results, keys, {}, ("report/it",))
+
+
+def with_pins(name: str) -> dict[str, Any]:
+    """Return an experiment with made-up pins."""
+    experiment = load_experiment(name)
+    lock: dict[str, Any] = {"models": {}, "datasets": {}}
+    for kind, hub in find_hub_names(experiment):
+        lock[f"{kind}s"][hub] = "a" * 40
+    return pin(experiment, lock)
+
+
+@pytest.fixture(scope="module")
+def every_key(root: Path) -> Graph:
+    file = "tests/experiments/every_key.yaml"
+    experiment = json.loads(json.dumps(yaml.safe_load((root / file).read_text())))
+    return graph_of(check_experiment(experiment, file), root)
+
+
+@pytest.fixture(scope="module", params=["paper", "careful"])
+def large(root: Path, request: pytest.FixtureRequest) -> Graph:
+    return graph_of(with_pins(request.param), root)
+
+
+def rules_of(graph: Graph) -> Counter[str]:
+    return Counter(job.rule for job in graph.jobs.values())
+
+
+def test_every_result_has_a_key_a_folder_and_a_job_of_its_own(every_key, large):
+    for graph in (every_key, large):
+        made = [result.name for job in graph.jobs.values() for result in job.results]
+        assert sorted(made) == sorted(graph.results) == sorted(graph.keys)
+        assert len(set(graph.keys.values())) == len(graph.keys)
+        assert all(re.fullmatch(KEY, key) for key in graph.keys.values())
+        assert len({job.output for job in graph.jobs.values()}) == len(graph.jobs)
+        assert len({job.log for job in graph.jobs.values()}) == len(graph.jobs)
+
+
+def test_inputs_come_before_what_is_made_from_them(every_key, large):
+    for graph in (every_key, large):
+        seen: set[str] = set()
+        for name, result in graph.results.items():
+            assert seen.issuperset(result.made_from), name
+            seen.add(name)
+
+
+def test_no_job_waits_for_a_result_of_its_own(every_key, large):
+    """Results that a job makes together must not be made from each other, nor over other jobs."""
+    for graph in (every_key, large):
+        level: dict[str, int] = {}
+        for _ in range(
+            10
+        ):  # as deep as the chain data, base, LRM, aligned, samples, scores, report
+            for job in graph.jobs.values():
+                inputs = {graph.job_of[n].key for made in job.results for n in made.made_from}
+                assert job.key not in inputs
+                level[job.key] = 1 + max((level.get(key, 0) for key in inputs), default=0)
+        assert max(level.values()) <= 9
+
+
+def test_generated_data_are_one_job(every_key):
+    jobs = [job for job in every_key.jobs.values() if job.rule == "make_micro_data"]
+    assert [len(job.results) for job in jobs] == [10]
+
+
+def test_a_runs_samples_on_all_benchmarks_are_one_job(every_key, large):
+    for graph in (every_key, large):
+        jobs = [job for job in graph.jobs.values() if job.rule == "generate_samples"]
+        made = {result.run.name: len(job.results) for job in jobs for result in job.results}
+        assert len(jobs) == len(graph.runs)
+        assert made == dict.fromkeys(graph.runs, len(graph.experiment["benchmarks"]))
+
+
+def test_benchmarks_with_other_engines_are_jobs_of_their_own(every_key, root):
+    experiment = copy.deepcopy(every_key.experiment)
+    experiment["benchmarks"]["letters"]["engine"] = "vllm"
+    graph = graph_of(experiment, root)
+    sizes = Counter(
+        len(job.results) for job in graph.jobs.values() if job.rule == "generate_samples"
+    )
+    assert sizes == {1: len(graph.runs), 5: len(graph.runs)}
+
+
+def test_scores_by_rules_are_a_job_per_run_and_judges_that_are_loaded_one_per_family(every_key):
+    scores: dict[tuple[str, ...], set[str]] = {}
+    for job in every_key.jobs.values():
+        if job.rule.startswith("score_samples"):
+            scorers = tuple(sorted({result.scorer for result in job.results}))
+            scores.setdefault(scorers, set()).add(job.name)
+    by_rules = ("choice", "ngram", "refusal")
+    assert scores[by_rules] == set(every_key.runs)
+    families = {run.id.model for run in every_key.runs.values()}
+    for scorer in ("llm", "math", "classifier", "own_classifier"):  # math asks an extractor
+        assert scores[(scorer,)] == {f"{scorer}/{family}" for family in families}
+    assert len(scores) == 5
+
+
+def test_engines_and_judges_start_once_for_all_that_they_can_do(root):
+    starts, judges = Counter[str](), Counter[str]()
+    for name in ("paper", "careful"):
+        graph = graph_of(with_pins(name), root)
+        starts[name] = rules_of(graph)["generate_samples"]
+        judges[name] = sum(job.name.startswith("beaver-dam/") for job in graph.jobs.values())
+        families = {run.id.model for run in graph.runs.values()}
+        assert judges[name] == len(families)
+    assert starts["paper"] <= 40 and starts.total() <= 90
+
+
+def test_a_job_of_several_results_has_a_key_of_all_of_them(every_key, root):
+    experiment = copy.deepcopy(every_key.experiment)
+    experiment["benchmarks"]["benign"]["decoding"]["max_answer_tokens"] += 1
+    after = graph_of(experiment, root)
+    name = "generate/base/tiny/seed1/{}".format
+    assert after.keys[name("harmful")] == every_key.keys[name("harmful")]
+    assert after.keys[name("benign")] != every_key.keys[name("benign")]
+    assert after.job_of[name("harmful")].key != every_key.job_of[name("harmful")].key
+
+
+def test_results_are_done_stale_or_missing(project):
+    assert set(project.read().states().values()) == {"missing"}
+    graph = project.make_up()
+    assert set(graph.states().values()) == {"done"}
+    project.edit(lambda e: e["recipes"]["safety"].update(learning_rate=1e-4))
+    states = project.read().states()
+    stale = {name for name, state in states.items() if state == "stale"}
+    assert stale == {name for name in states if "/aligned/" in name} | {"report/tiny"}
+    assert {states[name] for name in states if name not in stale} == {"done"}
+
+
+def test_a_deleted_result_that_nothing_needs_is_dispensable(project):
+    graph = project.make_up()
+    (project.root / graph.folder(LRM) / "result.json").unlink()
+    states = project.read().states()
+    assert states[LRM] == "dispensable" and states[MODEL] == "done"
+    assert project.read().states([LRM])[LRM] == "missing"  # asked for by name
+    (project.root / graph.folder(MODEL) / "result.json").unlink()
+    states = project.read().states([MODEL])
+    assert (states[LRM], states[MODEL]) == ("missing", "missing")
+
+
+def test_a_changed_setting_that_is_changed_back_finds_its_results(project):
+    before = project.make_up()
+    project.edit(lambda e: e["recipes"]["safety"].update(learning_rate=1e-4))
+    project.make_up()
+    project.add_code("models.trainer")
+    assert project.read().states()[LRM] == "stale"
+    project.restore_code()
+    project.edit(lambda e: e["recipes"]["safety"].update(learning_rate=4e-4))
+    after = project.read()
+    assert after.keys == before.keys
+    assert set(after.states().values()) == {"done"}
+
+
+def test_two_experiments_share_what_they_have_in_common(project):
+    project.make_up()
+
+    def change(experiment: dict[str, Any]) -> None:
+        experiment["recipes"]["safety"].update(learning_rate=1e-4)
+
+    project.edit(change, "other")
+    other = project.read("other")
+    tiny = project.read()
+    own = {name for name in other.results if "/aligned/" in name} | {"report/other"}
+    assert {name for name, state in other.states().items() if state == "done"} == (
+        set(other.results) - own
+    )
+    for name in set(other.results) - own:
+        assert other.folder(name) == tiny.folder(name)
+    assert not {other.keys[name] for name in own} & set(tiny.keys.values())
+
+
+def test_a_job_waits_for_the_results_that_are_missing_by_their_job_and_for_others_by_themselves(
+    project,
+):
+    graph = project.read()
+    score = graph.job_of["score/base/tiny/seed1/benign/refusal"]
+    samples = [f"generate/base/tiny/seed1/{name}" for name in ("clock_sums", "harmful", "benign")]
+    assert graph.needs(score, "samples") == [graph.job_of[samples[0]].output]
+    graph = project.make_up(samples[0])
+    assert graph.needs(score, "samples") == [
+        f"{graph.folder(samples[0])}/result.json",
+        graph.job_of[samples[1]].output,
+    ]
+
+
+def test_what_is_asked_for_by_name_brings_just_what_it_needs(project):
+    from workflow.scripts.graph.jobs import read_graph
+
+    whole = project.read()
+    graph = read_graph("tiny", project.root, f"{SAMPLES} score/judges/*")
+    assert graph.asked == ("score/judges/ngram", SAMPLES)
+    data = {name for name in whole.results if name.startswith("data/micro/")}
+    unused = {"data/micro/clock_sums", "data/micro/harmful", "data/micro/directrefusal"}
+    assert set(graph.results) == (data - unused) | {
+        *("models/base/tiny/seed1", LRM, MODEL, SAMPLES, "score/judges/ngram")
+    }
+    assert graph.keys == {name: whole.keys[name] for name in graph.results}
+    with pytest.raises(InputError, match=r"^only: no result of tiny matches 'models/lrm/none'"):
+        read_graph("tiny", project.root, "models/lrm/none")
+
+
+def test_snakemakes_notes_change_nothing(project):
+    graph = project.make_up()
+    (project.root / ".snakemake" / "incomplete").mkdir(parents=True)
+    (project.root / ".snakemake" / "incomplete" / "mark").write_text("")
+    again = project.read()
+    assert (again.keys, again.states()) == (graph.keys, graph.states())
