@@ -143,9 +143,8 @@ def target_readers(benchmark):
 
 def training_texts():
     """Return NAME=FILE of everything that a model is trained on."""
-    names = {name: TEXTS[f"data {name}"] for name in EXPERIMENT["data"]}
-    if "micro_data" in EXPERIMENT:
-        names["corpus"] = "data/micro/corpus"
+    corpus = {"corpus": "data/micro/corpus"} if "micro_data" in EXPERIMENT else {}
+    names = {**corpus, **{name: TEXTS[f"data {name}"] for name in EXPERIMENT["data"]}}
     return [f"{name}={GRAPH.path(text)}" for name, text in names.items()]
 
 
