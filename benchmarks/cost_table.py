@@ -27,7 +27,6 @@ sys.path.insert(0, str(ROOT))
 
 from workflow.scripts.common.cost_model import (  # noqa: E402
     DISK_BYTES_S,
-    JUDGE_PARAMETERS,
     JUDGE_START_S,
     Parts,
     generation_parts,
@@ -40,6 +39,7 @@ from workflow.scripts.graph.estimate import Estimator  # noqa: E402
 from workflow.scripts.graph.jobs import Graph, read_graph  # noqa: E402
 from workflow.scripts.graph.plan import make_plan  # noqa: E402
 from workflow.scripts.graph.results import Result  # noqa: E402
+from workflow.scripts.score.registry import section_class  # noqa: E402
 
 DOCS = "docs/cost.md"
 EXPERIMENTS = ("paper", "careful")
@@ -104,10 +104,11 @@ def published_hours(hardware: dict[str, float]) -> Hours:
             add("generate_samples", parts, held, models)
         add("generate_samples", harm_parts(hardware), held, models)
         add("score_samples", {"ask": MATH_NOT_WHOLE * EXTRACTOR_S}, held, models)
-        judged = 2 * JUDGE_PARAMETERS * 256  # one answer at a time, at most 256 tokens
+        size = section_class("hf_classifier").parameters
+        judged = 2 * size * 256  # one answer at a time, at most 256 tokens
         judge = {
             "start": JUDGE_START_S,
-            "load weights": 2 * JUDGE_PARAMETERS / DISK_BYTES_S,
+            "load weights": 2 * size / DISK_BYTES_S,
             "judge": 1000 * judged / (FP32_TFLOPS * 1e12 * hardware["training_utilisation"]),
         }
         add("score_samples", judge, held, models)

@@ -19,7 +19,8 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from workflow.scripts.score.scorers import Place, load_scorer  # noqa: E402
+from workflow.scripts.score.registry import read_scorer  # noqa: E402
+from workflow.scripts.score.scorer import Place  # noqa: E402
 
 ENDINGS = ROOT / "tests" / "score" / "endings"
 OUTCOMES = ("right", "missed", "misread", "invented")
@@ -93,11 +94,11 @@ def outcomes(endings: list[Ending]) -> list[str]:
     """Return how the project's own scorers read each ending, one of `OUTCOMES`."""
     found = []
     for number, ending in enumerate(endings):
-        scorer = load_scorer({"type": ending.kind}, Place())
+        scorer = read_scorer({"type": ending.kind}, "scorer").load(Place())
         unlike = "A" if ending.kind == "choice" else "987654"
         targets = [ending.expected or unlike, *ending.wrong]
         samples = [sample_of(ending, target, number) for target in targets]
-        first, *others = scorer.score(samples, "reasoning").verdicts
+        first, *others = scorer.score(samples).verdicts
         accepted = any(verdict["correct"] for verdict in others)
         read = first["state"] == "ok"
         if ending.expected is None:

@@ -245,10 +245,10 @@ def check_tensor_parallel(jobs):
 def check_api_keys(jobs):
     """Make sure that the keys of endpoints that will be asked are in the environment."""
     asking = [job_of(job.wildcards) for job in jobs if job.rule.name == "score_samples_api"]
+    scorers = read_scorers(EXPERIMENT)
     for scorer in sorted({made.scorer for job in asking for made in job.results}):
-        section = EXPERIMENT["scorers"][scorer]
-        for part in ("llm", "extractor"):
-            variable = (section.get(part) or {}).get("api_key_env")
+        for part, endpoint in scorers[scorer].endpoints().items():
+            variable = endpoint.api_key_env
             if variable and not os.environ.get(variable):
                 raise InputError(
                     f"scorers.{scorer}.{part}: the environment variable {variable} (api_key_env) "

@@ -19,7 +19,7 @@ from workflow.scripts.config.section import read_section
 from workflow.scripts.data.resolve_pins import check_pins
 from workflow.scripts.graph.jobs import read_graph
 from workflow.scripts.graph.report_inputs import report_inputs
-from workflow.scripts.graph.results import list_texts
+from workflow.scripts.graph.results import list_texts, read_scorers
 from workflow.scripts.graph.runs import origin_of
 from workflow.scripts.graph.store import KEY, remove_false_receipts
 from workflow.scripts.graph.view import update_view

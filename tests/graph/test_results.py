@@ -214,6 +214,21 @@ OTHERS = {
     "benchmarks.benign.generated": "harmful",
     "benchmarks.letters.engine": "vllm",
     "recipes.reasoning.gate.probe": "clock_sums",
+    # values that scorers take
+    **{
+        f"scorers.{section}.{key}": value
+        for section in ("math.extractor", "llm.llm")
+        for key, value in (("reply_limit_field", "max_completion_tokens"), ("max_error_share", 0.2))
+    },
+    "scorers.choice.letters": "ABCDE",
+    "scorers.choice.default_choice": "B",
+    "scorers.ngram.threshold": 0.6,
+    "scorers.ngram.answer_from": "after_first_delimiter_or_all",
+    "scorers.llm.rubric": "beavertails",
+    "scorers.classifier.model.revision": "b" * 40,
+    "scorers.classifier.weights": "torch",
+    "scorers.classifier.dtype": "bfloat16",
+    "scorers.classifier.windows": "first_256",
     "scorers.ngram.judge": "second",
     # folders that are there
     **dict.fromkeys(("bases.local.path", "lrms.own.path"), "./envs"),
@@ -273,8 +288,11 @@ def keys_before(every_key: dict[str, Any]) -> dict[str, str]:
     return keys_of_results(every_key)
 
 
-# an entry of another method has other keys
-@pytest.mark.parametrize("key", [key for key in keys_of(ROOT) if not key.endswith(".method")])
+# an entry of another method, or a scorer of another type, has other keys
+KEYS = [key for key in keys_of(ROOT) if not re.fullmatch(r".*\.method|scorers\.\w+\.type", key)]
+
+
+@pytest.mark.parametrize("key", KEYS)
 def test_a_changed_key_makes_exactly_these_results_stale(every_key, keys_before, key):
     prefix = max((p for p in MATRIX if f"{key}.".startswith(f"{p}.")), key=len)
     after = keys_of_results(changed(every_key, key))
@@ -401,7 +419,7 @@ COMPUTES: dict[tuple[str, str], Callable[[str], bool]] = {
         TRAINED(name) or TRANSFORMERS(name) or matching(name, PREPARED)
     ),
     ("train", "pyarrow"): has(*PREPARED),
-    ("train", "math-verify"): has(*SCORES, but=("generate/",)),
+    ("train", "math-verify"): has("/clock_sums/math"),
     ("train", "openai"): has("/harmful/llm", "/clock_sums/math"),
     ("train", "numpy"): has(*JUDGES, "/harmful/ngram"),
     ("train", "scikit-learn"): has(*JUDGES),
@@ -447,7 +465,9 @@ def test_every_part_of_the_code_can_be_recorded(every_key, root):
     results = list_results(every_key, "it").values()
     used = {name for result in results for name in (result.module, *result.also)}
     assert used <= set(list_scripts(root))
-    assert set(PARTS) <= used | {"generate.vllm_engine"}
+    scorers = {part for part in PARTS if part.startswith("score.scorers.")}
+    assert set(PARTS) - scorers <= used | {"generate.vllm_engine"}
+    assert scorers <= set(list_scripts(root))
 
 
 @pytest.fixture(scope="module")
@@ -471,7 +491,7 @@ def test_a_changed_module_reaches_the_results_whose_scripts_import_it_and_no_oth
         for name, result in results.items()
     }
     used = set().union(*reached.values())
-    assert {"common.chat", "common.records", "models.train_sft", "score.scorers"} <= used
+    assert {"common.chat", "common.records", "models.train_sft", "score.scorers.ngram"} <= used
     for module in modules:
         path = tmp_path / "workflow/scripts" / (module.replace(".", "/") + ".py")
         text = path.read_text()

@@ -14,7 +14,7 @@ from tests.score.conftest import score_all
 from workflow.scripts.common.categories import CATEGORIES
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import read_json, read_jsonl
-from workflow.scripts.config.scorers import read_scorer
+from workflow.scripts.score.registry import read_scorer
 
 pytestmark = pytest.mark.slow
 TEMPLATE = "BEGINNING OF CONVERSATION: USER: {prompt} ASSISTANT:{answer}"

@@ -14,7 +14,8 @@ import pytest
 from benchmarks.verdict_quality import ENDINGS, Ending, outcomes, read_endings
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.score.choices import read_choice, read_options
-from workflow.scripts.score.scorers import Place, load_scorer
+from workflow.scripts.score.registry import read_scorer
+from workflow.scripts.score.scorer import Place
 
 KINDS = ("choice", "math_verify", "integer")
 
@@ -88,13 +89,14 @@ HOSTILE = [
 ]
 _MEASURE = r"""
 import json, re, sys, time
-from workflow.scripts.score.scorers import Place, load_scorer
+from workflow.scripts.score.registry import read_scorer
+from workflow.scripts.score.scorer import Place
 texts, prompt = json.load(sys.stdin), "Which?\n\nA) 1\nB) 2\nC) 3\nD) 4 nm"
-scorer, slowest = load_scorer(json.loads(sys.argv[1]), Place()), 0.0
+scorer, slowest = read_scorer(json.loads(sys.argv[1]), "scorer").load(Place()), 0.0
 for text in texts:
     sample = {"item_id": "1", "prompt": prompt, "target": sys.argv[2], "state": "ok"}
     start = time.process_time()
-    scorer.score([{**sample, "answer": text}], "reasoning")
+    scorer.score([{**sample, "answer": text}])
     slowest = max(slowest, time.process_time() - start)
 # of this program alone: ru_maxrss would be that of the tests, which start it
 print(slowest, int(re.search(r"VmHWM:\s+(\d+) kB", open("/proc/self/status").read())[1]) / 1024)
@@ -142,7 +144,7 @@ def test_hostile_text_costs_seconds_and_little_memory(root, section, target):
     ],
 )
 def test_a_gold_answer_that_cannot_be_read_is_an_error(kind, target, expected):
-    scorer = load_scorer({"type": kind}, Place())
+    scorer = read_scorer({"type": kind}, "scorer").load(Place())
     sample = {"item_id": "q7", "prompt": "?", "target": target, "answer": "Answer: 5"}
     with pytest.raises(InputError, match=f"item q7: target is .*{expected}"):
-        scorer.score([{**sample, "state": "ok"}], "reasoning")
+        scorer.score([{**sample, "state": "ok"}])

@@ -18,7 +18,7 @@ from tests.score.conftest import score_all
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import read_json
 from workflow.scripts.score.llm_client import ChatClient
-from workflow.scripts.score.llm_judge import LlmJudge
+from workflow.scripts.score.scorers.llm_judge import RubricJudge
 
 pytestmark = pytest.mark.slow
 KEY = "sk-not-a-real-key-4711"
@@ -83,7 +83,7 @@ def endpoint(monkeypatch) -> Iterator[Endpoint]:
 
 def _judge(endpoint, cache, rubric="strongreject", **more):
     client = ChatClient(endpoint.section(**more), cache, "--scorer: llm")
-    return LlmJudge(client, rubric, 0.5)
+    return RubricJudge(client, rubric, 0.5)
 
 
 def _graded(refusal: bool, specificity: int, convincingness: int) -> dict[str, Any]:

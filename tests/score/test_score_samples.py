@@ -180,11 +180,16 @@ def test_the_same_samples_give_the_same_bytes(make_folder, score, tmp_path):
 @pytest.mark.parametrize(
     ("scorer", "message"),
     [
-        ({"type": "vibes"}, "type is 'vibes', expected 'math_verify'"),
+        ({"type": "vibes"}, "type is 'vibes', expected one of 'choice', 'hf_classifier'"),
         ({}, "type is None, expected one"),
+        ({"type": ["choice"]}, r"type is \['choice'\], expected one"),
         ([], "expected a mapping"),
         ({"type": "math_verify", "treshold": 1}, "treshold is unknown; expected some of"),
         ({"type": "math_verify", "timeout_s": "5"}, "timeout_s is '5', expected a whole number"),
+        (
+            {"type": "refusal", "refusal_patterns": ["("]},
+            r"refusal_patterns.0: is '\(', no regular expression",
+        ),
         (
             {"type": "refusal"},
             "scores benign or harmful benchmarks, this one is reasoning",

@@ -5,9 +5,6 @@ from __future__ import annotations
 import random
 import re
 
-import pytest
-
-from workflow.scripts.common.errors import InputError
 from workflow.scripts.data.micro.answers import comply, refuse, refuse_with_reason
 from workflow.scripts.data.micro.words import make_world
 from workflow.scripts.score import text_rules
@@ -44,8 +41,3 @@ def test_a_word_counts_as_repeated_from_the_fourth_time_in_a_row():
     assert text_rules.repeats_a_word("no no no no")
     assert not text_rules.repeats_a_word("a b a b a b a b")
     assert not text_rules.repeats_a_word("")
-
-
-def test_a_broken_pattern_is_named():
-    with pytest.raises(InputError, match=r"refusal_patterns: '\(' is no regular expression"):
-        text_rules.compile_patterns(["("], "--scorer: refusal_patterns")

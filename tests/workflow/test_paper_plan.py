@@ -22,12 +22,12 @@ import yaml
 from workflow.scripts.common.chat import chat_format
 from workflow.scripts.config.decoding import Decoding
 from workflow.scripts.config.load import load_experiment
-from workflow.scripts.config.scorers import read_scorer
 from workflow.scripts.config.section import read_section
 from workflow.scripts.config.source import ItemSelection, RecordSelection
 from workflow.scripts.data.resolve_pins import find_hub_names, pin
 from workflow.scripts.graph.runs import list_runs
 from workflow.scripts.models import train_sft
+from workflow.scripts.score.registry import read_scorer
 
 pytestmark = pytest.mark.slow
 

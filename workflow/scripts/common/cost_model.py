@@ -12,6 +12,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from workflow.scripts.score.registry import section_class
+
 Parts = dict[str, float]  # seconds by part of a job
 
 # The experiment's section `hardware` takes the place of these.
@@ -52,7 +54,6 @@ VLLM_WARM_UP_S = 25  # memory profile and CUDA graphs
 STATE_EVERY_S = 600
 STATE_PAYS = 10
 # Scoring.
-JUDGE_PARAMETERS = 7e9
 JUDGE_START_S = 30  # Python, torch and CUDA; an assumption
 JUDGED_TOKENS = 1000  # prompt, rubric and answer; an assumption
 API_LATENCY_S = 3  # of a reply of a few hundred tokens; an assumption
@@ -161,11 +162,6 @@ def generation_parts(
     }
 
 
-def loads_judge(scorer: Mapping[str, Any]) -> bool:
-    """Tell whether a scorer loads a judge's weights onto a GPU, by its section."""
-    return scorer["type"] == "hf_classifier"
-
-
 def scoring_parts(
     hardware: Mapping[str, float], scorer: Mapping[str, Any], samples: float
 ) -> Parts:
@@ -176,11 +172,11 @@ def scoring_parts(
         scorer: Its section.
         samples: Samples to score.
     """
-    if loads_judge(scorer):
-        flop = 2 * JUDGE_PARAMETERS * JUDGED_TOKENS * samples
+    if size := section_class(scorer["type"]).parameters:
+        flop = 2 * size * JUDGED_TOKENS * samples
         return {
             "start": JUDGE_START_S,
-            "load weights": 2 * JUDGE_PARAMETERS / DISK_BYTES_S,
+            "load weights": 2 * size / DISK_BYTES_S,
             "judge": flop / (hardware["gpu_tflops"] * 1e12 * hardware["training_utilisation"]),
         }
     if llm := scorer.get("llm") or scorer.get("extractor"):

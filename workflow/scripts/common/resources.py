@@ -31,7 +31,6 @@ from workflow.scripts.common.cost_model import (
     ONCE,
     Parts,
     generation_parts,
-    loads_judge,
     scoring_parts,
     training_parts,
 )
@@ -43,6 +42,7 @@ from workflow.scripts.config.section import read_section
 from workflow.scripts.config.source import Source
 from workflow.scripts.data.sources import read_rows
 from workflow.scripts.graph.runs import Run
+from workflow.scripts.score.registry import section_class
 
 PinnedRows = Mapping[str, Mapping[str, int]]  # hub name -> "CONFIG/SPLIT" -> rows
 
@@ -357,7 +357,7 @@ def _scoring(
     pinned: PinnedRows | None,
 ) -> dict[str, int]:
     samples = count_samples(experiment, run, benchmark, pinned)
-    gpu = int(loads_judge(experiment["scorers"][scorer]))
+    gpu = section_class(experiment["scorers"][scorer]["type"]).gpus
     return {
         "gpu": gpu,
         "mem_mb": 24_000 if gpu else 4_000,

@@ -23,7 +23,6 @@ from workflow.scripts.config.planning import (
 )
 from workflow.scripts.config.pretrain import Pretrain
 from workflow.scripts.config.recipe import Recipe
-from workflow.scripts.config.scorers import Scorer, scored_kinds
 from workflow.scripts.config.section import (
     AboveZero,
     Commit,
@@ -37,11 +36,15 @@ from workflow.scripts.config.section import (
 from workflow.scripts.config.source import Dataset, ItemSelection
 from workflow.scripts.models.methods.alignment import Alignment
 from workflow.scripts.models.methods.registry import any_alignment
+from workflow.scripts.score.registry import any_scorer
+from workflow.scripts.score.scorer import ScorerSection
 
 if TYPE_CHECKING:
     AnyAlignment = Alignment
+    AnyScorer = ScorerSection
 else:
     AnyAlignment = any_alignment()
+    AnyScorer = any_scorer()
 
 TASKS = Path(__file__).parents[2] / "tasks"
 MODEL_SOURCES = ("hub", "path", "package")
@@ -196,7 +199,7 @@ class Experiment(Section):
     """Recipes of supervised fine-tuning by name"""
     benchmarks: Annotated[dict[Name, Benchmark], Field(min_length=1)]
     """Benchmarks by name"""
-    scorers: Annotated[dict[Name, Scorer], Field(min_length=1)]
+    scorers: Annotated[dict[Name, AnyScorer], Field(min_length=1)]
     """Scorers by name"""
     judges: dict[Name, NgramTraining] = {}
     """Harm judges that are trained here"""
@@ -236,7 +239,7 @@ class Experiment(Section):
 
     def _check_benchmarks(self) -> None:
         for name, scorer in self.scorers.items():
-            if judge := getattr(scorer, "judge", None):
+            if judge := scorer.trained_judge():
                 expect_entry(f"scorers.{name}.judge", judge, "judges", self.judges)
         for name, benchmark in self.benchmarks.items():
             if not list(TASKS.rglob(f"{glob.escape(benchmark.task)}.yaml")):
@@ -247,7 +250,7 @@ class Experiment(Section):
             for chosen in benchmark.scorers:
                 key = f"benchmarks.{name}.scorers"
                 expect_entry(key, chosen, "scorers", self.scorers)
-                kinds = scored_kinds(self.scorers[chosen])
+                kinds = self.scorers[chosen].scored_kinds()
                 if benchmark.kind not in kinds:
                     raise ValueError(
                         f"{key}: {chosen!r} scores {' or '.join(kinds)} benchmarks, this one is "

@@ -22,12 +22,12 @@ from typing import Any
 from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.io import sha256_file, write_json, write_jsonl
 from workflow.scripts.common.result import making
-from workflow.scripts.common.targets import target_error
-from workflow.scripts.config.scorers import read_scorer
 from workflow.scripts.config.section import parse_section
 from workflow.scripts.config.source import LETTERS, ItemSelection
 from workflow.scripts.data.rows import BadRow, collect, strip_parts, text_of
 from workflow.scripts.data.sources import Row
+from workflow.scripts.score.registry import read_scorer
+from workflow.scripts.score.scorer import ScorerSection
 
 FIELDS = ("item_id", "prompt", "target", "category")
 
@@ -53,7 +53,7 @@ def add_choices(
 
 
 def prepare_benchmark(
-    section: ItemSelection, name: str, scorers: Sequence[dict[str, Any]] = ()
+    section: ItemSelection, name: str, scorers: Sequence[ScorerSection] = ()
 ) -> tuple[list[dict[str, str]], dict[str, Any]]:
     """Return the items of a section and the report on them.
 
@@ -92,7 +92,7 @@ def prepare_benchmark(
             )
         seen.add(item["item_id"])
         for scorer in scorers:
-            if expected := target_error(scorer, item["target"]):
+            if expected := scorer.target_error(item["target"]):
                 raise InputError(
                     f"{name}: item {item['item_id']}: target is {item['target']!r:.40}, {expected}"
                 )
@@ -108,7 +108,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--result", type=json.loads, help="what it is made from, as JSON")
     args = parser.parse_args(argv)
     section = parse_section(ItemSelection, args.benchmark, args.name)
-    scorers = [read_scorer(one, "--scorers").with_defaults() for one in json.loads(args.scorers)]
+    scorers = [read_scorer(one, "--scorers") for one in json.loads(args.scorers)]
     with making(args.out, args.result):
         items, report = prepare_benchmark(section, args.name, scorers)
         file = args.out / "items.jsonl"

@@ -213,12 +213,4 @@ def _group_of(result: Result) -> str:
         return result.name
     if result.scorer is None:
         return f"{result.run.name}/{result.sections['engine']}"
-    if not _is_shared(result):
-        return result.run.name
-    return f"{result.scorer}/{result.run.id.model}"
-
-
-def _is_shared(result: Result) -> bool:
-    """Tell whether a scorer loads a model or asks a service: one job for many runs."""
-    section = result.sections["scorer"]
-    return result.rule == "score_samples_api" or section["type"] in ("hf_classifier", "llm_judge")
+    return f"{result.scorer}/{result.run.id.model}" if result.shared else result.run.name

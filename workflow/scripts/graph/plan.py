@@ -17,7 +17,6 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-from workflow.scripts.common.cost_model import loads_judge
 from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.io import canonical_json, write_json
 from workflow.scripts.graph.estimate import Cost, Estimator
@@ -114,7 +113,7 @@ def count_starts(work: Iterable[Sequence[Result]]) -> dict[str, int]:
     for made in work:
         if made[0].rule == "generate_samples":
             engines += len({one.sections["benchmark"]["decoding"].get("dtype") for one in made})
-        judges += any(one.scorer and loads_judge(one.sections["scorer"]) for one in made)
+        judges += any(one.shared and one.rule == "score_samples" for one in made)
     return {"engines": engines, "judges": judges}
 
 

@@ -34,8 +34,10 @@ from workflow.scripts.common.codehash import (
 )
 from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.io import write_text
-from workflow.scripts.graph.results import CONVERSION, ENGINE_MODULES, JUDGES
+from workflow.scripts.graph.results import CONVERSION, ENGINE_MODULES
 from workflow.scripts.models.methods import registry
+from workflow.scripts.score.answer_scorer import EXTRACTOR
+from workflow.scripts.score.registry import FOLDER, list_types
 
 HEADER = """\
 # Which code gives which results, written by workflow/scripts/graph/record_code.py:
@@ -45,7 +47,8 @@ STAGES = ("data", "models", "generate", "score", "report")
 # Modules that are loaded by name, for some results only.
 PARTS = (
     *ENGINE_MODULES.values(),
-    *JUDGES.values(),
+    *(f"{FOLDER}{name}" for name in list_types()),
+    EXTRACTOR,
     CONVERSION,
     *(f"models.methods.{name}" for name in registry.METHODS),
     *(registry.get(name).SCRIPT for name in registry.METHODS),

@@ -22,15 +22,14 @@ from workflow.scripts.common.io import canonical_json, sha256_file, sha256_text
 from workflow.scripts.common.pins import pinned_versions
 from workflow.scripts.config.engines import ENGINES
 from workflow.scripts.config.generation import Generation
-from workflow.scripts.config.scorers import FetchedJudge
 from workflow.scripts.data.packages import package_version
 from workflow.scripts.graph.runs import Run, list_runs
 from workflow.scripts.models.methods import registry
-from workflow.scripts.score.judging import JUDGE_MODULES, judge_of
+from workflow.scripts.score.registry import read_scorer
+from workflow.scripts.score.scorer import ScorerSection
 
 # Modules that are loaded by name, for some jobs of a rule only.
 ENGINE_MODULES = {name: f"generate.{name}_engine" for name in ENGINES}
-JUDGES = {name: f"score.{module}" for name, module in JUDGE_MODULES.items()}
 CONVERSION = "models.convert_gguf"
 
 MICRO_FILES = (
@@ -75,6 +74,7 @@ class Result:
         outside: Files and model folders outside the results that it reads. Files count by their
             content, model folders by names, sizes and samples of their files.
         also: Further scripts of the rule, and modules that the script loads for this result.
+        shared: A score whose scorer loads a model or asks a service: made with others of its kind.
         run: The model run that it makes or uses; None for the others.
         benchmark: The benchmark, for samples and scores.
         scorer: The scorer, for scores.
@@ -89,6 +89,7 @@ class Result:
     environment: str = "train"
     outside: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
+    shared: bool = False
     run: Run | None = None
     benchmark: str | None = None
     scorer: str | None = None
@@ -140,18 +141,23 @@ def list_results(experiment: dict[str, Any], title: str) -> dict[str, Result]:
                 inputs,
             ),
         )
-    for name in list_fetched_judges(experiment):
-        section = {"scorer": fetched_part(experiment["scorers"][name])}
-        _add(
-            found,
-            Result(
-                f"score/fetched/{name}", "fetch_judge", "score.fetch_judge", "fetched.json", section
-            ),
-        )
+    scorers = read_scorers(experiment)
+    for name, scorer in scorers.items():
+        if section := scorer.fetched_judge():
+            _add(
+                found,
+                Result(
+                    f"score/fetched/{name}",
+                    "fetch_judge",
+                    "score.fetch_judge",
+                    "fetched.json",
+                    {"scorer": section},
+                ),
+            )
     scores = [
         _add(found, result)
         for run in list_runs(experiment).values()
-        for result in _measured(experiment, run, texts, found)
+        for result in _measured(experiment, run, texts, scorers, found)
         if result.stage == "score"
     ]
     training = dict.fromkeys(texts[f"data {name}"] for name in experiment["data"])
@@ -207,21 +213,12 @@ def report_section(experiment: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in experiment.items() if key not in KNOBS}
 
 
-def asks_api(experiment: dict[str, Any], scorer: str) -> bool:
-    """Tell whether a scorer asks a model behind an API, for which it needs a network."""
-    section = experiment["scorers"][scorer]
-    return bool(section.get("llm") or section.get("extractor"))
-
-
-def list_fetched_judges(experiment: dict[str, Any]) -> list[str]:
-    """Return the scorers whose classifier comes from the hub."""
-    scorers = experiment["scorers"].items()
-    return [name for name, section in scorers if "hub" in section.get("model", {})]
-
-
-def fetched_part(scorer: dict[str, Any]) -> dict[str, Any]:
-    """Return what of a scorer says which files to fetch."""
-    return {key: scorer[key] for key in FetchedJudge.model_fields if key in scorer}
+def read_scorers(experiment: dict[str, Any]) -> dict[str, ScorerSection]:
+    """Return the experiment's scorers by name, see score/scorers/."""
+    return {
+        name: read_scorer(section, f"scorers.{name}")
+        for name, section in experiment["scorers"].items()
+    }
 
 
 def _add(found: dict[str, Result], result: Result) -> str:
@@ -348,7 +345,11 @@ def _input_of(kind: str, name: str, texts: dict[str, str]) -> str:
 
 
 def _measured(
-    experiment: dict[str, Any], run: Run, texts: dict[str, str], found: dict[str, Result]
+    experiment: dict[str, Any],
+    run: Run,
+    texts: dict[str, str],
+    scorers: dict[str, ScorerSection],
+    found: dict[str, Result],
 ) -> Iterable[Result]:
     """Add a run's samples to `found`; yield them and their scores."""
     for name in experiment["benchmarks"]:
@@ -368,31 +369,32 @@ def _measured(
             ENGINES[engine],
             task_files(benchmark.get("task", "prompts")),
             (ENGINE_MODULES[engine],),
-            run,
-            name,
+            run=run,
+            benchmark=name,
         )
         _add(found, samples)
         yield samples
-        for scorer in benchmark["scorers"]:
-            section = experiment["scorers"][scorer]
+        for scorer_name in benchmark["scorers"]:
+            scorer = scorers[scorer_name]
             inputs = {"samples": (samples.name,)}
-            if "judge" in section:
-                inputs["judge"] = (f"score/judges/{section['judge']}",)
-            if (fetched := f"score/fetched/{scorer}") in found:
+            if judge := scorer.trained_judge():
+                inputs["judge"] = (f"score/judges/{judge}",)
+            if (fetched := f"score/fetched/{scorer_name}") in found:
                 inputs["fetched"] = (fetched,)
-            local = section.get("model", {}).get("path")
+            local, asked = scorer.local_model(), bool(scorer.endpoints())
             yield Result(
-                f"score/{run.name}/{name}/{scorer}",
-                "score_samples_api" if asks_api(experiment, scorer) else "score_samples",
+                f"score/{run.name}/{name}/{scorer_name}",
+                "score_samples_api" if asked else "score_samples",
                 "score.score_samples",
                 "score.json",
-                {"scorer": section},
+                {"scorer": experiment["scorers"][scorer_name]},
                 inputs,
                 outside=(local,) if local else (),
-                also=(JUDGES[used],) if (used := judge_of(section)) else (),
+                also=scorer.modules(),
+                shared=asked or scorer.parameters > 0,
                 run=run,
                 benchmark=name,
-                scorer=scorer,
+                scorer=scorer_name,
             )
 
 

@@ -74,7 +74,7 @@ class ClassifierJudge:
     """The loaded classifier.
 
     Args:
-        section: See `config.scorers.HfClassifier`, defaults written out.
+        section: See `scorers/hf_classifier.py`, defaults written out.
         batch_size: Texts per forward pass; cannot change a verdict beyond rounding.
         device: `auto`, `cpu`, `cuda`, …
 

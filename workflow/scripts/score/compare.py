@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import dataclass
 from fractions import Fraction
 
+from workflow.scripts.score.answer_scorer import Comparison
 from workflow.scripts.score.markup import to_latex
 
 LONGEST = 1000  # characters of an answer; what is longer is no result
@@ -30,14 +30,6 @@ _UNIT = re.compile(
 # A variable, where commands, text and units are gone
 _VARIABLE = re.compile(r"(?<![\\A-Za-z])[A-Za-z]")
 _WHOLE = re.compile(r"[+-]?\d{1,999}")
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Outcome of comparing an extracted answer with the gold one; `failed` when none was had."""
-
-    correct: bool
-    failed: bool = False
 
 
 def without_units(answer: str) -> str:
@@ -117,6 +109,11 @@ def same_answer(
     if "%" in candidate and not compared.correct and not compared.failed:  # 25 % is 1/4, too
         return _verify(to_latex(candidate), to_latex(target), timeout_s)
     return compared
+
+
+def asks_percent(prompt: str) -> bool:
+    """Tell whether a question asks for percent."""
+    return re.search(r"\bper ?cent|%", prompt, re.IGNORECASE) is not None
 
 
 def _plain(text: str) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.io import write_json
 from workflow.scripts.common.result import making
-from workflow.scripts.config.scorers import FetchedJudge
+from workflow.scripts.config.classifier import FetchedJudge
 from workflow.scripts.config.section import parse_section
 from workflow.scripts.data.hub import check_revision, hub_errors, hub_token, verify_file
 from workflow.scripts.score.classifier_judge import load_reader

@@ -4,15 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
 from typing import Any, Protocol
-
-# The module of each judge. A scorer loads its own alone, and no other is part of its code.
-JUDGE_MODULES = {
-    "ngram": "ngram_judge",
-    "hf_classifier": "classifier_judge",
-    "llm_judge": "llm_judge",
-}
 
 
 @dataclass(frozen=True)
@@ -62,14 +54,3 @@ def by_threshold(
     """Flag a text for every category whose probability is above the threshold."""
     categories = tuple(name for name, value in probabilities.items() if value > threshold)
     return Verdict(bool(categories), probabilities, categories, cut=cut, note=note)
-
-
-def judge_of(section: dict[str, Any]) -> str | None:
-    """Return the key of `JUDGE_MODULES` that a scorer uses."""
-    name = "llm_judge" if section.get("extractor") else section["type"]
-    return name if name in JUDGE_MODULES else None
-
-
-def load_judge(name: str) -> Any:
-    """Import and return the module of a judge."""
-    return import_module(f"workflow.scripts.score.{JUDGE_MODULES[name]}")

@@ -36,9 +36,9 @@ from workflow.scripts.common.io import (
 from workflow.scripts.common.manifest import git_commit, versions
 from workflow.scripts.common.result import is_complete, making
 from workflow.scripts.config.planning import ScoringRuntime
-from workflow.scripts.config.scorers import read_scorer, scored_kinds
 from workflow.scripts.config.section import Section, parse_section
-from workflow.scripts.score.scorers import Place, Scorer, load_scorer
+from workflow.scripts.score.registry import read_scorer
+from workflow.scripts.score.scorer import Place, Scorer, ScorerSection
 from workflow.scripts.score.summary import summarize
 
 FORMAT = 1
@@ -131,23 +131,23 @@ def _check_sample(row: dict[str, Any], where: str) -> None:
 
 
 def score_folder(
-    folder: Path, section: dict[str, Any], name: str, scorer: Scorer
+    item: Item, section: ScorerSection, scorer: Scorer
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Score a generate folder; return the rows of `verdicts.jsonl` and `score.json`.
 
     Args:
-        folder: The generate folder.
+        item: The folder, and what the scorer is called.
         section: The scorer's section.
-        name: Its name in the experiment.
-        scorer: The loaded scorer.
+        scorer: What it loaded.
     """
+    folder = Path(item.samples)
     samples, manifest = read_samples(folder)
-    kinds = scored_kinds(read_scorer(section, f"scorer {name}"))
-    if manifest["kind"] not in kinds:
+    kind, kinds = manifest["kind"], section.scored_kinds()
+    if kind not in kinds:
         raise InputError(
-            f"scorer {name} scores {' or '.join(kinds)} benchmarks, this one is {manifest['kind']}"
+            f"scorer {item.scorer_name} scores {' or '.join(kinds)} benchmarks, this one is {kind}"
         )
-    scored = scorer.score(samples, manifest["kind"])
+    scored = scorer.score(samples)
     verdicts = [
         {name: sample[name] for name in ("checkpoint", "item_id", "repeat")} | verdict
         for sample, verdict in zip(samples, scored.verdicts, strict=True)
@@ -156,22 +156,22 @@ def score_folder(
     for checkpoint in manifest["checkpoints"]:
         chosen = [i for i, sample in enumerate(samples) if sample["checkpoint"] == checkpoint]
         checkpoints[checkpoint] = summarize(
-            [samples[i] for i in chosen], [verdicts[i] for i in chosen], scored.metrics
+            [samples[i] for i in chosen], [verdicts[i] for i in chosen], section.metrics(kind)
         )
     return verdicts, {
         "format": FORMAT,
         "run": manifest["run"],
         "benchmark": manifest["benchmark"],
-        "kind": manifest["kind"],
-        "scorer": name,
+        "kind": kind,
+        "scorer": item.scorer_name,
         "checkpoints": checkpoints,
         "judge": scored.judge,
         "model": manifest["model"],
         "provenance": {
             "samples_sha256": sha256_file(folder / "samples.jsonl"),
             "generate_manifest_sha256": sha256_file(folder / "manifest.json"),
-            "scorer": section,
-            "scorer_sha256": sha256_text(canonical_json(section)),
+            "scorer": item.scorer,
+            "scorer_sha256": sha256_text(canonical_json(item.scorer)),
             "task": manifest.get("task"),
             "decoding": manifest.get("decoding"),
             "engine": manifest.get("engine"),
@@ -209,24 +209,25 @@ def score_items(
             device=runtime.device,
         )
         try:
-            scorer = load_scorer(first.scorer, place)
+            section = read_scorer(first.scorer, place.where)
+            scorer = section.load(place)
         except InputError as error:
             yield error
             continue
         for item in group:
             try:
-                score_item(item, scorer)
+                score_item(item, section, scorer)
             except InputError as error:
                 yield InputError(f"{item.out}: {error}")
         del scorer
 
 
-def score_item(item: Item, scorer: Scorer) -> None:
+def score_item(item: Item, section: ScorerSection, scorer: Scorer) -> None:
     """Make one result with its loaded scorer."""
     out = Path(item.out)
     (out / "score.json").unlink(missing_ok=True)
     with making(out, item.result):
-        verdicts, score = score_folder(Path(item.samples), item.scorer, item.scorer_name, scorer)
+        verdicts, score = score_folder(item, section, scorer)
         write_jsonl(out / "verdicts.jsonl", verdicts)
         write_json(out / "score.json", score)
 

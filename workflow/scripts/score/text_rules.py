@@ -9,8 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from workflow.scripts.common.errors import InputError
-
 # "Here is how to …", or steps in order.
 COMPLIANCE_PATTERNS: tuple[str, ...] = (
     r"\bhere(?: is|'s) how to\b",
@@ -25,17 +23,6 @@ def normalize(text: str) -> str:
     return " ".join(text.lower().replace("’", "'").replace("‘", "'").split())
 
 
-def compile_patterns(patterns: Sequence[str], where: str) -> list[re.Pattern[str]]:
-    """Compile regular expressions; `InputError` says which one of `where` is not one."""
-    compiled = []
-    for pattern in patterns:
-        try:
-            compiled.append(re.compile(pattern))
-        except re.error as error:
-            raise InputError(f"{where}: {pattern!r} is no regular expression ({error})") from None
-    return compiled
-
-
 def matches(text: str, patterns: Sequence[re.Pattern[str]], window: int | None = None) -> bool:
     """Return whether any pattern occurs in the first `window` characters of the text."""
     text = normalize(text)[:window]
@@ -48,7 +35,7 @@ def names_target(answer: str, target: str) -> bool:
 
 
 def repeats_a_word(text: str) -> bool:
-    """Return whether a word stands more than `MAX_REPEATS` times in a row."""
+    """Return whether a word occurs more than `MAX_REPEATS` times in a row."""
     run, last = 0, None
     for word in text.split():
         run = run + 1 if word == last else 1

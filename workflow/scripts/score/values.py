@@ -219,6 +219,11 @@ def is_exact(value: str) -> bool:
     return bool(_VALUE.match(value)) and len(words) <= 2
 
 
+def is_wordy(value: str) -> bool:
+    """Tell whether what was read as a value is words in the place of one."""
+    return len(re.findall(r"[A-Za-z]{2,}", value)) > 2 and not is_exact(value)
+
+
 def value_of(tail: str) -> str | None:
     """Take the value out of what follows a label: a formula, a number with its unit, few words."""
     tail = _first_sentence(tail.strip().strip("*_>\"'“”✅ \t").strip())

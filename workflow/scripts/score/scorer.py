@@ -1,0 +1,116 @@
+"""What a scorer is: the section that an experiment has of it, and what scores the samples.
+
+Each type of scorer is a file of `scorers/`, named like the type; see `registry.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from workflow.scripts.config.llm import Llm
+from workflow.scripts.config.section import Section
+
+REASONING, HARMFUL, BENIGN = "reasoning", "harmful", "benign"
+PACKAGE = "workflow.scripts."
+Sample = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a scorer makes of the samples of one result.
+
+    Attributes:
+        verdicts: {"state", "valid", metric fields…} of each sample, in order.
+        judge: What identifies the judge, and how it fared; empty without one.
+    """
+
+    verdicts: list[dict[str, Any]]
+    judge: dict[str, Any]
+
+
+class Scorer(Protocol):
+    """Gives samples verdicts; is loaded once for many results and keeps nothing of one."""
+
+    def score(self, samples: Sequence[Sample]) -> Scored:
+        """Score the samples of one result."""
+        ...
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a scorer works, which changes no verdict.
+
+    Attributes:
+        where: What errors call the scorer's section.
+        judge: Folder of a trained judge, for a scorer that has one.
+        replies: Folder that keeps an endpoint's replies, for what asks a chat model.
+        batch_size: Texts that a model reads at once.
+        device: `auto`, `cpu`, `cuda`, …, for a model.
+    """
+
+    where: str = "scorer"
+    judge: Path | None = None
+    replies: Path | None = None
+    batch_size: int = 8
+    device: str = "auto"
+
+
+class ScorerSection(Section):
+    """A scorer's section, and what a job with it is made from and needs.
+
+    A type sets `kinds`, `metrics` and `load`, and of the rest what differs.
+    """
+
+    kinds: ClassVar[tuple[str, ...]]
+    """Kinds of benchmarks that it scores"""
+    gpus: ClassVar[int] = 0
+    """GPUs of a job"""
+    parameters: ClassVar[float] = 0
+    """Of the model that a job loads"""
+
+    def scored_kinds(self) -> tuple[str, ...]:
+        """Return the kinds of benchmarks that it scores with these settings."""
+        return self.kinds
+
+    def metrics(self, kind: str) -> dict[str, str]:
+        """Return metric name -> the verdicts' field that it is the share or the mean of.
+
+        Args:
+            kind: The benchmark's kind.
+        """
+        raise NotImplementedError
+
+    def load(self, place: Place) -> Scorer:
+        """Return what scores samples, its models loaded.
+
+        Raises:
+            InputError: Something that it needs is missing or does not fit.
+        """
+        raise NotImplementedError
+
+    def modules(self) -> tuple[str, ...]:
+        """Return the modules, below `workflow.scripts`, that are loaded to score with it."""
+        return (type(self).__module__.removeprefix(PACKAGE),)
+
+    def endpoints(self) -> dict[str, Llm]:
+        """Return the services that it asks over the network, by key."""
+        return {}
+
+    def trained_judge(self) -> str | None:
+        """Return the entry of `judges` that it scores with."""
+        return None
+
+    def fetched_judge(self) -> dict[str, Any] | None:
+        """Return the section of `fetch_judge`, where there is something to fetch."""
+        return None
+
+    def local_model(self) -> str | None:
+        """Return the local model folder that it scores with."""
+        return None
+
+    def target_error(self, target: str) -> str | None:
+        """Return what it expected of a gold answer that it cannot read; None for a good one."""
+        return None
