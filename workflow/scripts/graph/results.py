@@ -160,9 +160,8 @@ def list_results(experiment: dict[str, Any], title: str) -> dict[str, Result]:
         for result in _measured(experiment, run, texts, scorers, found)
         if result.stage == "score"
     ]
-    training = dict.fromkeys(texts[f"data {name}"] for name in experiment["data"])
-    if "micro_data" in experiment:
-        training[_micro("corpus")] = None
+    corpus = [_micro("corpus")] if "micro_data" in experiment else []
+    training = dict.fromkeys([*corpus, *(texts[f"data {name}"] for name in experiment["data"])])
     _add(
         found,
         Result(
