@@ -75,7 +75,8 @@ def disturb(first: Run, cluster: Cluster, environment: dict[str, str]) -> Distur
     faults = Faults(first, cluster)
     first.wait_until("all faults", faults.go_on)
     trainings, on_lost_node, timed_out = faults.trainings, faults.trainings[0], faults.timed_out
-    # the driver dies when this training has begun again, and it knows that the other one is done
+    # The driver dies when this training has begun again, and it has met every fault before: it knows
+    # that the other training is done, and has submitted the job again that was over its time limit.
     unfinished, held = faults.unfinished, faults.held
     assert timed_out and unfinished and held
     first.driver.kill()
@@ -131,7 +132,15 @@ class Faults:
                 self.meet_training(job)
             elif job.state == "RUNNING" and job.rule == "generate_samples":
                 self.meet_generation(job)
-        return bool(self.timed_out and self.unfinished and self.held)
+        return bool(self.retried() and self.unfinished and self.held)
+
+    def retried(self) -> bool:
+        """Tell whether the driver has submitted the job again that met its time limit."""
+        late = self.timed_out
+        return late is not None and any(
+            (job.rule, job.wildcards) == (late.rule, late.wildcards) and job.id != late.id
+            for job in list_slurm_jobs(self.run.folder)
+        )
 
     def meet_training(self, job: SlurmJob) -> None:
         if not self.trainings:
