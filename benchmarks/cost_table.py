@@ -25,6 +25,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from workflow.scripts.cluster.resources import hardware_of  # noqa: E402
 from workflow.scripts.common.cost_model import (  # noqa: E402
     DISK_BYTES_S,
     JUDGE_START_S,
@@ -33,7 +34,6 @@ from workflow.scripts.common.cost_model import (  # noqa: E402
     training_parts,
 )
 from workflow.scripts.common.known_sizes import ANSWER_TOKENS, RECORD_TOKENS  # noqa: E402
-from workflow.scripts.common.resources import hardware_of  # noqa: E402
 from workflow.scripts.common.run_id import RunId  # noqa: E402
 from workflow.scripts.graph.estimate import Estimator  # noqa: E402
 from workflow.scripts.graph.jobs import Graph, read_graph  # noqa: E402

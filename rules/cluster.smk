@@ -9,21 +9,21 @@ import uuid
 
 from snakemake_executor_plugin_slurm.partitions import read_partition_file
 
-from workflow.scripts.common.driver import (
+from workflow.scripts.cluster.driver import (
     Work,
     claim_experiment,
     declare_work,
     own_locks,
     remove_stale_locks,
 )
-from workflow.scripts.common.node import check_gpus, job_environment
-from workflow.scripts.common.resources import (
+from workflow.scripts.cluster.node import check_gpus, job_environment
+from workflow.scripts.cluster.resources import (
     combine_resources,
     computing_gpus,
     list_resources,
     owns_nodes,
 )
-from workflow.scripts.common.slurm import (
+from workflow.scripts.cluster.slurm import (
     Ask,
     attempt_logs,
     cancel_orphans,

@@ -4,6 +4,7 @@ NEEDS: config.yaml and experiments/<experiment>.yaml
 MAKES: NAME, EXPERIMENT, RUNS, TEXTS, GRAPH; functions of wildcards for input and params
 """
 
+import re
 import sys
 from contextlib import suppress
 from functools import cache
@@ -13,7 +14,7 @@ from snakemake.exceptions import WorkflowError
 
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import canonical_json
-from workflow.scripts.common.resources import computing_gpus, fewest_gpus, parameters
+from workflow.scripts.cluster.resources import computing_gpus, fewest_gpus, parameters
 from workflow.scripts.config.experiment import Config
 from workflow.scripts.config.section import read_section
 from workflow.scripts.data.resolve_pins import check_pins
@@ -165,6 +166,13 @@ def model_revision(run):
 
 def method_of_run(run):
     return registry.get(run.method)
+
+
+def alignments_that(train):
+    """Return a regular expression of the alignments whose method trains, or of those that do not."""
+    entries = EXPERIMENT["alignments"].items()
+    found = [re.escape(name) for name, one in entries if registry.method_of(one).TRAINS == train]
+    return "|".join(found) or r"(?!)"
 
 
 def input_options(job):

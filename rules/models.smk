@@ -80,7 +80,7 @@ rule fetch_model:
 
 
 rule safety_sft:
-    """Align an LRM; its method says with which script, and what else it is made from."""
+    """Align an LRM by training; its method says with which script, and on what."""
     input:
         parent=needs("parent"),
         data=needs("data"),
@@ -92,6 +92,8 @@ rule safety_sft:
         "results/store/models/aligned/{name}-{key}/log.txt",
     benchmark:
         "results/store/models/aligned/{name}-{key}/timing.tsv"
+    wildcard_constraints:
+        name=rf"[^/]+/({alignments_that(train=True)})/[^/]+",
     conda:
         "../envs/train.yaml"
     threads: THREADS
@@ -117,6 +119,11 @@ rule safety_sft:
             --run {params.run:q} --role {params.role} \
             --out {params.out:q} --result {params.result:q} &>{log:q}
         """
+
+
+use rule safety_sft as derive_model with:
+    wildcard_constraints:
+        name=rf"[^/]+/({alignments_that(train=False)})/[^/]+",
 
 
 use rule safety_sft as reasoning_sft with:

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from workflow.scripts.common.driver import Work, claim_experiment, declare_work
+from workflow.scripts.cluster.driver import Work, claim_experiment, declare_work
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.result import read_result
 from workflow.scripts.graph.adopt import main

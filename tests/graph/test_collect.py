@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from workflow.scripts.common.driver import Work, claim_experiment, declare_work
+from workflow.scripts.cluster.driver import Work, claim_experiment, declare_work
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.graph.adopt import main as adopt
 from workflow.scripts.graph.collect import find_garbage, freed_bytes, main

@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 import yaml
 
-from workflow.scripts.common.resources import combine_resources, list_resources
+from workflow.scripts.cluster.resources import combine_resources, list_resources
 from workflow.scripts.graph.estimate import Cost, Estimator
 from workflow.scripts.graph.jobs import Graph, read_graph
 from workflow.scripts.graph.plan import make_plan, print_plan

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from workflow.scripts.common.driver import claim_experiment
+from workflow.scripts.cluster.driver import claim_experiment
 from workflow.scripts.common.io import write_text
 from workflow.scripts.graph.status import Progress, main, make_status
 

@@ -75,8 +75,8 @@ def disturb(first: Run, cluster: Cluster, environment: dict[str, str]) -> Distur
     faults = Faults(first, cluster)
     first.wait_until("all faults", faults.go_on)
     trainings, on_lost_node, timed_out = faults.trainings, faults.trainings[0], faults.timed_out
-    # The driver dies when this training has begun again, and it has met every fault before: it knows
-    # that the other training is done, and has submitted the job again that was over its time limit.
+    # The driver dies when this training has begun again. It has met all else: it knows that
+    # the other training is done, and has submitted the job again that was over its time limit.
     unfinished, held = faults.unfinished, faults.held
     assert timed_out and unfinished and held
     first.driver.kill()

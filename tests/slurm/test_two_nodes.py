@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 # Where nodes meet comes from the project; the rendezvous and the sum are torch's own.
 SUM_OVER_RANKS = """
 import os, sys, torch, torch.distributed as dist
-from workflow.scripts.common.node import given_gpus, rendezvous
+from workflow.scripts.cluster.node import given_gpus, rendezvous
 meet = rendezvous(os.environ)
 dist.init_process_group(
     "gloo",

@@ -268,3 +268,14 @@ def test_code_that_changes_while_a_run_goes_on_ends_it(again, shell_environment,
     _, said = process.communicate()
     assert process.returncode != 0
     assert "the code of score.score_samples changed while the run went on" in said
+
+
+def test_a_method_that_does_not_train_asks_for_no_gpu_and_is_measured(again, snakemake):
+    merge = {"method": "merge", "alignment": "safechain", "alpha": 0.5}
+    edit(again, lambda e: e["alignments"].update(half=merge))
+    plan = snakemake(again, "-n")
+    counts = planned(plan)
+    assert counts == Counter(derive_model=1, generate_samples=1, score_samples=1, make_report=1)
+    done = snakemake(again, "-c2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert b",half," in report(again)["tradeoff.csv"]

@@ -7,7 +7,7 @@ import resource
 import subprocess
 from typing import Any
 
-from workflow.scripts.common.node import describe_allocation
+from workflow.scripts.cluster.node import describe_allocation
 
 
 def describe_hardware(world: int) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM, LogitsProcessor, StoppingCriteria
 from transformers.utils.logging import disable_progress_bar
 
+from workflow.scripts.common.kernels import pin_kernels
 from workflow.scripts.common.progress import track
 from workflow.scripts.config.decoding import Decoding
 from workflow.scripts.generate.engine import BaseEngine
@@ -26,6 +27,8 @@ class Engine(BaseEngine):
         self.close()
         disable_progress_bar()
         device = "cuda" if torch.cuda.is_available() else "cpu"
+        if device == "cpu":
+            pin_kernels()
         spread = self.runtime.tensor_parallel > 1
         self.model = AutoModelForCausalLM.from_pretrained(
             folder,

@@ -15,8 +15,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from workflow.scripts.cluster.node import check_compiler
 from workflow.scripts.common.errors import InputError
-from workflow.scripts.common.node import check_compiler
 
 CLONE = Path(__file__).resolve().parents[3]
 CAUSES = "causes.jsonl"

@@ -24,7 +24,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from workflow.scripts.common.driver import Work, claim_experiment, declare_work
+from workflow.scripts.cluster.driver import Work, claim_experiment, declare_work
 from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.io import canonical_json, write_json
 from workflow.scripts.common.result import NO_FILES, RESULT, link, read_result

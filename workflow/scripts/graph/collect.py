@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
-from workflow.scripts.common.driver import running_work, store_lock
+from workflow.scripts.cluster.driver import running_work, store_lock
 from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.io import canonical_json
 from workflow.scripts.common.result import RESULT, is_complete, read_result

@@ -20,9 +20,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from workflow.scripts.common.cost_model import JUDGED_TOKENS, ONCE, Parts, combine_parts
-from workflow.scripts.common.known_sizes import UNKNOWN_ROWS, answer_tokens, record_tokens
-from workflow.scripts.common.resources import (
+from workflow.scripts.cluster.resources import (
     SMALL,
     TRAINING,
     budget_of,
@@ -34,6 +32,8 @@ from workflow.scripts.common.resources import (
     scoring_times,
     training_times,
 )
+from workflow.scripts.common.cost_model import JUDGED_TOKENS, ONCE, Parts, combine_parts
+from workflow.scripts.common.known_sizes import UNKNOWN_ROWS, answer_tokens, record_tokens
 from workflow.scripts.common.result import read_result
 from workflow.scripts.graph.jobs import Graph, Job
 from workflow.scripts.graph.results import Result, list_texts
@@ -337,7 +337,7 @@ class Estimator:
             return self._generating(result, gpu)
         if result.scorer:
             return scoring_times(self.experiment, result.scorer, self.samples(result))
-        if result.rule == "fetch_model" and run:
+        if result.rule in ("fetch_model", "derive_model") and run:
             size = 2 * parameters(self.experiment, run)
             return {"start": h["start_s"], "download": size / (h["network_gb_s"] * 1e9)}
         return {"start": 2 * h["start_s"]}

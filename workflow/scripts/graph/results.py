@@ -323,7 +323,7 @@ def _model(experiment: dict[str, Any], run: Run, texts: dict[str, str]) -> Resul
     method = registry.get(run.method)
     return Result(
         name,
-        "reasoning_sft" if run.role == "lrm" else "safety_sft",
+        _rule_of(run, method.TRAINS),
         method.SCRIPT,
         "manifest.json",
         method.sections(run, experiment),
@@ -334,6 +334,12 @@ def _model(experiment: dict[str, Any], run: Run, texts: dict[str, str]) -> Resul
         also=(f"models.methods.{run.method}",),  # tells the script's arguments
         run=run,
     )
+
+
+def _rule_of(run: Run, trains: bool) -> str:
+    if run.role == "lrm":
+        return "reasoning_sft"
+    return "safety_sft" if trains else "derive_model"
 
 
 def _input_of(kind: str, name: str, texts: dict[str, str]) -> str:

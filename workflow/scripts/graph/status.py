@@ -1,7 +1,7 @@
 """Show how far a run of an experiment is: from any shell, while it runs or after.
 
 Everything is read from the store and from what jobs write; no lock is taken. A driver is the
-Snakemake process that a user started; see `common/driver.py`. A job is
+Snakemake process that a user started; see `cluster/driver.py`. A job is
 
 - running, when its log was written since a driver that lives began, and it has not failed;
 - failed, when its log ends with an error, or when its driver has ended before it;

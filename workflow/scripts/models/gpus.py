@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import MutableMapping
 
+from workflow.scripts.cluster.node import check_compiler
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.hardware import driver_version
-from workflow.scripts.common.node import check_compiler
+from workflow.scripts.common.kernels import pin_kernels
 
 # Oldest driver of each CUDA release: NVIDIA's CUDA Toolkit Release Notes, table "Minimum Required
 # Driver Version for CUDA Minor Version Compatibility".
@@ -32,6 +33,7 @@ def claim_gpus(gpus: int) -> None:
     """
     if gpus == 0:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
+        pin_kernels()
         return
     set_environment(os.environ)
     import torch

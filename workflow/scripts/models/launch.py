@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
-from workflow.scripts.common.node import rendezvous
+from workflow.scripts.cluster.node import rendezvous
 from workflow.scripts.config.planning import Runtime
 from workflow.scripts.config.recipe import Recipe
 

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from workflow.scripts.common.chat import ChatFormat, chat_format
 from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.io import read_jsonl, sha256_file
+from workflow.scripts.common.kernels import pin_kernels
 from workflow.scripts.common.manifest import write_manifest
 from workflow.scripts.common.result import making
 from workflow.scripts.config.pretrain import Pretrain
@@ -148,6 +149,7 @@ def train(
         The model, its tokenizer, why it failed (None when the gate was passed), and the figures of
         the manifest's `train`.
     """
+    pin_kernels()
     import torch
     from torch.nn.functional import cross_entropy
 

@@ -25,6 +25,7 @@ from workflow.scripts.common.io import (
     write_bytes,
     write_json,
 )
+from workflow.scripts.common.kernels import pin_kernels
 from workflow.scripts.common.manifest import git_commit, versions
 from workflow.scripts.common.result import making
 from workflow.scripts.config.ngram_training import NgramTraining
@@ -127,6 +128,7 @@ def main(argv: list[str] | None = None) -> None:
     recipe = parse_section(NgramTraining, args.recipe, "--recipe").with_defaults()
     rows, test = read_rows(args.train), read_rows(args.test)
 
+    pin_kernels()
     with making(args.out, args.result):
         weights, intercepts = train(rows, recipe, args.seed)
         (args.out / "judge.json").unlink(missing_ok=True)

@@ -91,6 +91,9 @@ def list_resources(
         found = _generation(experiment, run, section, given.get("gpu"), pinned)
     elif rule == "score_samples" and run and benchmark and scorer:
         found = _scoring(experiment, run, benchmark, scorer, pinned)
+    elif rule == "derive_model" and run:
+        minutes = START_MINUTES + math.ceil(parameters(experiment, run) / 1e9 * 2)
+        found = {"mem_mb": 8_000, "runtime": minutes}
     elif rule == "fetch_model" and run:
         found = {"runtime": 30 + math.ceil(parameters(experiment, run) / 1e9 * 6)}
     else:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from workflow.scripts.common.driver import (
+from workflow.scripts.cluster.driver import (
     Work,
     claim_experiment,
     declare_work,
@@ -26,7 +26,7 @@ from workflow.scripts.common.errors import InputError
 HOLD = """
 import sys, time
 from pathlib import Path
-from workflow.scripts.common.driver import Work, claim_experiment, declare_work, own_locks
+from workflow.scripts.cluster.driver import Work, claim_experiment, declare_work, own_locks
 folder, name, makes = Path(sys.argv[1]), sys.argv[2], tuple(sys.argv[3:])
 held = claim_experiment(name, folder)
 locks = own_locks(folder, {f"{name}/in"}, makes)
@@ -143,7 +143,7 @@ def test_snakemakes_lock_files_are_known_by_the_files_that_they_lock(tmp_path: P
         textwrap.dedent(
             """
             from pathlib import Path
-            from workflow.scripts.common.driver import own_locks
+            from workflow.scripts.cluster.driver import own_locks
 
             rule all:
                 input: "a", "b"

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 
-from workflow.scripts.common.driver import is_running
+from workflow.scripts.cluster.driver import is_running
 from workflow.scripts.common.errors import InputError
 
 PROFILE = "slurm/config.yaml"

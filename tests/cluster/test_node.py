@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from workflow.scripts.common.errors import InputError
-from workflow.scripts.common.node import (
+from workflow.scripts.cluster.node import (
     check_compiler,
     check_gpus,
     describe_allocation,
     job_environment,
     rendezvous,
 )
+from workflow.scripts.common.errors import InputError
 
 BATCH = {
     "SLURM_JOB_ID": "71",

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from workflow.scripts.common.errors import InputError
-from workflow.scripts.common.resources import (
+from workflow.scripts.cluster.resources import (
     KEYS,
     combine_resources,
     computing_gpus,
@@ -20,6 +19,7 @@ from workflow.scripts.common.resources import (
     list_resources,
     parameters,
 )
+from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.run_id import RunId
 from workflow.scripts.config.load import load_experiment
 from workflow.scripts.graph.runs import Run, list_runs
@@ -234,8 +234,8 @@ def test_no_resource_reaches_what_decides_on_staleness(root: Path) -> None:
 
     for path in sorted((root / "workflow" / "scripts").glob("*/*.py")):
         module = f"{path.parent.name}.{path.stem}"
-        if module != "common.resources" and path.parent.name != "graph":  # makes no result
-            assert "common.resources" not in reached_modules(module, root)
+        if module != "cluster.resources" and path.parent.name != "graph":  # makes no result
+            assert "cluster.resources" not in reached_modules(module, root)
 
 
 def test_resources_of_every_experiment_file_can_be_computed(root: Path) -> None:

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from workflow.scripts.common.driver import claim_experiment
-from workflow.scripts.common.errors import InputError
-from workflow.scripts.common.slurm import (
+from workflow.scripts.cluster.driver import claim_experiment
+from workflow.scripts.cluster.slurm import (
     Ask,
     Nodes,
     attempt_logs,
@@ -27,6 +26,7 @@ from workflow.scripts.common.slurm import (
     query_nodes,
     room_to_grow,
 )
+from workflow.scripts.common.errors import InputError
 
 SINFO = """\
 gpu*|2-00:00:00|128|1031000|gpu:h100:8(S:0-1)
