@@ -25,7 +25,7 @@ from workflow.scripts.graph.runs import origin_of
 from workflow.scripts.graph.store import KEY, remove_false_receipts
 from workflow.scripts.graph.view import update_view
 from workflow.scripts.models.fit import check_fit
-from workflow.scripts.models.methods import registry
+from workflow.scripts.models import method_registry
 from workflow.scripts.models.recipe import batch_plan
 from workflow.scripts.report.figures.registry import FIGURES
 
@@ -165,13 +165,15 @@ def model_revision(run):
 
 
 def method_of_run(run):
-    return registry.get(run.method)
+    return method_registry.get(run.method)
 
 
 def alignments_that(train):
     """Return a regular expression of the alignments whose method trains, or of those that do not."""
     entries = EXPERIMENT["alignments"].items()
-    found = [re.escape(name) for name, one in entries if registry.method_of(one).TRAINS == train]
+    found = [
+        re.escape(name) for name, one in entries if method_registry.method_of(one).TRAINS == train
+    ]
     return "|".join(found) or r"(?!)"
 
 

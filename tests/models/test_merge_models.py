@@ -14,8 +14,7 @@ from workflow.scripts.common.manifest import load_checkpoint, read_manifest
 from workflow.scripts.common.result import read_result
 from workflow.scripts.config.load import check_experiment
 from workflow.scripts.graph.runs import list_runs
-from workflow.scripts.models import merge_models
-from workflow.scripts.models.methods import registry
+from workflow.scripts.models import merge_models, method_registry
 
 SIZES = {"tied": False, "hidden_size": 32, "max_shard_size": "20KB"}
 
@@ -201,7 +200,7 @@ def with_merge(experiment, **entry):
 def test_an_experiment_plans_a_merge_after_the_models_that_it_is_made_from(experiment):
     changed, name = with_merge(experiment, epoch=1)
     runs = list_runs(check_experiment(changed, "mine.yaml"))
-    method = registry.get("merge")
+    method = method_registry.get("merge")
     merged = [run for run in runs.values() if run.method == "merge"]
     assert merged
     for run in merged:

@@ -34,8 +34,8 @@ from workflow.scripts.config.section import (
     expect_one_source,
 )
 from workflow.scripts.config.source import Dataset, ItemSelection
-from workflow.scripts.models.methods.alignment import Alignment
-from workflow.scripts.models.methods.registry import any_alignment
+from workflow.scripts.models.alignment import Alignment
+from workflow.scripts.models.method_registry import any_alignment
 from workflow.scripts.score.registry import any_scorer
 from workflow.scripts.score.scorer import ScorerSection
 

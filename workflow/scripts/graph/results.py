@@ -24,7 +24,7 @@ from workflow.scripts.config.engines import ENGINES
 from workflow.scripts.config.generation import Generation
 from workflow.scripts.data.packages import package_version
 from workflow.scripts.graph.runs import Run, list_runs
-from workflow.scripts.models.methods import registry
+from workflow.scripts.models import method_registry
 from workflow.scripts.score.registry import read_scorer
 from workflow.scripts.score.scorer import ScorerSection
 
@@ -320,7 +320,7 @@ def _model(experiment: dict[str, Any], run: Run, texts: dict[str, str]) -> Resul
             also=(CONVERSION,) if package else (),
             run=run,
         )
-    method = registry.get(run.method)
+    method = method_registry.get(run.method)
     return Result(
         name,
         _rule_of(run, method.TRAINS),
@@ -343,7 +343,7 @@ def _rule_of(run: Run, trains: bool) -> str:
 
 
 def _input_of(kind: str, name: str, texts: dict[str, str]) -> str:
-    """Return the result that a method names as an input, see `models/methods/registry.py`."""
+    """Return the result that a method names as an input, see `models/method_registry.py`."""
     if kind == "run":
         return f"models/{name}"
     return texts[f"data {name}"] if kind == "data" else _micro(name)

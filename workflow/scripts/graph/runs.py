@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from workflow.scripts.common.run_id import RunId
-from workflow.scripts.models.methods.registry import DEFAULT, method_of
+from workflow.scripts.models.method_registry import DEFAULT, method_of
 
 
 @dataclass(frozen=True)

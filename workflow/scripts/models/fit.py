@@ -10,8 +10,8 @@ from workflow.scripts.config.planning import Runtime
 from workflow.scripts.config.recipe import Recipe
 from workflow.scripts.config.section import read_section
 from workflow.scripts.graph.runs import Run
+from workflow.scripts.models import method_registry
 from workflow.scripts.models.memory import check_memory, guess_shape, read_shape
-from workflow.scripts.models.methods import registry
 from workflow.scripts.models.recipe import check_recomputation
 
 GUESS_MARGIN = 1.15  # how far a guessed need may lie above the memory of a GPU
@@ -56,7 +56,7 @@ def check_fit(
     else:
         shape, margin = guess_shape(parameters), GUESS_MARGIN
         basis = f"; guessed from {parameters / 1e9:g} B parameters: {origin.name} is not here yet"
-    method = registry.get(run.method or registry.DEFAULT)
+    method = method_registry.get(run.method or method_registry.DEFAULT)
     try:
         estimate = method.estimate_memory(shape, recipe, runtime, gpus * nodes)
         check_memory(estimate, knobs["gpu_memory_gb"], basis, margin)

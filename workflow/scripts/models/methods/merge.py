@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from workflow.scripts.config.section import Positive, Share, expect_entry
-from workflow.scripts.models.methods.alignment import Alignment, Variant
+from workflow.scripts.models.alignment import Alignment, Variant
 
 if TYPE_CHECKING:
     from workflow.scripts.config.experiment import Experiment

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from workflow.scripts.common.io import canonical_json
-from workflow.scripts.models.methods.alignment import TrainedAlignment, list_trainings
+from workflow.scripts.models.alignment import TrainedAlignment, list_trainings
 
 if TYPE_CHECKING:
     from workflow.scripts.config.planning import Runtime

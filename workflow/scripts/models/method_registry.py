@@ -1,4 +1,4 @@
-"""The alignment methods: a file of this folder each, and one word in METHODS.
+"""The alignment methods: the files of `methods/`, each named like its method.
 
 A method's file says everything particular to it, see `Method`; its script makes the models. It is
 loaded by name, so that a change to one method leaves the code of the others as it is, and it
@@ -8,11 +8,12 @@ imports nothing heavy: the start of every run reads it.
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol, Union, cast
 
 from pydantic import Discriminator, Tag
 
-from workflow.scripts.models.methods.alignment import Alignment, Variant
+from workflow.scripts.models.alignment import Alignment, Variant
 
 if TYPE_CHECKING:
     from workflow.scripts.config.planning import Runtime
@@ -21,7 +22,13 @@ if TYPE_CHECKING:
     from workflow.scripts.models.memory import Shape
 
 DEFAULT = "sft"
-METHODS = ("sft", "merge")
+METHODS = tuple(
+    sorted(
+        path.stem
+        for path in (Path(__file__).parent / "methods").glob("*.py")
+        if path.stem.isidentifier()
+    )
+)
 
 
 class Method(Protocol):
