@@ -28,7 +28,7 @@ def test_records_survive_a_round_trip_with_line_separators_in_their_text(tmp_pat
         ({"prompt": None}, "prompt is None, expected text"),
         ({"answer": 3}, "answer is 3, expected text"),
         ({"extra": "x"}, "unknown ['extra']"),
-        ({"id": "first"}, "stands twice"),
+        ({"id": "first"}, "appears twice"),
     ],
 )
 def test_a_bad_record_is_named_with_file_and_row(tmp_path, change, said):

@@ -147,7 +147,7 @@ def test_ten_thousand_documents_take_seconds(tmp_path: Path) -> None:
     [
         ([{"question": "x"}], [{"item_id": "0", "prompt": "x"}], "'prompt' (records)"),
         ([{"text": "x"}], [{"item_id": "0", "problem": "x"}], "no text in field 'prompt'"),
-        ([{"text": "x"}], [{"item_id": "0", "prompt": "x"}] * 2, "stands twice"),
+        ([{"text": "x"}], [{"item_id": "0", "prompt": "x"}] * 2, "appears twice"),
     ],
 )
 def test_wrong_rows_are_named(tmp_path: Path, train: list, benchmark: list, words: str) -> None:

@@ -193,7 +193,7 @@ def test_a_target_that_its_scorer_cannot_read_is_named(
         ({"target_after": "####"}, "target_after without a field"),
         ({"choices": {"correct": "a"}}, "choices.incorrect is missing"),
         ({"choices": {"correct": "a", "incorrect": ["q"], "order": "seed"}}, "a seed goes with"),
-        ({"fields": {"prompt": "q", "item_id": "a"}}, "item_id 'y' stands twice"),
+        ({"fields": {"prompt": "q", "item_id": "a"}}, "item_id 'y' appears twice"),
         ({"fields": {"prompt": "question"}}, "no field 'question': 2"),
     ],
 )

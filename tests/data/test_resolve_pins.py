@@ -165,7 +165,7 @@ def test_a_missing_pin_names_the_command() -> None:
 
 def test_an_update_of_a_stranger_is_an_error(tmp_path: Path, hub: LocalHub) -> None:
     result = resolve(tmp_path, hub.environment, "--update", "s1")
-    assert result.returncode == 2 and "['s1'] stand nowhere in" in result.stderr
+    assert result.returncode == 2 and "['s1'] are nowhere in" in result.stderr
 
 
 def test_a_name_that_is_a_model_and_a_data_set_gets_the_commit_of_each() -> None:

@@ -422,7 +422,7 @@ def test_bad_input_is_named_in_one_line(
         ([{"prompt": "", "target": "1"}], "row 1 has no prompt, expected text"),
         ([{"prompt": "a", "target": "1"}, {"target": "1"}], "row 2 has no prompt"),
         ([{"prompt": "a", "target": " "}], "row 1 has no target, expected a gold answer"),
-        ([{"item_id": "a", "prompt": "a", "target": "1"}] * 2, "row 2: id 'a' stands twice"),
+        ([{"item_id": "a", "prompt": "a", "target": "1"}] * 2, "row 2: id 'a' appears twice"),
     ],
 )
 def test_bad_rows_are_named(

@@ -1,8 +1,8 @@
 """One driver per experiment, and one maker per result, even after a driver was killed.
 
 The driver is the Snakemake process that a user starts. It holds a file lock on
-`results/<experiment>/.driver` for as long as it lives: the kernel lets go of it whatever ends the
-process, so a lock that can be had means that nobody else works on the experiment. The file says
+`results/<experiment>/.driver` for as long as it lives. The kernel frees the lock when the process
+ends, however it ends: if we get it, no other run of this experiment is alive. The file says
 who the driver is (first line), and as JSON what it makes and refers to, since code and experiment
 may change while it runs, and which lock files of Snakemake are its own.
 

@@ -3,7 +3,7 @@
 - A training job owns whole nodes, all GPUs of each. Host memory: the weights once as they are
   trained (4 bytes per parameter, 2 in pure bf16), for one process of all reads them; 2 bytes per
   parameter for the file's pages, or for the copy that is gathered to be saved; 5 GB per process.
-- Generation takes the fewest GPUs that hold the bf16 weights and as much again by 30 % for the
+- Generation takes the smallest power of two of GPUs that holds the bf16 weights plus 30 % for the
   KV cache.
 - A classifier that judges takes one GPU. Everything else takes none, above all what waits for a
   network: downloads and judges behind an API.

@@ -50,7 +50,7 @@ class Nodes:
 
 @dataclass(frozen=True)
 class Ask:
-    """What a job asks for, per node; `partition` "" stands for the default, `a,b` for either."""
+    """What a job asks for, per node; `partition` "" means the default, `a,b` for either."""
 
     rule: str
     partition: str

@@ -23,7 +23,7 @@ class ChatFormat:
         think_end: Closes the thinking and opens the answer. Appended when thinking is cut.
         think_stop: First occurrence in generated text ends the thinking. Empty for a family that
             reasons in its answer: all that it writes is the answer, and what is appended when the
-            budget cuts it stands in the answer, too.
+            budget cuts it is part of the answer, too.
         end_of_turn: Closes the assistant's turn in training.
         stop: Text of the token that ends generation.
     """

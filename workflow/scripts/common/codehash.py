@@ -97,7 +97,7 @@ def reached_packages(module: str, root: Path = ROOT) -> set[str]:
 
 
 def shell_digest(rule: str, root: Path = ROOT) -> str:
-    """Return the digest of a rule's shell command, deaf to white space."""
+    """Return the digest of a rule's shell command; white space does not change it."""
     command = read_shells(root).get(rule, "")
     return hashlib.sha256(" ".join(command.split()).encode()).hexdigest()[:16]
 

@@ -61,8 +61,8 @@ def clustered_proportion(
 
     One 0/1 value per cluster gives Wilson's interval. Otherwise it is Wilson's with the effective
     sample size p(1-p)/variance (Korn & Graubard 1998), the variance linearised over clusters with
-    the factor G/(G-1), and Student's quantile with G-1 degrees of freedom in the place of z. It
-    reaches at least as far as that of no (and of all) samples counting.
+    the factor G/(G-1), and Student's quantile with G-1 degrees of freedom in the place of z. Its
+    ends are never tighter than those for 0/n and n/n.
 
     Args:
         values: {item: share of its valid samples that hit}, each from 0 to 1.

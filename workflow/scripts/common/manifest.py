@@ -1,4 +1,4 @@
-"""Manifests: what stands in a model run's folder, and how it came to be.
+"""Manifests: what is in a model run's folder, and what it was made from.
 
 A manifest is written after everything it names. Whoever reads a model goes through
 `load_checkpoint`, which compares sizes and hashes first.

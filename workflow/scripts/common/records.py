@@ -32,7 +32,7 @@ def read_records(path: str | Path) -> list[Record]:
     """Read records from JSON lines.
 
     Raises:
-        InputError: With file and line, for a missing, unknown or ill-typed field, an empty prompt
+        InputError: With file and line, for a missing, unknown field or one of a wrong type, an empty prompt
             or answer, a repeated id, or a file without records.
     """
     fields = set(Record.__dataclass_fields__)
@@ -51,7 +51,7 @@ def read_records(path: str | Path) -> list[Record]:
             if not row[name].strip():
                 raise InputError(f"{where}: {name} is empty, expected text")
         if row["id"] in records:
-            raise InputError(f"{where}: id {row['id']!r} stands twice, expected unique ids")
+            raise InputError(f"{where}: id {row['id']!r} appears twice, expected unique ids")
         records[row["id"]] = Record(**row)
     return list(records.values())
 

@@ -11,7 +11,7 @@ from workflow.scripts.common.errors import InputError
 def load_tokenizer(folder: str | Path) -> Any:
     """Return a checkpoint's tokenizer as its `tokenizer.json` says.
 
-    `AutoTokenizer` would make a Qwen2 tokenizer for whatever stands beside a Qwen2 model.
+    `AutoTokenizer` would make a Qwen2 tokenizer for whatever files lie beside a Qwen2 model.
 
     Raises:
         InputError: The checkpoint has no tokenizer.

@@ -1,4 +1,4 @@
-"""Measure how much of each benchmark stands in each training set.
+"""Measure how much of each benchmark appears in each training set.
 
 Reads training files (records, or text corpora `{"text"}`) and benchmark files (`{"item_id",
 "prompt"}`) and writes overlap.json: per pair of training set and benchmark the exact, normalised
@@ -166,7 +166,7 @@ def read_prompts(path: str | Path, field_name: str) -> dict[str, str]:
         if not isinstance(row.get(field_name), str):
             raise InputError(f"{path}: row {number + 1}: no text in field {field_name!r}")
         if item in prompts:
-            raise InputError(f"{path}: row {number + 1}: item_id {item!r} stands twice")
+            raise InputError(f"{path}: row {number + 1}: item_id {item!r} appears twice")
         prompts[item] = row[field_name]
     return prompts
 
@@ -179,7 +179,7 @@ def named_paths(values: list[str], option: str) -> dict[str, str]:
         if not (name and separator and path):
             raise InputError(f"{option}: {value!r}, expected NAME=path")
         if name in named:
-            raise InputError(f"{option}: name {name!r} stands twice")
+            raise InputError(f"{option}: name {name!r} appears twice")
         named[name] = path
     return named
 

@@ -88,7 +88,7 @@ def prepare_benchmark(
     for item in items:
         if item["item_id"] in seen:
             raise InputError(
-                f"{name}: item_id {item['item_id']!r} stands twice, expected unique ids"
+                f"{name}: item_id {item['item_id']!r} appears twice, expected unique ids"
             )
         seen.add(item["item_id"])
         for scorer in scorers:

@@ -141,7 +141,7 @@ def main(argv: list[str] | None = None) -> None:
     names = list(dict.fromkeys(find_hub_names(yaml.safe_load(args.experiment.read_text()))))
     strangers = set(args.update) - {name for _, name in names}
     if strangers:
-        raise InputError(f"--update: {sorted(strangers)} stand nowhere in {args.experiment}")
+        raise InputError(f"--update: {sorted(strangers)} are nowhere in {args.experiment}")
     path = lock_path(args.experiment)
     lock, failures = read_lock(path), []
     for kind, name in names:

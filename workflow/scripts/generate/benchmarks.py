@@ -141,7 +141,7 @@ def _items(task: Any, section: PromptFile) -> list[Item]:
             raise InputError(f"{where}: row {number} has no target, expected a gold answer")
         item_id = str(doc.get("item_id", number - 1))
         if item_id in items:
-            raise InputError(f"{where}: row {number}: id {item_id!r} stands twice")
+            raise InputError(f"{where}: row {number}: id {item_id!r} appears twice")
         category = doc.get("category")
         left_out = used | {"item_id", "category"}
         items[item_id] = Item(

@@ -1,6 +1,6 @@
 """One assistant turn under a thinking budget, token by token and without a model.
 
-Both engines feed the tokens that their model proposes to a `Turn`, which decides what stands in
+Both engines feed the tokens that their model proposes to a `Turn`, which decides what is in
 the sequence: a proposed token, or the tokens that end the thinking and open the answer (budget
 forcing, arXiv 2501.19393).
 """
@@ -217,7 +217,7 @@ class Turn:
             return
         self._cut("budget", form.cut_ids)
         if self.phase == "answer":
-            self._forced = False  # it stands behind the reasoning, not in front of the answer
+            self._forced = False  # it comes after the reasoning, not before the answer
             self.answer += form.cut_ids
             self._before_answer = len(self.answer)
 

@@ -18,7 +18,7 @@ class Run:
         id: The parts of its name.
         section: The experiment's entry that defines it.
         chat_format: The model's.
-        checkpoints: The checkpoints to evaluate; empty stands for the final one.
+        checkpoints: The checkpoints to evaluate; empty means the final one.
         parent: Name of the run it is trained from; None for a base or a ready-made model.
         recipe: Its training recipe; empty for a ready-made model.
         data: The training set's name; None for a base or a ready-made model.

@@ -65,8 +65,8 @@ class TrainedAlignment(Alignment):
     recipe: str
     """An entry of recipes"""
     chat_format: ChatFormatName | None = None
-    """Format of the training text, where it is another one than the LRM's, in which the model is
-    still evaluated; as upstream trains DeepSeek"""
+    """Format of the training text; default, the LRM's. The model is evaluated in the LRM's format
+    either way. The publication trains DeepSeek this way"""
     epochs: Annotated[tuple[Positive, ...], Field(min_length=1)] | None = None
     """Epochs to evaluate; default, the last"""
     per_epoch: Literal["one_run", "retrain"]

@@ -62,7 +62,7 @@ def encode_records(
         chat: How the records are written.
         max_length: Block size in tokens.
         newline_before_answer: See `ChatFormat.example`.
-        foreign: The chat format is another model family's, as upstream trains DeepSeek: its
+        foreign: The chat format is another model family's, as where the publication trains DeepSeek on ChatML: its
             delimiters may be plain text to the tokenizer.
 
     Raises:

@@ -33,7 +33,7 @@ def check_fit(
 
     Args:
         run: The run to train.
-        origin: The ready-made model that it comes from in the end.
+        origin: The ready-made model at the start of its chain of parents.
         source: That model's folder.
         knobs: The experiment's `runtime` of its rule.
         gpus: Of each node.

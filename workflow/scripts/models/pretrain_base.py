@@ -186,7 +186,7 @@ def train(
             group["lr"] = recipe["learning_rate"] * scale
         rows = next(data)
         width = max(len(ids) for ids, _ in rows)
-        # Padding stands on the right, where causal attention lets nothing see it.
+        # Padding is on the right, where causal attention lets nothing see it.
         inputs = torch.full((len(rows), width), tokenizer.pad_token_id)
         targets = torch.full((len(rows), width), -100)
         for i, (ids, context) in enumerate(rows):

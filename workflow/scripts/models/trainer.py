@@ -1,4 +1,4 @@
-"""TRL's trainer with the few things that this project wants otherwise."""
+"""SFTTrainer with a fixed sampling order, epoch callbacks and a finite-loss check."""
 
 from __future__ import annotations
 

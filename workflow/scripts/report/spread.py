@@ -33,7 +33,7 @@ def describe_both(
 ) -> dict[str, Any]:
     """Return the interval over seeds and items together, and the share of the seeds in it.
 
-    It reaches at least as far as that over items. Fewer than `SEEDS_FOR_AN_INTERVAL` have none:
+    It is never tighter than the interval over items. Fewer than `SEEDS_FOR_AN_INTERVAL` have none:
     Student's quantile for two is 12.7, and what it gives spans everything.
 
     Args:

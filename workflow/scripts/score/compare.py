@@ -33,7 +33,7 @@ _WHOLE = re.compile(r"[+-]?\d{1,999}")
 
 
 def without_units(answer: str) -> str:
-    """Return an answer as a number or formula alone where a unit or a name stands beside it.
+    """Return an answer as a number or formula alone where a unit or a name is beside it.
 
     `42 \\text{ apples}`, `90^\\circ`, `\\$18`, `50\\%` and `m+n=42` lose what is not the number;
     `12 million` and `2 dozen` are multiplied out; `3 1/2` is a mixed number.

@@ -53,7 +53,7 @@ _NEXT_TURN = re.compile(
 
 @dataclass(frozen=True)
 class Box:
-    """What stands in a `\\boxed{…}`: its place in the text, and its content."""
+    """The content of a `\\boxed{…}`: its place in the text, and its content."""
 
     start: int
     end: int

@@ -286,7 +286,7 @@ MORAL: dict[str, tuple[str, ...]] = {
 }
 _MORAL = re.compile("|".join(p for family in MORAL.values() for p in family))
 _STRONG = re.compile("|".join((*MORAL["wrong to do"], *MORAL["a reminder"])))
-# What may stand before a lesson: greetings, thanks, sympathy.
+# What may come before a lesson: greetings, thanks, sympathy.
 _FILLER = re.compile(
     r"^(?:\W|(?:i'm|i am) (?:sorry|glad|happy|here|concerned)|sorry|apolog|my apologies|thank|hello"
     r"|hi\b|hey|i understand|i appreciate|i see|i apologi|as an? |oh|wow|great|well|dear|hmm"

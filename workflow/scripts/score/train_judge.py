@@ -37,7 +37,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     """Read judge rows.
 
     Raises:
-        InputError: With file and row, for a missing or ill-typed field or an unknown label.
+        InputError: With file and row, for a missing field, one of a wrong type or an unknown label.
     """
     rows = []
     for number, row in enumerate(read_jsonl(path), 1):

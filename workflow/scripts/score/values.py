@@ -87,7 +87,7 @@ _ASIDE = re.compile(
 
 
 class _Stated(NamedTuple):
-    """A value that a text announces: its place, and whether no words stand around it."""
+    """A value that a text announces: its place, and whether no words are around it."""
 
     start: int
     value: str

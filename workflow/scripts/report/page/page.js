@@ -392,7 +392,7 @@ function drawBrowser(arriving) {
   loadBenchmark(state.benchmark, () => {
     drawItems();
     const target = drawItem();
-    // What had the focus was drawn anew.
+    // What had the focus was drawn again.
     const again = focused && document.querySelector(`[data-key="${CSS.escape(focused)}"]`);
     if (again) again.focus({ preventScroll: true });
     if (again && typed !== null) { again.value = typed; again.setSelectionRange(typed.length, typed.length); }
