@@ -32,8 +32,8 @@ def read_records(path: str | Path) -> list[Record]:
     """Read records from JSON lines.
 
     Raises:
-        InputError: With file and line, for a missing, unknown field or one of a wrong type, an empty prompt
-            or answer, a repeated id, or a file without records.
+        InputError: With file and line, for a field that is missing, unknown or of a wrong type, an
+            empty prompt or answer, a repeated id, or a file without records.
     """
     fields = set(Record.__dataclass_fields__)
     records: dict[str, Record] = {}

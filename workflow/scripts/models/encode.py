@@ -62,8 +62,8 @@ def encode_records(
         chat: How the records are written.
         max_length: Block size in tokens.
         newline_before_answer: See `ChatFormat.example`.
-        foreign: The chat format is another model family's, as where the publication trains DeepSeek on ChatML: its
-            delimiters may be plain text to the tokenizer.
+        foreign: The chat format is another model family's (the publication trains DeepSeek on
+            ChatML): its delimiters may be plain text to the tokenizer.
 
     Raises:
         InputError: The tokenizer lacks the chat format's delimiters, the training prefix differs
