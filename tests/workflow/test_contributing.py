@@ -1,6 +1,6 @@
 """The walk-throughs of CONTRIBUTING.md, followed to the letter in a copy of the project.
 
-Each addition writes just the files that its walk-through names, beside generated ones, and then works.
+Each addition writes just the files that its walk-through names, and generated ones; then it works.
 """
 
 from __future__ import annotations
