@@ -23,9 +23,12 @@ import logging
 import sys
 import warnings
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from workflow.scripts.common.helper import double
+
+if TYPE_CHECKING:
+    from workflow.scripts.common.hints import Hint
 
 
 @dataclass
@@ -63,6 +66,7 @@ def tree(tmp_path: Path) -> Path:
         "models/script.py": SCRIPT,
         "common/helper.py": HELPER,
         "common/other.py": "OTHER = 1\n",
+        "common/hints.py": "Hint = 1\n",
     }.items():
         path = tmp_path / "workflow" / "scripts" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -110,7 +114,9 @@ def digest(tree: Path, file: str, old: str, new: str) -> str:
         ("script.py", "values: list[int]) -> list[int]", "values) -> Any"),
         ("script.py", "found: list[int] =", "found ="),
         ("script.py", "line: str", "line: bytes"),
-        ("script.py", "import Any", "import Any, TypeVar"),
+        ("script.py", "CHECKING, Any", "CHECKING, Any, TypeVar"),
+        ("script.py", "import Hint", "import Hint, Other"),
+        ("hints.py", "Hint = 1", "Hint = 2"),
         ("other.py", "OTHER = 1", "OTHER = 2"),
     ],
 )

@@ -234,7 +234,7 @@ def _text_of(node: object, imports: set[str]) -> str:
 
 
 _STRIPPED = {
-    *(ast.Expr, ast.ImportFrom, ast.AnnAssign, ast.Raise, ast.Assert, ast.Call),
+    *(ast.Expr, ast.ImportFrom, ast.AnnAssign, ast.Raise, ast.Assert, ast.Call, ast.If),
     *(ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef),
 }
 
@@ -245,6 +245,8 @@ def _strip(node: ast.AST) -> ast.AST | None:
         case ast.Expr(value=ast.Constant()):  # a docstring
             return None
         case ast.Expr(value=ast.Call() as call) if _tells(call):
+            return None
+        case ast.If(test=ast.Name(id="TYPE_CHECKING"), orelse=[]):  # imports for type hints
             return None
         case ast.ImportFrom(module="__future__" | "typing" | "collections.abc"):
             return None
