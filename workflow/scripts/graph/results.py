@@ -23,6 +23,7 @@ from workflow.scripts.common.pins import pinned_versions
 from workflow.scripts.config.engines import ENGINES
 from workflow.scripts.config.generation import Generation
 from workflow.scripts.data.packages import package_version
+from workflow.scripts.data.tasks import Task, find_task
 from workflow.scripts.graph.runs import Run, list_runs
 from workflow.scripts.models import method_registry
 from workflow.scripts.score.registry import read_scorer
@@ -31,6 +32,7 @@ from workflow.scripts.score.scorer import ScorerSection
 # Modules that are loaded by name, for some jobs of a rule only.
 ENGINE_MODULES = {name: f"generate.{name}_engine" for name in ENGINES}
 CONVERSION = "models.convert_gguf"
+TASK_ITEMS = "data.task_items"
 
 MICRO_FILES = (
     "corpus",
@@ -56,6 +58,7 @@ PAGE = (
     *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "workflow/report").glob("*.rst")),
 )
 GENERATION_KEYS = tuple(Generation.model_fields)
+TASK_SECTION = ("task", "include_path", "source")
 
 
 @dataclass(frozen=True)
@@ -272,6 +275,9 @@ def _data(experiment: dict[str, Any]) -> dict[str, Result]:
         for name, entry in experiment[section].items():
             if "generated" in entry:
                 continue
+            if "task" in entry:
+                _add(found, _task_items(name, entry))
+                continue
             source = entry["prepare"]
             local = source["source"].get("path")
             folder = "records" if kind == "data" else "benchmarks"
@@ -288,6 +294,31 @@ def _data(experiment: dict[str, Any]) -> dict[str, Result]:
                 ),
             )
     return found
+
+
+def _task_items(name: str, entry: dict[str, Any]) -> Result:
+    """Return the items of a benchmark that is a task of lm-eval."""
+    task = _task_of(entry)
+    assert task is not None
+    return Result(
+        f"data/benchmarks/{name}",
+        "prepare_benchmark",
+        "data.prepare_benchmark",
+        "items.jsonl",
+        {
+            "benchmark": {key: entry[key] for key in TASK_SECTION if key in entry},
+            **({"task": task.asks} if task.local else {}),
+        },
+        outside=(*task.code, *task.data_files),
+        also=(TASK_ITEMS,),
+        benchmark=name,
+    )
+
+
+def _task_of(benchmark: dict[str, Any]) -> Task | None:
+    if "task" not in benchmark:
+        return None
+    return find_task(benchmark["task"], benchmark.get("include_path"))
 
 
 def _package(name: str | None) -> dict[str, Any]:
@@ -372,8 +403,7 @@ def _measured(
             },
             {"model": (f"models/{run.name}",), "prompts": (texts[f"benchmark {name}"],)},
             ENGINES[engine],
-            task_files(benchmark.get("task", "prompts")),
-            (ENGINE_MODULES[engine],),
+            also=(ENGINE_MODULES[engine],),
             run=run,
             benchmark=name,
         )
@@ -386,31 +416,27 @@ def _measured(
                 inputs["judge"] = (f"score/judges/{judge}",)
             if (fetched := f"score/fetched/{scorer_name}") in found:
                 inputs["fetched"] = (fetched,)
+            if scorer.reads_task:
+                inputs["prompts"] = (texts[f"benchmark {name}"],)
+            task = _task_of(benchmark) if scorer.reads_task else None
             local, asked = scorer.local_model(), bool(scorer.endpoints())
             yield Result(
                 f"score/{run.name}/{name}/{scorer_name}",
                 "score_samples_api" if asked else "score_samples",
                 "score.score_samples",
                 "score.json",
-                {"scorer": experiment["scorers"][scorer_name]},
+                {
+                    "scorer": experiment["scorers"][scorer_name],
+                    **({"task": task.scores} if task and task.local else {}),
+                },
                 inputs,
-                outside=(local,) if local else (),
+                outside=(*((local,) if local else ()), *(task.code if task else ())),
                 also=scorer.modules(),
                 shared=asked or scorer.parameters > 0,
                 run=run,
                 benchmark=name,
                 scorer=scorer_name,
             )
-
-
-@cache
-def task_files(task: str) -> tuple[str, ...]:
-    """Return the files of `workflow/tasks/` that define an lm-eval task."""
-    return tuple(
-        str(path.relative_to(ROOT))
-        for found in sorted((ROOT / "workflow" / "tasks").rglob(f"{task}.yaml"))
-        for path in (found, *sorted(found.parent.glob("*.py")))
-    )
 
 
 @cache
