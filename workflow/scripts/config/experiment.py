@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -33,7 +34,6 @@ from workflow.scripts.config.section import (
     expect_one_source,
 )
 from workflow.scripts.config.source import Dataset, ItemSelection
-from workflow.scripts.data.tasks import find_task
 from workflow.scripts.models.alignment import Alignment
 from workflow.scripts.models.method_registry import any_alignment
 from workflow.scripts.score.registry import any_scorer
@@ -46,6 +46,8 @@ else:
     AnyAlignment = any_alignment()
     AnyScorer = any_scorer()
 
+# Loaded by name: models' code reaches this module for its types, and lm-eval is no part of it.
+TASKS = "workflow.scripts.data.tasks"
 MODEL_SOURCES = ("hub", "path", "package")
 Seed = Annotated[int, Field(ge=0)]
 
@@ -244,9 +246,10 @@ class Experiment(Section):
         for name, scorer in self.scorers.items():
             if judge := scorer.trained_judge():
                 expect_entry(f"scorers.{name}.judge", judge, "judges", self.judges)
+        find_task = import_module(TASKS).find_task
         for name, benchmark in self.benchmarks.items():
             try:
-                task = find_task(benchmark.task, benchmark.include_path) if benchmark.task else None
+                task = benchmark.task and find_task(benchmark.task, benchmark.include_path)
             except InputError as error:
                 raise ValueError(f"benchmarks.{name}.task: {error}") from None
             for chosen in benchmark.scorers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -56,12 +57,13 @@ def compare(results: Results, pairs: Pairs) -> dict[str, dict[str, Any]]:
 def _change(results: Results, pairs: Pairs, benchmark: str, metric: Metric) -> Change | None:
     """Return the change on a benchmark by its first scorer; None where no item is shared."""
     scorer, clusters = results.scorers(benchmark)[0], results.clusters(benchmark)
-    firsts, seconds, changes, samples = [], [], [], [0, 0]
+    firsts, seconds, changes, samples = [], [], [], [0.0, 0.0]
     for pair in pairs:
         first, second = (results.items(*at, benchmark, scorer, metric) for at in pair)
         shared = [item for item in first.values if item in second.values]
         for side, items in enumerate((first, second)):
-            samples[side] += sum(items.valid[item] for item in shared)
+            # grades spread less than true and false do: nothing caps their effective size
+            samples[side] += math.inf if items.graded else sum(items.valid[i] for i in shared)
         firsts.append({item: first.values[item] for item in shared})
         seconds.append({item: second.values[item] for item in shared})
         changes.append({item: second.values[item] - first.values[item] for item in shared})

@@ -34,7 +34,7 @@ def paired_difference(
     first: Mapping[Any, float],
     second: Mapping[Any, float],
     clusters: Mapping[Any, Any] | None = None,
-    samples: int | None = None,
+    samples: float | None = None,
 ) -> Difference:
     """Return second - first over the items that both have.
 
