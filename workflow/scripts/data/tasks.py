@@ -196,21 +196,25 @@ def add_sources(experiment: Any) -> Any:
     return {**experiment, "benchmarks": found}
 
 
-def _manager(folder: Path | None) -> Any:
-    """Return lm-eval's task manager, of one folder or of all its own tasks."""
+def _manager(folder: Path) -> Any:
+    """Return lm-eval's task manager of one folder."""
     from lm_eval.tasks import TaskManager
 
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    return (
-        TaskManager(include_path=str(folder), include_defaults=False) if folder else TaskManager()
-    )
+    return TaskManager(include_path=str(folder), include_defaults=False)
+
+
+@cache
+def _own_manager() -> Any:
+    """Return lm-eval's task manager of all its own tasks."""
+    return _manager(_package() / "tasks")
 
 
 def _look_up(name: str, folder: Path | None) -> dict[str, Any]:
     """Return what lm-eval knows of a name: members, or folder, file and metrics; as JSON values."""
     import lm_eval
 
-    manager = _manager(folder)
+    manager = _manager(folder) if folder else _own_manager()
     if name not in manager.all_tasks:
         known = manager.all_tasks
         close = get_close_matches(name, known, n=3) or known[:SHOWN] * (folder is not None)
@@ -224,8 +228,10 @@ def _look_up(name: str, folder: Path | None) -> dict[str, Any]:
         members = [one if isinstance(one, str) else _name_of(one) for one in entry.cfg["task"]]
         return {"members": members}
     config = json.loads(json.dumps(entry.cfg, default=str))
+    rows = config.pop("dataset_kwargs", None)
     for above in filter(None, (folder, _package())):  # functions have whole paths in front
         config = _without(f"{above}/", config)
+    config |= {"dataset_kwargs": rows} if rows else {}
     metrics = [] if "class" in config else _metrics(entry.cfg)
     place = entry.yaml_path.parent.relative_to(folder or _package())
     return {"folder": str(place), "config": config, "metrics": metrics}

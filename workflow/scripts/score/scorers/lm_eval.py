@@ -122,8 +122,8 @@ class TaskScorer:
             self._task,
             custom_dataset=lambda **_: {"test": rows},
             test_split="test",
-            # Rows are as they were when they were asked, few-shot examples included.
-            **dict.fromkeys(("process_docs", "training_split", "validation_split")),
+            doc_to_text=lambda _: "",  # nothing is asked, and the rows are as they were when it was
+            **dict.fromkeys(("description", "process_docs", "training_split", "validation_split")),
             **dict.fromkeys(("fewshot_split", "fewshot_config", "num_fewshot", "dataset_kwargs")),
         )
 
