@@ -222,7 +222,7 @@ class Share:
 
 
 def share_of(
-    values: Mapping[Any, float], clusters: Mapping[Any, Any] | None, samples: float | None
+    values: Mapping[Any, float], clusters: Mapping[Any, Any] | None, samples: int | None
 ) -> Share:
     """Return what the interval of `clustered_proportion` is made of; `values` must not be empty."""
     n = len(values)

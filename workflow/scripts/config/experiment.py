@@ -256,8 +256,8 @@ class Experiment(Section):
                 key = f"benchmarks.{name}.scorers"
                 expect_entry(key, chosen, "scorers", self.scorers)
                 values = task.values if task else None
-                if error := self.scorers[chosen].benchmark_error(benchmark.kind, values):
-                    raise ValueError(f"{key}: {chosen!r} {error}")
+                if problem := self.scorers[chosen].benchmark_error(benchmark.kind, values):
+                    raise ValueError(f"{key}: {chosen!r} {problem}")
 
     def _check_gates(self) -> None:
         """Make sure that there are as many probe problems as a gate asks."""

@@ -233,6 +233,7 @@ class Samples:
             "repeats": section.repeats,
             "checkpoints": list(job.checkpoints),
             "model": {**model, "manifest_sha256": sha256_file(job.arguments.model)},
+            "template": section.template,
             **({"task": section.task} if section.task else {}),
             "data": {"sha256": benchmark.data_sha256},
             "versions": versions(),
