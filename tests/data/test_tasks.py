@@ -226,6 +226,16 @@ def test_a_changed_task_file_stales_what_it_words_and_what_it_scores(
     assert {name for name in changed if "/told" not in name} <= {"data/overlap", "report/it"}
 
 
+def test_packages_that_a_tasks_modules_import_are_its_pins(root: Path, folder: Path) -> None:
+    write(folder)
+    (folder / "own.py").write_text("import sympy.core, json\nfrom math_verify import parse\n")
+    results = list_results(experiment_with(root, benchmark(folder)), "it")
+    for name in ("data/benchmarks/told", "score/lrm/tiny/seed1/told/task"):
+        packages = results[name].spec()["packages"]
+        assert {"sympy", "math-verify", "lm-eval"} <= set(packages) and "json" not in packages
+    assert "lm-eval" not in results["generate/lrm/tiny/seed1/told"].spec()["packages"]
+
+
 def test_included_files_and_rows_count_wherever_they_are(
     root: Path, folder: Path, tmp_path: Path
 ) -> None:

@@ -6,9 +6,10 @@ Importing lm-eval and reading its 14,000 task files takes seconds, so what was f
 
 from __future__ import annotations
 
+import ast
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -26,6 +27,7 @@ from workflow.scripts.common.io import (
     sha256_text,
     write_json,
 )
+from workflow.scripts.common.pins import package_of, read_lock
 from workflow.scripts.config.source import ENDINGS
 from workflow.scripts.data.packages import package_version
 
@@ -67,6 +69,7 @@ class Task:
         config: Its file with all that it includes; functions are texts.
         metrics: In its own order.
         code: The Python modules beside the files of a local task.
+        imports: What of the pinned packages the modules beside its files import.
     """
 
     name: str
@@ -75,6 +78,7 @@ class Task:
     config: Mapping[str, Any]
     metrics: tuple[Metric, ...]
     code: tuple[str, ...]
+    imports: frozenset[str]
 
     @property
     def values(self) -> tuple[str, ...]:
@@ -158,13 +162,18 @@ def find_task(name: str, include_path: str | None = None) -> Task:
         with suppress(OSError):  # a clone that cannot be written to
             write_json(ROOT / KEPT, {**(kept if len(kept) < MOST_KEPT else {}), key: found})
     _check(name, found)
+    place = (folder or _package()) / found["folder"]
+    if folder is None:  # tasks/NAME/…, of which a task's file may name any module
+        own = _package() / "tasks" / place.relative_to(_package() / "tasks").parts[0]
+        code = sorted(own.rglob("*.py"))
     return Task(
         name,
-        (folder or _package()) / found["folder"],
+        place,
         folder is not None,
         found["config"],
         tuple(Metric(**one) for one in found["metrics"]),
-        tuple(map(_shown, code)),
+        tuple(map(_shown, code if folder else ())),
+        frozenset(_imports(code)),
     )
 
 
@@ -337,6 +346,20 @@ def _read_plainly(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise InputError(f"{_shown(path)}: not YAML ({error})") from None
     return found if isinstance(found, dict) else {}
+
+
+def _imports(files: Iterable[Path]) -> Iterator[str]:
+    """Yield the packages that modules import, as far as `envs/train.txt` pins them."""
+    for path in files:
+        try:
+            nodes = list(ast.walk(ast.parse(path.read_bytes())))
+        except SyntaxError as error:
+            raise InputError(f"{_shown(path)}:{error.lineno}: {error.msg}") from None
+        names = [one.name for node in nodes if isinstance(node, ast.Import) for one in node.names]
+        names += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
+        for name in {name.partition(".")[0] for name in names}:
+            if package_of(name) in read_lock("train"):
+                yield name
 
 
 def _read_kept() -> dict[str, Any]:

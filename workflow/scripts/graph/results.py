@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,7 @@ class Result:
         outside: Files and model folders outside the results that it reads. Files count by their
             content, model folders by names, sizes and samples of their files.
         also: Further scripts of the rule, and modules that the script loads for this result.
+        imports: Packages that code outside the project imports for it: a task's own modules.
         shared: A score whose scorer loads a model or asks a service: made with others of its kind.
         run: The model run that it makes or uses; None for the others.
         benchmark: The benchmark, for samples and scores.
@@ -92,6 +93,7 @@ class Result:
     environment: str = "train"
     outside: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
+    imports: frozenset[str] = frozenset()
     shared: bool = False
     run: Run | None = None
     benchmark: str | None = None
@@ -109,7 +111,7 @@ class Result:
     def spec(self, root: Path = ROOT) -> dict[str, Any]:
         """Return all that can change the result but its inputs."""
         modules = (self.module, *self.also)
-        imports = set().union(*(reached_packages(name, root) for name in modules))
+        imports = self.imports.union(*(reached_packages(name, root) for name in modules))
         return {
             **self.sections,
             "code": {name: code_version(name, root) for name in modules},
@@ -299,7 +301,6 @@ def _data(experiment: dict[str, Any]) -> dict[str, Result]:
 def _task_items(name: str, entry: dict[str, Any]) -> Result:
     """Return the items of a benchmark that is a task of lm-eval."""
     task = _task_of(entry)
-    assert task is not None
     return Result(
         f"data/benchmarks/{name}",
         "prepare_benchmark",
@@ -311,13 +312,12 @@ def _task_items(name: str, entry: dict[str, Any]) -> Result:
         },
         outside=(*task.code, *task.data_files),
         also=(TASK_ITEMS,),
+        imports=task.imports,
         benchmark=name,
     )
 
 
-def _task_of(benchmark: dict[str, Any]) -> Task | None:
-    if "task" not in benchmark:
-        return None
+def _task_of(benchmark: dict[str, Any]) -> Task:
     return find_task(benchmark["task"], benchmark.get("include_path"))
 
 
@@ -410,33 +410,48 @@ def _measured(
         _add(found, samples)
         yield samples
         for scorer_name in benchmark["scorers"]:
-            scorer = scorers[scorer_name]
-            inputs = {"samples": (samples.name,)}
-            if judge := scorer.trained_judge():
-                inputs["judge"] = (f"score/judges/{judge}",)
-            if (fetched := f"score/fetched/{scorer_name}") in found:
-                inputs["fetched"] = (fetched,)
-            if scorer.reads_task:
-                inputs["prompts"] = (texts[f"benchmark {name}"],)
-            task = _task_of(benchmark) if scorer.reads_task else None
-            local, asked = scorer.local_model(), bool(scorer.endpoints())
-            yield Result(
-                f"score/{run.name}/{name}/{scorer_name}",
-                "score_samples_api" if asked else "score_samples",
-                "score.score_samples",
-                "score.json",
-                {
-                    "scorer": experiment["scorers"][scorer_name],
-                    **({"task": task.scores} if task and task.local else {}),
-                },
-                inputs,
-                outside=(*((local,) if local else ()), *(task.code if task else ())),
-                also=scorer.modules(),
-                shared=asked or scorer.parameters > 0,
-                run=run,
-                benchmark=name,
-                scorer=scorer_name,
-            )
+            yield _score(experiment, samples, scorer_name, scorers[scorer_name], found)
+
+
+def _score(
+    experiment: dict[str, Any],
+    samples: Result,
+    name: str,
+    scorer: ScorerSection,
+    found: dict[str, Result],
+) -> Result:
+    """Return the score of samples by a scorer."""
+    assert samples.run is not None and samples.benchmark is not None
+    inputs = {"samples": (samples.name,)}
+    if judge := scorer.trained_judge():
+        inputs["judge"] = (f"score/judges/{judge}",)
+    if (fetched := f"score/fetched/{name}") in found:
+        inputs["fetched"] = (fetched,)
+    local, asked = scorer.local_model(), bool(scorer.endpoints())
+    score = Result(
+        f"score/{samples.run.name}/{samples.benchmark}/{name}",
+        "score_samples_api" if asked else "score_samples",
+        "score.score_samples",
+        "score.json",
+        {"scorer": experiment["scorers"][name]},
+        inputs,
+        outside=(local,) if local else (),
+        also=scorer.modules(),
+        shared=asked or scorer.parameters > 0,
+        run=samples.run,
+        benchmark=samples.benchmark,
+        scorer=name,
+    )
+    if not scorer.reads_task:
+        return score
+    task = _task_of(experiment["benchmarks"][samples.benchmark])
+    return replace(
+        score,
+        sections={**score.sections, **({"task": task.scores} if task.local else {})},
+        inputs={**inputs, "prompts": samples.inputs["prompts"]},
+        outside=task.code,
+        imports=task.imports,
+    )
 
 
 @cache

@@ -51,7 +51,6 @@ def _common(
         "versions": _versions(known),
         "decoding": _by_benchmark(samples, "decoding"),
         "engines": _by_benchmark(samples, "engine"),
-        "tasks": _by_benchmark(samples, "task"),
         "hardware": sorted({gpu for one in known for gpu in _gpus(one)}),
         "gpu_hours_training": round(sum(map(gpu_hours, models.values())), 2),
         "gpu_hours_generation": round(sum(map(gpu_hours, samples.values())), 2),

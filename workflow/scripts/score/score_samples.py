@@ -176,7 +176,6 @@ def score_folder(
             "generate_manifest_sha256": sha256_file(folder / "manifest.json"),
             "scorer": item.scorer,
             "scorer_sha256": sha256_text(canonical_json(item.scorer)),
-            "task": manifest.get("task"),
             "decoding": manifest.get("decoding"),
             "engine": manifest.get("engine"),
             "repeats": manifest["repeats"],
