@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -120,12 +121,18 @@ def test_an_unknown_name_a_group_and_a_tag_say_what_there_is(root: Path, folder:
 
 
 @pytest.mark.slow
-def test_lm_evals_own_tasks_are_known_by_name() -> None:
+def test_lm_evals_own_tasks_are_known_by_name(root: Path) -> None:
     """GSM8K has a train and a test split on the hub; of its two filters the strict one is first."""
     task = find_task("gsm8k")
     assert task.source == {"hub": "openai/gsm8k", "config": "main", "split": "test"}
     assert task.values == ("exact_match,strict-match", "exact_match,flexible-extract")
     assert not task.local and task.asks == task.scores == {} and task.code == task.data_files == ()
+    page = (root / "docs/benchmarks.md").read_text()
+    lines = re.search("## A task of lm-eval, in five lines\n\n```yaml\n(.*?)```", page, re.S)
+    assert lines is not None
+    given = yaml.safe_load(lines[1].replace("*decoding", json.dumps(DECODING)))
+    found = experiment_with(root, given["benchmarks"]["gsm8k"])
+    assert found["scorers"]["task"] == given["scorers"]["task"]
     said = {}
     for name in ("gsm8kk", "arc_easy", "humaneval", "bbh_cot_fewshot"):
         with pytest.raises(InputError) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -34,6 +33,7 @@ from workflow.scripts.config.section import (
     expect_one_source,
 )
 from workflow.scripts.config.source import Dataset, ItemSelection
+from workflow.scripts.data.tasks import find_task
 from workflow.scripts.models.alignment import Alignment
 from workflow.scripts.models.method_registry import any_alignment
 from workflow.scripts.score.registry import any_scorer
@@ -46,8 +46,6 @@ else:
     AnyAlignment = any_alignment()
     AnyScorer = any_scorer()
 
-# Loaded by name: models' code reaches this module for its types, and lm-eval is no part of it.
-TASKS = "workflow.scripts.data.tasks"
 MODEL_SOURCES = ("hub", "path", "package")
 Seed = Annotated[int, Field(ge=0)]
 
@@ -246,7 +244,6 @@ class Experiment(Section):
         for name, scorer in self.scorers.items():
             if judge := scorer.trained_judge():
                 expect_entry(f"scorers.{name}.judge", judge, "judges", self.judges)
-        find_task = import_module(TASKS).find_task
         for name, benchmark in self.benchmarks.items():
             try:
                 task = benchmark.task and find_task(benchmark.task, benchmark.include_path)
