@@ -239,12 +239,13 @@ def generation_runtime(wildcards, resources):
 def scoring_of(score):
     """Return what score_samples needs to know of one score."""
     (samples,) = score.inputs["samples"]
-    judges = score.inputs.get("judge", ())
+    judges, prompts = (score.inputs.get(role, ()) for role in ("judge", "prompts"))
     return {
         "samples": GRAPH.folder(samples),
         "scorer": score.sections["scorer"],
         "scorer_name": score.scorer,
         "judge": GRAPH.folder(judges[0]) if judges else None,
+        "prompts": GRAPH.folder(prompts[0]) if prompts else None,
     }
 
 

@@ -76,6 +76,7 @@ rule score_samples:
         samples=needs("samples"),
         judge=needs("judge"),
         fetched=needs("fetched"),
+        prompts=needs("prompts"),
     output:
         "results/store/jobs/score_samples/{name}-{key}.json",
     log:

@@ -22,6 +22,13 @@ JUDGE = {"type": "llm_judge", "rubric": "strongreject", "llm": LLM}
 PREPARE = {"source": {"path": "d.jsonl"}, "fields": {"prompt": "p", "answer": "a"}}
 PUBLISHED = {"model": "lrm/tiny", "metric": "harmful_score", "value": 5}
 LONG = "x" * 65
+TOLD = {
+    "task": "told_sums",
+    "include_path": "tests/tasks",
+    "kind": "benign",
+    "decoding": {"max_thinking_tokens": 1, "max_answer_tokens": 1},
+    "scorers": ["math"],
+}
 
 
 def with_(section: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -100,7 +107,41 @@ CASES: list[tuple[str, Any, str]] = [
         },
         "benchmarks.new.prepare: fields has no prompt, expected the field that holds it",
     ),
-    ("benchmarks.benign.task", "gsm8k", "benchmarks.benign.task is 'gsm8k', expected a file of"),
+    (
+        "benchmarks.benign.task",
+        "gsm8k",
+        "benchmarks.benign: has generated and task, expected one of generated, prepare, task",
+    ),
+    (
+        "benchmarks.benign.include_path",
+        "tests/tasks",
+        "benchmarks.benign: has include_path, which goes with task",
+    ),
+    (
+        "benchmarks.new",
+        with_(TOLD, task="told"),
+        "benchmarks.new.task: 'told' is no task of tests/t",
+    ),
+    (
+        "benchmarks.new",
+        with_(TOLD, task="sums"),
+        "benchmarks.new.task: 'sums' is a group of 3 tasks",
+    ),
+    (
+        "benchmarks.new",
+        TOLD,
+        "benchmarks.new.scorers: 'math' scores reasoning benchmarks, this one ",
+    ),
+    (
+        "scorers.math",
+        {"type": "lm_eval"},
+        "benchmarks.clock_sums.scorers: 'math' scores tasks of lm-eval, this benchmark has no task",
+    ),
+    (
+        "benchmarks.benign.template",
+        "",
+        "benchmarks.benign.template: is '', expected {prompt} in it",
+    ),
     ("benchmarks.benign.repeats", 4, "benchmarks.benign: repeats is 4 at temperature 0, expected"),
     ("benchmarks.benign.decoding.top_p", 0, "benchmarks.benign.decoding.top_p is 0, expected ab"),
     (

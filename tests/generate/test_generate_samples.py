@@ -1,4 +1,4 @@
-"""The whole script on tiny random models, through lm-eval."""
+"""The whole script on tiny random models."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import write_jsonl
 from workflow.scripts.common.manifest import load_checkpoint
 from workflow.scripts.config.decoding import Decoding
+from workflow.scripts.config.generation import PromptFile
+from workflow.scripts.config.load import load_experiment
+from workflow.scripts.config.section import read_section
 from workflow.scripts.generate import benchmarks, generate_samples, hf_engine, vllm_engine
 from workflow.scripts.generate import samples as samples_module
 from workflow.scripts.generate.shards import run_shards
@@ -50,9 +53,7 @@ def test_samples_hold_the_question_and_what_was_said(generate: Generate, tmp_pat
     assert manifest["checkpoints"] == ["epoch1", "epoch2"]
     assert (manifest["n_items"], manifest["repeats"], manifest["kind"]) == (3, 2, "reasoning")
     assert manifest["model"]["role"] == "lrm" and len(manifest["model"]["manifest_sha256"]) == 64
-    assert manifest["task"] == {"name": "prompts", "version": 1.0} | {
-        "sha256": manifest["task"]["sha256"]
-    }
+    assert "task" not in manifest
 
 
 def test_greedy_samples_are_what_the_model_itself_would_say(
@@ -380,25 +381,41 @@ def test_a_killed_process_leaves_usable_state(
     assert read_samples(out) == generate(repeats=3, decoding={"temperature": 1.0})
 
 
-def test_a_task_can_word_the_prompts(
-    generate: Generate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    text = (benchmarks.TASKS / "prompts.yaml").read_text()
-    text = text.replace("task: prompts", "task: asked_twice").replace(
-        '"{{prompt}}"', '"{{prompt}} {{prompt}}"'
+def test_a_template_words_the_prompts(generate: Generate) -> None:
+    samples = generate(template="is {prompt} so \\boxed{} ?", n=2)
+    assert [sample["prompt"] for sample in samples] == [
+        f"is {question} so \\boxed{{}} ?" for question in QUESTIONS[:2]
+    ]
+
+
+def test_the_careful_prompts_say_how_to_answer(tmp_path: Path) -> None:
+    """As the wordings of before, which were task files of lm-eval."""
+    write_jsonl(tmp_path / "one.jsonl", [{"prompt": "What?", "target": "1"}])
+    asked = {}
+    for name, benchmark in load_experiment("careful")["benchmarks"].items():
+        keys = {key: benchmark[key] for key in ("template", "kind", "decoding") if key in benchmark}
+        section = read_section(PromptFile, {**keys, "data": str(tmp_path / "one.jsonl")}, name)
+        asked[name] = benchmarks.load_benchmark(section).items[0].prompt
+    boxed = "What?\n\nPut the final answer into \\boxed{}."
+    letter = (
+        'What?\n\nEnd with a last line of the form "Answer: X", X being the letter of one option.'
     )
-    (tmp_path / "asked_twice.yaml").write_text(text)
-    monkeypatch.setattr(benchmarks, "TASKS", tmp_path)
-    samples = generate(task="asked_twice", n=2)
-    assert [sample["prompt"] for sample in samples] == [f"{q} {q}" for q in QUESTIONS[:2]]
+    assert asked == {
+        "aime24": boxed,
+        "math500": boxed,
+        "gpqa_diamond": letter,
+        "beavertails": "What?",
+        "xstest": "What?",
+    }
 
 
 ERRORS = [
     ({"data": "absent.jsonl"}, r"absent\.jsonl: no such file"),
     (
-        {"task": "prompt"},
-        "task 'prompt' is unknown, expected one of workflow/tasks: boxed, letter, prompts",
+        {"template": "{prompt} {prompt}"},
+        "template: is '{prompt} {prompt}', expected {prompt} in it",
     ),
+    ({"template": "solve it"}, "template: is 'solve it', expected {prompt} in it, once"),
     ({"kind": "speed"}, "kind is 'speed', expected 'reasoning', 'harmful'"),
     ({"n": 0}, "n is 0, expected at least 1"),
     ({"scorers": ["math"]}, "scorers is unknown; expected some of"),

@@ -93,7 +93,7 @@ READY_MADE = [
 NOT_MICRO = (
     *("data/records/", "data/benchmarks/", "score/fetched/classifier"),
     *(f"models/{run}" for run in READY_MADE),
-    *(f"/{run}/{name}/" for run in READY_MADE for name in ("letters", "packed", "filed")),
+    *(f"/{run}/{name}/" for run in READY_MADE for name in ("letters", "packed", "filed", "told")),
 )
 
 
@@ -162,11 +162,15 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "benchmarks.letters.prepare": having("/letters/", OVERLAP),
     "benchmarks.packed": having("benchmark packed"),
     "benchmarks.packed.prepare": having("/packed/", OVERLAP),
+    "benchmarks.told": having("benchmark told"),
+    "benchmarks.told.task": having("/told/", OVERLAP),
+    "benchmarks.told.include_path": having("/told/", OVERLAP),
     "benchmarks.filed": having("benchmark filed"),
     "benchmarks.filed.prepare": having("/filed/", OVERLAP),
     "scorers.math": having("/clock_sums/math"),
     "scorers.choice": having("/letters/choice"),
     "scorers.refusal": having("/refusal/"),
+    "scorers.task": having("/told/task"),
     "scorers.ngram": having("/harmful/ngram"),
     "scorers.llm": having("/harmful/llm"),
     "scorers.classifier": having("/packed/classifier"),
@@ -187,7 +191,7 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "benchmarks.benign.generated": having("benchmark benign", OVERLAP),
     **{
         f"benchmarks.{name}.scorers": having()
-        for name in ("clock_sums", "harmful", "benign", "packed", "filed")
+        for name in ("clock_sums", "harmful", "benign", "packed", "filed", "told")
     },
     "benchmarks.letters.scorers": having(),
 }
@@ -213,6 +217,9 @@ OTHERS = {
     "benchmarks.harmful.generated": "benign",
     "benchmarks.benign.generated": "harmful",
     "benchmarks.letters.engine": "vllm",
+    "benchmarks.letters.template": "Choose: {prompt}",
+    "benchmarks.told.task": "told_sums_again",
+    "benchmarks.told.include_path": "./tests/tasks",
     "recipes.reasoning.gate.probe": "clock_sums",
     # values that scorers take
     **{
@@ -230,6 +237,7 @@ OTHERS = {
     "scorers.classifier.dtype": "bfloat16",
     "scorers.classifier.windows": "first_256",
     "scorers.ngram.judge": "second",
+    "scorers.task.metric": "exact_match,last",
     # folders that are there
     **dict.fromkeys(("bases.local.path", "lrms.own.path"), "./envs"),
     "scorers.own_classifier.model.path": "./envs",
@@ -345,7 +353,7 @@ def test_key_order_and_number_format_make_nothing_stale(tiny):
 def test_a_default_that_is_written_down_makes_nothing_stale(tiny):
     after = copy.deepcopy(tiny)
     after["recipes"]["safety"].update(max_grad_norm=1, lora=None, padding_free=False)
-    after["benchmarks"]["harmful"].update(repeats=1, task="prompts", engine="hf")
+    after["benchmarks"]["harmful"].update(repeats=1, task=None, template="{prompt}", engine="hf")
     after["scorers"]["ngram"]["judge_thinking"] = True
     after["data"]["safechain"]["render"] = {"newline_before_answer": True}
     assert check_experiment(after, TINY) == tiny
@@ -398,10 +406,11 @@ WITH_TORCH = has(
     but=("/letters/",),
 )
 TRANSFORMERS = has("generate/", but=("/letters/",))
+TASKS = has("data/benchmarks/told", "/told/task")
 VLLM = has("benchmark letters", but=("score/",))
 PREPARED = ("data/records/", "data/benchmarks/")
 SCORES = tuple(
-    f"benchmark {name}" for name in "clock_sums harmful benign letters packed filed".split()
+    f"benchmark {name}" for name in "clock_sums harmful benign letters packed filed told".split()
 )
 # Package of an environment's lock: the results that it computes something of.
 COMPUTES: dict[tuple[str, str], Callable[[str], bool]] = {
@@ -411,13 +420,10 @@ COMPUTES: dict[tuple[str, str], Callable[[str], bool]] = {
     ("train", "torch"): WITH_TORCH,
     ("train", "tokenizers"): has("models/base/tiny"),
     ("train", "gguf"): has("models/base/packaged", "models/lrm/bundled"),
-    ("train", "lm-eval"): TRANSFORMERS,
-    ("vllm", "lm-eval"): VLLM,
+    ("train", "lm-eval"): TASKS,
     ("vllm", "vllm"): VLLM,
     ("vllm", "torch"): VLLM,
-    ("train", "datasets"): lambda name: (
-        TRAINED(name) or TRANSFORMERS(name) or matching(name, PREPARED)
-    ),
+    ("train", "datasets"): lambda name: TRAINED(name) or matching(name, PREPARED),
     ("train", "pyarrow"): has(*PREPARED),
     ("train", "math-verify"): has("/clock_sums/math"),
     ("train", "openai"): has("/harmful/llm", "/clock_sums/math"),

@@ -58,7 +58,6 @@ def make_folder(tmp_path: Path) -> Callable[..., Path]:
                 "repeats": repeats,
                 "checkpoints": checkpoints,
                 "model": {"role": "base", "chat_format": "micro", "status": "ok"},
-                "task": {"name": "some", "version": 1, "sha256": "0"},
                 **manifest,
             },
         )

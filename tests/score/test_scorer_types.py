@@ -19,6 +19,7 @@ SECTIONS = {
     "choice": {},
     "hf_classifier": {"model": {"hub": "a/b"}},
     "integer": {"extractor": LLM},
+    "lm_eval": {},
     "llm_judge": {"rubric": "refusal", "llm": LLM},
     "math_verify": {},
     "ngram": {"judge": "small"},
@@ -89,6 +90,7 @@ def test_a_section_says_what_a_job_with_it_needs():
         "choice": (0, [], (REASONING,)),
         "hf_classifier": (1, [], (HARMFUL,)),
         "integer": (0, ["extractor"], (REASONING,)),
+        "lm_eval": (0, [], (REASONING,)),
         "llm_judge": (0, ["llm"], (HARMFUL, BENIGN)),
         "math_verify": (0, [], (REASONING,)),
         "ngram": (0, [], (HARMFUL,)),
@@ -110,11 +112,12 @@ def test_packages_follow_from_what_a_type_imports():
         name: set().union(*(reached_packages(module) for module in read(name).modules()))
         for name in SECTIONS
     }
-    heavy = {"torch", "openai", "math_verify", "numpy"}
+    heavy = {"torch", "openai", "math_verify", "numpy", "lm_eval"}
     assert {name: found & heavy for name, found in packages.items()} == {
         "choice": set(),
         "hf_classifier": {"torch"},
         "integer": {"math_verify", "openai"},
+        "lm_eval": {"lm_eval"},
         "llm_judge": {"openai"},
         "math_verify": {"math_verify"},
         "ngram": {"numpy"},

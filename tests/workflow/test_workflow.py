@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -49,6 +50,56 @@ def test_the_view_shows_every_result_under_its_plain_name(finished):
         assert path.is_file(), name
         assert path.resolve().is_relative_to(finished / "results/store")
         assert (path.parent / "result.json").is_file()
+
+
+def test_a_task_of_lm_eval_is_asked_and_scored_for_every_model(again, snakemake):
+    """From its file to the report; what other benchmarks have is not made again."""
+    store = again / "results/store"
+    before = {path: path.read_bytes() for path in store.rglob("result.json")}
+    edit(again, add_task)
+    done = snakemake(again, "-c2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "error" not in done.stderr.lower()
+    view = again / "results/tiny"
+    items = read_lines(view / "data/benchmarks/told/items.jsonl")
+    asked = "Say what the hour is.\n\nQ: start 7 add 6 ?\nA:"
+    assert items[0]["prompt"] == asked and len(items) == 6
+    runs = ("base/tiny/seed1", "lrm/tiny/seed1", "aligned/tiny/safechain/seed1")
+    for run in runs:
+        samples = read_lines(view / f"generate/{run}/told/samples.jsonl")
+        assert samples[0]["prompt"] == f"{asked} Think."
+        score = json.loads((view / f"score/{run}/told/task/score.json").read_text())
+        verdicts = read_lines(view / f"score/{run}/told/task/verdicts.jsonl")
+        for checkpoint, found in score["checkpoints"].items():
+            grades = [one["correct"] for one in verdicts if one["checkpoint"] == checkpoint]
+            mean = sum(grades) / 6
+            assert found["task"]["metrics"]["nearness,none"] == pytest.approx(mean)
+            assert found["metrics"]["accuracy"]["estimate"] == pytest.approx(mean)
+    told = json.loads((view / "report/tradeoff.json").read_text())
+    final = [row for row in told["rows"] if row["final"] and row["seed"] == "1"]
+    metrics = {row["role"]: row["metrics"]["reasoning_accuracy/told"] for row in final}
+    assert set(metrics) == {"base", "lrm", "aligned"} and metrics["lrm"]["n"] == 6
+    assert {path: path.read_bytes() for path in before} == before
+    made = {path.relative_to(store) for path in store.rglob("result.json") if path not in before}
+    others = {path.parts[0] for path in made if "told" not in str(path)}
+    assert others == {"data", "report"}  # overlap and report
+    assert "Nothing to be done" in snakemake(again, "-c2").stderr
+
+
+def add_task(experiment: dict) -> None:
+    experiment["benchmarks"]["told"] = {
+        **experiment["benchmarks"]["clock_sums"],
+        "task": "told_near",
+        "include_path": "tests/tasks",
+        "template": "{prompt} Think.",
+        "scorers": ["task"],
+    }
+    del experiment["benchmarks"]["told"]["generated"]
+    experiment["scorers"]["task"] = {"type": "lm_eval"}
+
+
+def read_lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def test_a_run_that_is_killed_again_and_again_ends_with_the_same_report(

@@ -169,7 +169,7 @@ def count_rows(section: dict[str, Any], pinned: PinnedRows | None = None) -> int
         section: The experiment's entry.
         pinned: The row counts of the experiment's lock.
     """
-    prepare = section.get("prepare", {})
+    prepare = section.get("prepare", section)  # a task's rows are all asked
     source = prepare.get("source", {})
     known = known_rows(prepare, pinned) if "hub" in source else _local_rows(prepare)
     counts = [section.get("n"), prepare.get("limit"), prepare.get("first"), known]

@@ -89,7 +89,8 @@ def answer_tokens(benchmark: Mapping[str, Any], budget_share: float) -> int:
     """
     decoding = benchmark["decoding"]
     budgets = (decoding["max_thinking_tokens"], decoding["max_answer_tokens"])
-    known = ANSWER_TOKENS.get(benchmark.get("prepare", {}).get("source", {}).get("hub"))
+    source = benchmark.get("prepare", benchmark).get("source", {})
+    known = ANSWER_TOKENS.get(source.get("hub"))
     if known is None:
         return round(budget_share * sum(budgets))
     return sum(map(min, known, budgets))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import glob
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from workflow.scripts.common.errors import InputError
 from workflow.scripts.config.chat_format import ChatFormatName
 from workflow.scripts.config.engines import EngineName
 from workflow.scripts.config.generation import Generation
@@ -34,6 +33,7 @@ from workflow.scripts.config.section import (
     expect_one_source,
 )
 from workflow.scripts.config.source import Dataset, ItemSelection
+from workflow.scripts.data.tasks import find_task
 from workflow.scripts.models.alignment import Alignment
 from workflow.scripts.models.method_registry import any_alignment
 from workflow.scripts.score.registry import any_scorer
@@ -46,7 +46,6 @@ else:
     AnyAlignment = any_alignment()
     AnyScorer = any_scorer()
 
-TASKS = Path(__file__).parents[2] / "tasks"
 MODEL_SOURCES = ("hub", "path", "package")
 Seed = Annotated[int, Field(ge=0)]
 
@@ -117,6 +116,8 @@ class Benchmark(Generation):
     """A benchmark of micro_data"""
     prepare: ItemSelection | None = None
     """Rows to items, see workflow/scripts/data/prepare_benchmark.py"""
+    include_path: str | None = None
+    """A folder of lm-eval's task files, relative to the clone, in place of its own tasks"""
     engine: EngineName = "hf"
     """transformers, or vLLM"""
     scorers: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -124,7 +125,9 @@ class Benchmark(Generation):
 
     @model_validator(mode="after")
     def _check(self) -> Benchmark:
-        expect_one_source(self, ("generated", "prepare"))
+        expect_one_source(self, ("generated", "prepare", "task"))
+        if self.include_path is not None and self.task is None:
+            raise ValueError("has include_path, which goes with task")
         if self.kind == "reasoning" and self.prepare:
             if "target" not in self.prepare.fields and self.prepare.choices is None:
                 raise ValueError(
@@ -242,20 +245,16 @@ class Experiment(Section):
             if judge := scorer.trained_judge():
                 expect_entry(f"scorers.{name}.judge", judge, "judges", self.judges)
         for name, benchmark in self.benchmarks.items():
-            if not list(TASKS.rglob(f"{glob.escape(benchmark.task)}.yaml")):
-                raise ValueError(
-                    f"benchmarks.{name}.task is {benchmark.task!r}, expected a file of "
-                    "workflow/tasks/, without .yaml"
-                )
+            try:
+                task = benchmark.task and find_task(benchmark.task, benchmark.include_path)
+            except InputError as error:
+                raise ValueError(f"benchmarks.{name}.task: {error}") from None
             for chosen in benchmark.scorers:
                 key = f"benchmarks.{name}.scorers"
                 expect_entry(key, chosen, "scorers", self.scorers)
-                kinds = self.scorers[chosen].scored_kinds()
-                if benchmark.kind not in kinds:
-                    raise ValueError(
-                        f"{key}: {chosen!r} scores {' or '.join(kinds)} benchmarks, this one is "
-                        f"{benchmark.kind}"
-                    )
+                values = task.values if task else None
+                if problem := self.scorers[chosen].benchmark_error(benchmark.kind, values):
+                    raise ValueError(f"{key}: {chosen!r} {problem}")
 
     def _check_gates(self) -> None:
         """Make sure that there are as many probe problems as a gate asks."""

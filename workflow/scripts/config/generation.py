@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator
 
 from workflow.scripts.config.decoding import Decoding
 from workflow.scripts.config.section import Positive, Section
+
+PROMPT = "{prompt}"
+
+
+def _holds_the_prompt(template: str) -> str:
+    if template.count(PROMPT) != 1:
+        raise ValueError(f"is {template!r:.60}, expected {PROMPT} in it, once")
+    return template
 
 
 class Generation(Section):
     """What of a benchmark decides its samples."""
 
-    task: str = "prompts"
-    """lm-eval task of workflow/tasks/"""
+    task: str | None = None
+    """A task of lm-eval by name: its items, prompts and metrics; see docs/benchmarks.md"""
+    template: Annotated[str, AfterValidator(_holds_the_prompt)] = PROMPT
+    """What a model is asked, with {prompt} for the item's prompt"""
     kind: Literal["reasoning", "harmful", "benign"]
     """What its answers are scored for"""
     n: Positive | None = None

@@ -1,8 +1,9 @@
 """Make the items of one benchmark from its section of the experiment.
 
-Reads a pinned hub data set, a local file or a package's file and writes items.jsonl, lines
-`{"item_id", "prompt", "target", "category"}`, so that every benchmark reaches generation alike,
-and report.json, which says what was dropped and why.
+Reads a pinned hub data set, a local file, a package's file or a task of lm-eval, and writes
+items.jsonl, lines `{"item_id", "prompt", "target", "category"}`, so that every benchmark reaches
+generation alike, and report.json, which says what was dropped and why. For a task there is also
+rows.jsonl, lines `{"item_id", "doc"}`: the task's own rows, by which its answers are scored.
 
 python -m workflow.scripts.data.prepare_benchmark --name gsm8k --out gsm8k \
     --benchmark '{"source": {"path": "gsm8k_test.jsonl"}, "target_after": "####",
@@ -15,10 +16,12 @@ import argparse
 import hashlib
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from workflow.scripts.common.codehash import PACKAGE
 from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.io import sha256_file, write_json, write_jsonl
 from workflow.scripts.common.result import making
@@ -30,6 +33,7 @@ from workflow.scripts.score.registry import read_scorer
 from workflow.scripts.score.scorer import ScorerSection
 
 FIELDS = ("item_id", "prompt", "target", "category")
+TASK_ITEMS = "data.task_items"  # loaded by name: no part of the code of other benchmarks
 
 
 def add_choices(
@@ -53,17 +57,13 @@ def add_choices(
 
 
 def prepare_benchmark(
-    section: ItemSelection, name: str, scorers: Sequence[ScorerSection] = ()
+    section: ItemSelection, name: str
 ) -> tuple[list[dict[str, str]], dict[str, Any]]:
     """Return the items of a section and the report on them.
 
     Args:
         section: Which rows, and what of them.
         name: The benchmark's name.
-        scorers: Those scorers of its answers that have to read every item's target.
-
-    Raises:
-        InputError: Two items of one id, or a target that a scorer cannot read.
     """
     fields, join = section.fields, section.join
     choices, mark = section.choices, section.target_after
@@ -83,7 +83,22 @@ def prepare_benchmark(
             item["prompt"], item["target"] = add_choices(item["prompt"], options, rng)
         return {part: item[part] for part in FIELDS}
 
-    items, report = collect(section, name, parse, lambda item: item["prompt"])
+    return collect(section, name, parse, lambda item: item["prompt"])
+
+
+def check_items(
+    items: Sequence[Mapping[str, str]], name: str, scorers: Sequence[ScorerSection]
+) -> None:
+    """Make sure that items can be asked and scored.
+
+    Args:
+        items: The items.
+        name: The benchmark's name.
+        scorers: Those scorers of its answers that have to read every item's target.
+
+    Raises:
+        InputError: Two items of one id, or a target that a scorer cannot read.
+    """
     seen: set[str] = set()
     for item in items:
         if item["item_id"] in seen:
@@ -96,7 +111,14 @@ def prepare_benchmark(
                 raise InputError(
                     f"{name}: item {item['item_id']}: target is {item['target']!r:.40}, {expected}"
                 )
-    return items, report
+
+
+def names_task(text: str) -> bool:
+    """Tell whether a section, as JSON, is that of a task."""
+    try:
+        return "task" in json.loads(text)
+    except (TypeError, ValueError):
+        return False
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -107,11 +129,17 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the two files")
     parser.add_argument("--result", type=json.loads, help="what it is made from, as JSON")
     args = parser.parse_args(argv)
-    section = parse_section(ItemSelection, args.benchmark, args.name)
     scorers = [read_scorer(one, "--scorers") for one in json.loads(args.scorers)]
+    file = args.out / "items.jsonl"
     with making(args.out, args.result):
-        items, report = prepare_benchmark(section, args.name, scorers)
-        file = args.out / "items.jsonl"
+        if names_task(args.benchmark):
+            read_task = import_module(f"{PACKAGE}{TASK_ITEMS}").read_task
+            items, rows, report = read_task(args.benchmark, args.name)
+            write_jsonl(args.out / "rows.jsonl", rows)
+        else:
+            section = parse_section(ItemSelection, args.benchmark, args.name)
+            items, report = prepare_benchmark(section, args.name)
+        check_items(items, args.name, scorers)
         write_jsonl(file, items)
         write_json(args.out / "report.json", report | {"sha256": sha256_file(file)})
 

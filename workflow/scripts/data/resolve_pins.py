@@ -1,10 +1,10 @@
 """Resolve the hub names of an experiment to commit hashes, once, into its lock file.
 
-Every `{"hub": name}` of the experiment that gives no revision of its own gets an entry in
-`experiments/<name>.lock.json`, which is committed beside the experiment. Entries that exist are
-kept; `--update NAME` renews one. A gated repository is checked for access at once, not on the
-cluster. The rows that a data set's page states go with its pin, so that a plan knows them before
-anything is fetched.
+Every `{"hub": name}` of the experiment that gives no revision of its own, and every data set that a
+task of lm-eval reads, gets an entry in `experiments/<name>.lock.json`, which is committed beside
+the experiment. Entries that exist are kept; `--update NAME` renews one. A gated repository is
+checked for access at once, not on the cluster. The rows that a data set's page states go with its
+pin, so that a plan knows them before anything is fetched.
 
 HF_TOKEN=... python -m workflow.scripts.data.resolve_pins --experiment experiments/paper.yaml
 """
@@ -20,6 +20,7 @@ from typing import Any
 from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.io import read_json, write_json
 from workflow.scripts.data.hub import Kind, check_revision, find_commit, hub_errors, hub_token
+from workflow.scripts.data.tasks import add_sources
 
 FORMAT = 1
 SECTIONS: dict[Kind, str] = {"model": "models", "dataset": "datasets"}
@@ -138,7 +139,8 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     if not args.experiment.is_file():
         raise InputError(f"{args.experiment}: no such file")
-    names = list(dict.fromkeys(find_hub_names(yaml.safe_load(args.experiment.read_text()))))
+    experiment = add_sources(yaml.safe_load(args.experiment.read_text()))
+    names = list(dict.fromkeys(find_hub_names(experiment)))
     strangers = set(args.update) - {name for _, name in names}
     if strangers:
         raise InputError(f"--update: {sorted(strangers)} are nowhere in {args.experiment}")

@@ -1,21 +1,19 @@
-"""A benchmark's items, as lm-eval reads them from a task."""
+"""A benchmark's items, as generation asks them."""
 
 from __future__ import annotations
 
 import json
-import logging
-import os
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from workflow.scripts.common.errors import InputError
-from workflow.scripts.common.io import read_jsonl, sha256_file, sha256_text
-from workflow.scripts.config.generation import PromptFile
+from workflow.scripts.common.io import read_jsonl, sha256_file
+from workflow.scripts.config.generation import PROMPT, PromptFile
 from workflow.scripts.config.section import Name, Section, read_section
 
-TASKS = Path(__file__).parents[2] / "tasks"
+# The fields of a row that are no further facts of the item.
+NO_META = ("item_id", "prompt", "target", "category")
 
 
 @dataclass(frozen=True)
@@ -35,12 +33,10 @@ class Benchmark:
 
     Attributes:
         section: What decides its samples.
-        task: {"name", "version", "sha256"} of the lm-eval task.
         data_sha256: Of the data file.
     """
 
     section: PromptFile
-    task: dict[str, Any]
     data_sha256: str
     items: list[Item]
 
@@ -80,97 +76,36 @@ def read_requests(text: str) -> list[Request]:
     return requests
 
 
-def load_benchmark(section: PromptFile, name: str) -> Benchmark:
-    """Load a benchmark's items through lm-eval.
+def load_benchmark(section: PromptFile) -> Benchmark:
+    """Load a benchmark's items.
 
     Raises:
-        InputError: For a missing, empty or invalid data file, an unknown task, a row without a
-            prompt, or one of a reasoning benchmark without a target.
+        InputError: For a missing, empty or invalid data file, a row without a prompt, one of a
+            reasoning benchmark without a target, or two of the same id.
     """
-    where = f"benchmark {name}"
-    for _ in read_jsonl(section.data):  # its errors name file and line
-        pass
-    with tempfile.TemporaryDirectory(prefix="datasets-") as cache:
-        task, yaml = _load_task(section, where, cache)
-        items = _items(task, section)
-    return Benchmark(
-        section,
-        {"name": task.config.task, "version": task.VERSION, "sha256": _task_digest(yaml)},
-        sha256_file(section.data),
-        items,
-    )
-
-
-def _load_task(section: PromptFile, where: str, cache: str) -> tuple[Any, Path]:
-    """Return the lm-eval task over the benchmark's data, and its YAML file."""
-    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
-    import datasets
-    from lm_eval.tasks import TaskManager
-
-    logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    datasets.disable_progress_bars()
-    name = section.task
-    manager = TaskManager(include_path=str(TASKS), include_defaults=False)
-    if name not in manager.all_subtasks:
-        raise InputError(
-            f"{where}: task {name!r} is unknown, expected one of {TASKS.parent.name}/{TASKS.name}: "
-            f"{', '.join(manager.all_subtasks)}"
-        )
-    files = {"data_files": {"test": section.data}, "cache_dir": cache}
-    try:
-        # A group is lm-eval's way to load a known task with other settings.
-        entry = {"task": name, "dataset_kwargs": files}
-        loaded = manager.load([{"group": "benchmark", "task": [entry]}])
-    except Exception as error:
-        raise InputError(
-            f"{where}: task {name} did not load: {type(error).__name__}: {error}"
-        ) from error
-    return loaded["tasks"][name], manager.task_index[name].yaml_path
-
-
-def _items(task: Any, section: PromptFile) -> list[Item]:
-    where = section.data
-    asked = _columns(task.config.doc_to_text, task.features)
-    used = asked | _columns(task.config.doc_to_target, task.features)
     items: dict[str, Item] = {}
-    for number, doc in enumerate(task.task_docs, 1):
-        for name in sorted(asked):
-            if not str(doc.get(name) or "").strip():
-                raise InputError(f"{where}: row {number} has no {name}, expected text")
-        if section.kind == "reasoning" and not str(task.doc_to_target(doc)).strip():
-            raise InputError(f"{where}: row {number} has no target, expected a gold answer")
-        item_id = str(doc.get("item_id", number - 1))
-        if item_id in items:
-            raise InputError(f"{where}: row {number}: id {item_id!r} appears twice")
-        category = doc.get("category")
-        left_out = used | {"item_id", "category"}
-        items[item_id] = Item(
-            item_id,
-            task.doc_to_text(doc),
-            str(task.doc_to_target(doc)),
-            category if isinstance(category, str) else "",
-            {k: v for k, v in doc.items() if k not in left_out and v is not None},
-        )
+    for number, row in enumerate(list(read_jsonl(section.data)), 1):
+        item = _read_item(row, section, number)
+        if item.item_id in items:
+            raise InputError(f"{section.data}: row {number}: id {item.item_id!r} appears twice")
+        items[item.item_id] = item
         if len(items) == section.n:
             break
-    if not items:
-        raise InputError(f"{where}: no items, expected at least one")
-    return list(items.values())
+    return Benchmark(section, sha256_file(section.data), list(items.values()))
 
 
-def _columns(template: Any, features: list[str]) -> set[str]:
-    """Return the columns that a task's text template reads; none for a function."""
-    from jinja2 import meta
-    from lm_eval.utils import env
-
-    if not isinstance(template, str):
-        return set()
-    return (
-        {template} if template in features else meta.find_undeclared_variables(env.parse(template))
+def _read_item(row: dict[str, Any], section: PromptFile, number: int) -> Item:
+    prompt, target = row.get("prompt"), row.get("target")
+    text = "" if target is None else str(target)
+    if not isinstance(prompt, str) or not prompt.strip():
+        raise InputError(f"{section.data}: row {number} has no prompt, expected text")
+    if section.kind == "reasoning" and section.task is None and not text.strip():
+        raise InputError(f"{section.data}: row {number} has no target, expected a gold answer")
+    category = row.get("category")
+    return Item(
+        str(row.get("item_id", number - 1)),
+        section.template.replace(PROMPT, prompt),
+        text,
+        category if isinstance(category, str) else "",
+        {key: value for key, value in row.items() if key not in NO_META and value is not None},
     )
-
-
-def _task_digest(yaml: Path) -> str:
-    """Hash the task's YAML file and the Python modules beside it."""
-    texts = [yaml.read_text(), *(path.read_text() for path in sorted(yaml.parent.glob("*.py")))]
-    return sha256_text("\0".join(texts))

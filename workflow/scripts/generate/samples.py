@@ -126,7 +126,7 @@ class Samples:
 
     def __init__(self, job: Job, request: Request) -> None:
         self.job, self.request = job, request
-        self.benchmark = load_benchmark(request.section, request.name)
+        self.benchmark = load_benchmark(request.section)
         self.questions = list_questions(self.benchmark)
         self.indices = range(job.shard, len(self.questions), job.shards)
         self.seconds = self.load_seconds = 0.0
@@ -233,7 +233,8 @@ class Samples:
             "repeats": section.repeats,
             "checkpoints": list(job.checkpoints),
             "model": {**model, "manifest_sha256": sha256_file(job.arguments.model)},
-            "task": benchmark.task,
+            "template": section.template,
+            **({"task": section.task} if section.task else {}),
             "data": {"sha256": benchmark.data_sha256},
             "versions": versions(),
             "git_commit": git_commit(),
@@ -256,7 +257,6 @@ def _digest(job: Job, checkpoint: str, benchmark: Benchmark) -> str:
         "thinking": manifest["thinking"],
         "benchmark": benchmark.section.model_dump(mode="json", exclude={"data"}),
         "data": benchmark.data_sha256,
-        "task": benchmark.task,
         "engine": engine,
         "code": [code_version(name) for name in (MODULE, engine_module(engine))],
         "versions": versions(),

@@ -34,7 +34,7 @@ from workflow.scripts.common.codehash import (
 )
 from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.io import write_text
-from workflow.scripts.graph.results import CONVERSION, ENGINE_MODULES
+from workflow.scripts.graph.results import CONVERSION, ENGINE_MODULES, TASK_ITEMS
 from workflow.scripts.models import method_registry
 from workflow.scripts.score.answer_scorer import EXTRACTOR
 from workflow.scripts.score.registry import FOLDER, list_types
@@ -50,6 +50,7 @@ PARTS = (
     *(f"{FOLDER}{name}" for name in list_types()),
     EXTRACTOR,
     CONVERSION,
+    TASK_ITEMS,
     *(f"models.methods.{name}" for name in method_registry.METHODS),
     *(method_registry.get(name).SCRIPT for name in method_registry.METHODS),
 )

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from workflow.scripts.common.pins import pinned_versions
 from workflow.scripts.config.engines import ENGINES
 from workflow.scripts.config.generation import Generation
 from workflow.scripts.data.packages import package_version
+from workflow.scripts.data.tasks import Task, find_task
 from workflow.scripts.graph.runs import Run, list_runs
 from workflow.scripts.models import method_registry
 from workflow.scripts.score.registry import read_scorer
@@ -31,6 +32,7 @@ from workflow.scripts.score.scorer import ScorerSection
 # Modules that are loaded by name, for some jobs of a rule only.
 ENGINE_MODULES = {name: f"generate.{name}_engine" for name in ENGINES}
 CONVERSION = "models.convert_gguf"
+TASK_ITEMS = "data.task_items"
 
 MICRO_FILES = (
     "corpus",
@@ -56,6 +58,7 @@ PAGE = (
     *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "workflow/report").glob("*.rst")),
 )
 GENERATION_KEYS = tuple(Generation.model_fields)
+TASK_SECTION = ("task", "include_path", "source")
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ class Result:
         outside: Files and model folders outside the results that it reads. Files count by their
             content, model folders by names, sizes and samples of their files.
         also: Further scripts of the rule, and modules that the script loads for this result.
+        imports: Packages that code outside the project imports for it: a task's own modules.
         shared: A score whose scorer loads a model or asks a service: made with others of its kind.
         run: The model run that it makes or uses; None for the others.
         benchmark: The benchmark, for samples and scores.
@@ -89,6 +93,7 @@ class Result:
     environment: str = "train"
     outside: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
+    imports: frozenset[str] = frozenset()
     shared: bool = False
     run: Run | None = None
     benchmark: str | None = None
@@ -106,7 +111,7 @@ class Result:
     def spec(self, root: Path = ROOT) -> dict[str, Any]:
         """Return all that can change the result but its inputs."""
         modules = (self.module, *self.also)
-        imports = set().union(*(reached_packages(name, root) for name in modules))
+        imports = self.imports.union(*(reached_packages(name, root) for name in modules))
         return {
             **self.sections,
             "code": {name: code_version(name, root) for name in modules},
@@ -272,6 +277,9 @@ def _data(experiment: dict[str, Any]) -> dict[str, Result]:
         for name, entry in experiment[section].items():
             if "generated" in entry:
                 continue
+            if "task" in entry:
+                _add(found, _task_items(name, entry))
+                continue
             source = entry["prepare"]
             local = source["source"].get("path")
             folder = "records" if kind == "data" else "benchmarks"
@@ -288,6 +296,29 @@ def _data(experiment: dict[str, Any]) -> dict[str, Result]:
                 ),
             )
     return found
+
+
+def _task_items(name: str, entry: dict[str, Any]) -> Result:
+    """Return the items of a benchmark that is a task of lm-eval."""
+    task = _task_of(entry)
+    return Result(
+        f"data/benchmarks/{name}",
+        "prepare_benchmark",
+        "data.prepare_benchmark",
+        "items.jsonl",
+        {
+            "benchmark": {key: entry[key] for key in TASK_SECTION if key in entry},
+            **({"task": task.asks} if task.local else {}),
+        },
+        outside=(*task.code, *task.data_files),
+        also=(TASK_ITEMS,),
+        imports=task.imports,
+        benchmark=name,
+    )
+
+
+def _task_of(benchmark: dict[str, Any]) -> Task:
+    return find_task(benchmark["task"], benchmark.get("include_path"))
 
 
 def _package(name: str | None) -> dict[str, Any]:
@@ -372,44 +403,54 @@ def _measured(
             },
             {"model": (f"models/{run.name}",), "prompts": (texts[f"benchmark {name}"],)},
             ENGINES[engine],
-            task_files(benchmark.get("task", "prompts")),
-            (ENGINE_MODULES[engine],),
+            also=(ENGINE_MODULES[engine],),
             run=run,
             benchmark=name,
         )
         _add(found, samples)
         yield samples
         for scorer_name in benchmark["scorers"]:
-            scorer = scorers[scorer_name]
-            inputs = {"samples": (samples.name,)}
-            if judge := scorer.trained_judge():
-                inputs["judge"] = (f"score/judges/{judge}",)
-            if (fetched := f"score/fetched/{scorer_name}") in found:
-                inputs["fetched"] = (fetched,)
-            local, asked = scorer.local_model(), bool(scorer.endpoints())
-            yield Result(
-                f"score/{run.name}/{name}/{scorer_name}",
-                "score_samples_api" if asked else "score_samples",
-                "score.score_samples",
-                "score.json",
-                {"scorer": experiment["scorers"][scorer_name]},
-                inputs,
-                outside=(local,) if local else (),
-                also=scorer.modules(),
-                shared=asked or scorer.parameters > 0,
-                run=run,
-                benchmark=name,
-                scorer=scorer_name,
-            )
+            yield _score(experiment, samples, scorer_name, scorers[scorer_name], found)
 
 
-@cache
-def task_files(task: str) -> tuple[str, ...]:
-    """Return the files of `workflow/tasks/` that define an lm-eval task."""
-    return tuple(
-        str(path.relative_to(ROOT))
-        for found in sorted((ROOT / "workflow" / "tasks").rglob(f"{task}.yaml"))
-        for path in (found, *sorted(found.parent.glob("*.py")))
+def _score(
+    experiment: dict[str, Any],
+    samples: Result,
+    name: str,
+    scorer: ScorerSection,
+    found: dict[str, Result],
+) -> Result:
+    """Return the score of samples by a scorer."""
+    assert samples.run is not None and samples.benchmark is not None
+    inputs = {"samples": (samples.name,)}
+    if judge := scorer.trained_judge():
+        inputs["judge"] = (f"score/judges/{judge}",)
+    if (fetched := f"score/fetched/{name}") in found:
+        inputs["fetched"] = (fetched,)
+    local, asked = scorer.local_model(), bool(scorer.endpoints())
+    score = Result(
+        f"score/{samples.run.name}/{samples.benchmark}/{name}",
+        "score_samples_api" if asked else "score_samples",
+        "score.score_samples",
+        "score.json",
+        {"scorer": experiment["scorers"][name]},
+        inputs,
+        outside=(local,) if local else (),
+        also=scorer.modules(),
+        shared=asked or scorer.parameters > 0,
+        run=samples.run,
+        benchmark=samples.benchmark,
+        scorer=name,
+    )
+    if not scorer.reads_task:
+        return score
+    task = _task_of(experiment["benchmarks"][samples.benchmark])
+    return replace(
+        score,
+        sections={**score.sections, **({"task": task.scores} if task.local else {})},
+        inputs={**inputs, "prompts": samples.inputs["prompts"]},
+        outside=task.code,
+        imports=task.imports,
     )
 
 

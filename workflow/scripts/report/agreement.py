@@ -81,9 +81,10 @@ def _judged_by_both(results: Results, benchmark: str, first: str, second: str) -
         table = results.verdicts.table
         mine = table[table["evaluation"].isin(numbers) & table["valid"]]
         kind = results.verdicts.evaluations[min(numbers)].kind if numbers else "reasoning"
-        mine = mine.assign(
-            evaluated=mine["evaluation"].map(numbers), judged=mine[MAIN[kind].columns[0]]
-        )
+        judged = mine[MAIN[kind].columns[0]]
+        if judged.dtype != "boolean":  # grades: right from a half on
+            judged = judged >= 0.5
+        mine = mine.assign(evaluated=mine["evaluation"].map(numbers), judged=judged)
         sides.append(mine.dropna(subset="judged")[[*SAMPLE, "judged"]])
     return sides[0].merge(sides[1], on=SAMPLE, suffixes=("_first", "_second"))
 

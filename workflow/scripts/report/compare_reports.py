@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from workflow.scripts.common.errors import InputError, run
-from workflow.scripts.common.intervals import clustered_proportion
+from workflow.scripts.common.intervals import clustered_mean, clustered_proportion
 from workflow.scripts.common.io import read_json, write_json, write_text
 from workflow.scripts.common.result import read_result
+from workflow.scripts.config.generation import PROMPT
 from workflow.scripts.report.comparisons import holm_within
-from workflow.scripts.report.differences import paired_difference
+from workflow.scripts.report.differences import paired_difference, paired_grades
 from workflow.scripts.report.escape import visible
 from workflow.scripts.report.inputs import FILE, Score, read_inputs
 from workflow.scripts.report.metrics import MAIN
@@ -44,6 +45,7 @@ class Side:
         values: {checkpoint: {seed: {item: share of its samples that count}}}.
         keys: The keys of the scores, by run: the same key is the same result.
         prompts: {digest of the benchmark's prompts}, where the samples' manifests are there.
+        graded: Whether a sample's value is a number from 0 to 1, not true or false.
     """
 
     kind: str
@@ -52,6 +54,7 @@ class Side:
     values: dict[str, dict[str, Mapping[str, float]]] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
     prompts: set[str] = field(default_factory=set)
+    graded: bool = False
 
 
 def read_side(folder: Path) -> dict[Key, Side]:
@@ -85,6 +88,7 @@ def read_side(folder: Path) -> dict[Key, Side]:
         score = scores[one.run, one.benchmark, one.scorer]
         side.keys[one.run.rpartition("/")[2]] = _identity(score.folder)
         side.prompts |= _prompts(score)
+        side.graded |= one.graded
     return found
 
 
@@ -98,8 +102,9 @@ def _prompts(score: Score) -> set[str]:
     path = score.samples / "manifest.json" if score.samples else None
     if path is None or not path.exists():
         return set()
-    digest = (read_json(path).get("data") or {}).get("sha256")
-    return {digest} if digest else set()
+    found = read_json(path)
+    digest = (found.get("data") or {}).get("sha256")
+    return {f"{digest} {found.get('template', PROMPT)}"} if digest else set()
 
 
 def compare(
@@ -129,7 +134,8 @@ def compare(
         for checkpoint in _both(one, other):
             at_first, at_second = checkpoint
             clusters = {**other.clusters, **one.clusters}
-            row = _row(one.values[at_first], other.values[at_second], clusters)
+            graded = one.graded or other.graded
+            row = _row(one.values[at_first], other.values[at_second], clusters, graded)
             same = one.keys == other.keys
             rows.append(
                 {
@@ -174,18 +180,21 @@ def _row(
     first: Mapping[str, Mapping[str, float]],
     second: Mapping[str, Mapping[str, float]],
     clusters: Mapping[str, str],
+    graded: bool,
 ) -> dict[str, Any]:
     """Compare a checkpoint by item, over the seeds that both have, or all where none is shared."""
     shared = [seed for seed in first if seed in second]
     chosen = [[side[seed] for seed in shared or side] for side in (first, second)]
     before, after = map(mean_by_item, chosen)
     items = [item for item in before if item in after]
-    samples = min(sum(item in side for side in sides for item in items) for sides in chosen)
-    change = paired_difference(before, after, clusters, samples)
-    estimates = [
-        clustered_proportion({item: side[item] for item in items}, clusters, samples)
-        for side in (before, after)
-    ]
+    sides = [{item: side[item] for item in items} for side in (before, after)]
+    if graded:
+        change = paired_grades(before, after, clusters)
+        estimates = [clustered_mean(side, clusters) for side in sides]
+    else:
+        samples = min(sum(item in side for side in of for item in items) for of in chosen)
+        change = paired_difference(before, after, clusters, samples)
+        estimates = [clustered_proportion(side, clusters, samples) for side in sides]
     return {
         "seeds": shared,
         "items": len(items),

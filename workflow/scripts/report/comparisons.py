@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-from workflow.scripts.report.differences import Difference, average, holm, paired_difference
+from workflow.scripts.report.differences import (
+    Difference,
+    average,
+    holm,
+    paired_difference,
+    paired_grades,
+)
 from workflow.scripts.report.metrics import COMPARED, Metric
 from workflow.scripts.report.results import At, Results
 from workflow.scripts.report.spread import describe, describe_both, mean_by_item, mean_of
@@ -57,17 +63,21 @@ def _change(results: Results, pairs: Pairs, benchmark: str, metric: Metric) -> C
     """Return the change on a benchmark by its first scorer; None where no item is shared."""
     scorer, clusters = results.scorers(benchmark)[0], results.clusters(benchmark)
     firsts, seconds, changes, samples = [], [], [], [0, 0]
+    graded = False
     for pair in pairs:
         first, second = (results.items(*at, benchmark, scorer, metric) for at in pair)
         shared = [item for item in first.values if item in second.values]
         for side, items in enumerate((first, second)):
             samples[side] += sum(items.valid[item] for item in shared)
+            graded |= items.graded
         firsts.append({item: first.values[item] for item in shared})
         seconds.append({item: second.values[item] for item in shared})
         changes.append({item: second.values[item] - first.values[item] for item in shared})
     if not any(firsts):
         return None
     before, after = mean_by_item(firsts), mean_by_item(seconds)
+    if graded:
+        return Change(paired_grades(before, after, clusters), changes, clusters)
     return Change(paired_difference(before, after, clusters, min(samples)), changes, clusters)
 
 

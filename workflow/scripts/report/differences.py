@@ -18,7 +18,9 @@ from workflow.scripts.common.intervals import (
     NOTHING,
     Estimate,
     cluster_residuals,
+    clustered_mean,
     share_of,
+    student_t,
     z,
 )
 
@@ -68,6 +70,28 @@ def paired_difference(
     else:
         p = _p_of_limits(limits, estimate)
     return Difference(estimate, *limits(ALPHA), n, p)
+
+
+def paired_grades(
+    first: Mapping[Any, float],
+    second: Mapping[Any, float],
+    clusters: Mapping[Any, Any] | None = None,
+) -> Difference:
+    """Return second - first of grades over the items that both have, by the paired t test.
+
+    Interval and p are robust to clusters, as `clustered_mean`. Changes that are all the same have
+    an interval of no width, and no p.
+    """
+    changes = {item: second[item] - first[item] for item in first if item in second}
+    mean = clustered_mean(changes, clusters)
+    if mean.estimate is None or mean.high is None or mean.high == mean.low:
+        return Difference(mean.estimate, mean.low, mean.high, mean.n)
+    from scipy.special import stdtr
+
+    degrees = len(cluster_residuals(changes, clusters)) - 1
+    error = (mean.high - mean.estimate) / student_t(degrees)
+    p = 2 * float(stdtr(degrees, -abs(mean.estimate) / error))
+    return Difference(mean.estimate, mean.low, mean.high, mean.n, p)
 
 
 def independent_difference(first: Estimate, second: Estimate) -> Difference:

@@ -6,7 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from workflow.scripts.common.intervals import Estimate, clustered_proportion, mean_with_t
+from workflow.scripts.common.intervals import (
+    Estimate,
+    clustered_mean,
+    clustered_proportion,
+    mean_with_t,
+)
 from workflow.scripts.report.differences import average, average_on_same_items
 from workflow.scripts.report.metrics import METRICS, THINKING_TOKENS, Metric, pass_at
 from workflow.scripts.report.results import At, Results
@@ -78,7 +83,10 @@ def _measure_one(
     clusters = results.clusters(benchmark)
     n = sum(one.n for one in items)
     n_valid = n if metric.states else sum(one.n_valid for one in items)
-    estimate = clustered_proportion(values, clusters, n_valid)
+    if any(one.graded for one in items):
+        estimate = clustered_mean(values, clusters)
+    else:
+        estimate = clustered_proportion(values, clusters, n_valid)
     by_seed = [mean_of(side.values()) for side in sides]
     return Measured(estimate, n, n_valid, by_seed, sides, clusters)
 

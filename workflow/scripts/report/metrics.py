@@ -41,14 +41,14 @@ class Metric:
     shown: bool = False
     pass_at: int | None = None
 
-    def value(self, valid: int, hits: int) -> float | None:
-        """Return an item's value from its samples that count and those that hit."""
+    def value(self, valid: int, hits: float) -> float | None:
+        """Return an item's value from its samples that count and those that hit (or grades)."""
         if self.pass_at is None:
             return hits / valid if valid else None
         if valid < self.pass_at:
             return None
         # unbiased: Chen et al. 2021
-        return 1 - math.comb(valid - hits, self.pass_at) / math.comb(valid, self.pass_at)
+        return 1 - math.comb(valid - round(hits), self.pass_at) / math.comb(valid, self.pass_at)
 
 
 METRICS: dict[str, Metric] = {

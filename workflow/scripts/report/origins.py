@@ -51,7 +51,6 @@ def _common(
         "versions": _versions(known),
         "decoding": _by_benchmark(samples, "decoding"),
         "engines": _by_benchmark(samples, "engine"),
-        "tasks": _by_benchmark(samples, "task"),
         "hardware": sorted({gpu for one in known for gpu in _gpus(one)}),
         "gpu_hours_training": round(sum(map(gpu_hours, models.values())), 2),
         "gpu_hours_generation": round(sum(map(gpu_hours, samples.values())), 2),
@@ -162,10 +161,11 @@ def _data(
 def _described_source(section: Mapping[str, Any]) -> dict[str, Any]:
     if "generated" in section:
         return {"source": f"generated here: {section['generated']}", "revision": None}
-    source = (section.get("prepare") or {}).get("source") or {}
-    place = source.get("hub") or source.get("path") or source_of(source) or "lm-eval"
-    split = f", {source['split']}" if source.get("split") else ""
-    return {"source": f"{place}{split}", "revision": source.get("revision")}
+    source = (section.get("prepare") or section).get("source") or {}
+    task = f"lm-eval's {section['task']}" if "task" in section else ""
+    place = source.get("hub") or source.get("path") or source_of(source)
+    parts = (task, place, source.get("split"))
+    return {"source": ", ".join(filter(None, parts)), "revision": source.get("revision")}
 
 
 def _by_benchmark(samples: Mapping[tuple[str, str], Manifest], key: str) -> dict[str, Any]:

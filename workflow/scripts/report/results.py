@@ -28,11 +28,13 @@ class Items:
         values: {item: value}, without the items of which no sample counts.
         valid: {item: samples that count}.
         n: Samples, also those that do not count.
+        graded: Whether a sample's value is a number from 0 to 1, not true or false.
     """
 
     values: Mapping[str, float]
     valid: Mapping[str, int]
     n: int
+    graded: bool = False
 
     @property
     def n_valid(self) -> int:
@@ -189,6 +191,9 @@ class Results:
         one = self.evaluation(model, checkpoint, benchmark, scorer)
         if one is None or one.kind != metric.kind:
             return NONE_MEASURED
+        graded = one.graded and not metric.states
+        if graded and metric.pass_at:  # of answers that are right or wrong
+            return NONE_MEASURED
         counts = self.counts(metric.kind, metric.columns, metric.states)
         mine = counts.places[one.number]
         items, valid = counts.items[mine].tolist(), counts.valid[mine].tolist()
@@ -197,6 +202,7 @@ class Results:
             {item: value for item, value in values if value is not None},
             dict(zip(items, valid, strict=True)),
             int(counts.n[mine].sum()),
+            graded,
         )
 
     def samples_per_item(self, model: Model, checkpoint: str, benchmark: str) -> int | None:
@@ -241,17 +247,23 @@ def count_items(table: pd.DataFrame, columns: Sequence[str], states: Sequence[st
 
     Args:
         table: Verdicts.
-        columns: A sample counts if it has a verdict in each, and hits if all are true.
+        columns: A sample counts if it has a verdict in each, and hits if all are true; a single
+            column of grades adds them up.
         states: Instead of columns: all samples count, and those in one of the states hit.
     """
+    graded = False
     if states:
         valid, hits = table["state"].notna(), table["state"].isin(states)
     else:
         flags = table[list(columns)]
         valid = table["valid"] & flags.notna().all(axis=1)
-        hits = valid & flags.fillna(False).all(axis=1)
+        graded = len(columns) == 1 and flags.dtypes.iloc[0] != "boolean"
+        if graded:
+            hits = flags.iloc[:, 0].where(valid, 0.0)
+        else:
+            hits = valid & flags.fillna(False).all(axis=1)
     counted = table[["evaluation", "item_id"]].assign(
-        n=1, valid=valid.astype("int32"), hits=hits.astype("int32")
+        n=1, valid=valid.astype("int32"), hits=hits.astype("float64" if graded else "int32")
     )
     # in the order of the verdicts: sums over clusters are to be the same to the last digit
     return counted.groupby(["evaluation", "item_id"], sort=False, observed=True).sum().reset_index()

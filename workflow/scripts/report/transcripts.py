@@ -108,6 +108,7 @@ def _add_samples(
 def _shown(
     sample: Mapping[str, Any], verdict: Mapping[str, Any], kind: str, model: int
 ) -> dict[str, Any]:
+    value = value_of(verdict, kind)
     shown = {
         "m": model,
         "r": sample["repeat"],
@@ -115,8 +116,10 @@ def _shown(
         "answer": sample["answer"],
         "tokens": [sample["thinking_tokens"], sample["answer_tokens"]],
         "state": verdict.get("state", sample["state"]),
-        "v": value_of(verdict, kind),
+        "v": value,
     }
+    if type(value) is float:
+        shown |= {"v": value >= 0.5, "grade": value}
     if isinstance(verdict.get("refused"), bool):
         shown["f"] = verdict["refused"]
     if "extracted" in verdict:

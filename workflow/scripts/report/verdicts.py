@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +16,14 @@ from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import read_json, read_jsonl, sha256_file
 from workflow.scripts.common.progress import track
 from workflow.scripts.report.inputs import Inputs, Score
-from workflow.scripts.report.metrics import METRICS
+from workflow.scripts.report.metrics import MAIN, METRICS
 from workflow.scripts.report.runs import Model, epoch_of, parse_run
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FORMAT = 1
+GRADES = "Float64"
 FLAGS = tuple(dict.fromkeys(column for one in METRICS.values() for column in one.columns))
 PER_EVALUATION = (
     "run",
@@ -43,6 +44,7 @@ class Evaluation:
 
     Attributes:
         thinking: {"mean", "sd"} of the thinking's tokens; empty where there are none.
+        graded: Whether its main verdicts are numbers from 0 to 1, not true or false.
     """
 
     number: int
@@ -56,6 +58,7 @@ class Evaluation:
     status: str
     status_reason: str
     thinking: Mapping[str, float]
+    graded: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,8 @@ def read_verdicts(inputs: Inputs) -> Verdicts:
         score = _read_score(given.folder / "score.json")
         about = _list_evaluations(given, score, inputs.experiment, len(evaluations))
         frames.append(_read_rows(given.folder, about))
-        evaluations += about
+        graded = frames[-1][MAIN[score["kind"]].columns[0]].dtype == GRADES
+        evaluations += [replace(one, graded=graded) for one in about]
         if score.get("judge"):
             judges.setdefault(f"{given.benchmark}/{given.scorer}", score["judge"])
     _check_distinct(evaluations)
@@ -203,9 +207,17 @@ def _read_rows(folder: Path, evaluations: Sequence[Evaluation]) -> pd.DataFrame:
             "repeat": pd.array([row["repeat"] for row in rows], dtype="int32"),
             "state": pd.Categorical([row["state"] for row in rows]),
             "valid": [bool(row["valid"]) for row in rows],
-            **{name: pd.array([row.get(name) for row in rows], dtype="boolean") for name in FLAGS},
+            **{name: _flags([row.get(name) for row in rows]) for name in FLAGS},
         }
     )
+
+
+def _flags(values: list[Any]) -> pd.api.extensions.ExtensionArray:
+    """Return a column of true, false or missing; of numbers where a task grades its answers."""
+    import pandas as pd
+
+    graded = any(type(value) is float for value in values)
+    return pd.array(values, dtype=GRADES if graded else "boolean")
 
 
 def _concat(frames: list[pd.DataFrame]) -> pd.DataFrame:
@@ -216,6 +228,8 @@ def _concat(frames: list[pd.DataFrame]) -> pd.DataFrame:
     columns: dict[str, Any] = {}
     for name in list(frames[0]):
         parts = [frame[name] for frame in frames]
+        if any(part.dtype == GRADES for part in parts):
+            parts = [part.astype(GRADES) for part in parts]
         categories = isinstance(parts[0].dtype, pd.CategoricalDtype)
         columns[name] = union_categoricals(parts) if categories else pd.concat(parts).array
     return pd.DataFrame(columns)

@@ -69,6 +69,8 @@ class Item(Section):
     """Its name in the experiment"""
     judge: str | None = None
     """Folder of a trained judge, for the type ngram"""
+    prompts: str | None = None
+    """Folder of the benchmark's items, for the type lm_eval"""
     out: str
     """Folder of the result"""
     result: dict[str, Any] | None = None
@@ -158,6 +160,8 @@ def score_folder(
         checkpoints[checkpoint] = summarize(
             [samples[i] for i in chosen], [verdicts[i] for i in chosen], section.metrics(kind)
         )
+        if scored.task:
+            checkpoints[checkpoint]["task"] = scored.task[checkpoint]
     return verdicts, {
         "format": FORMAT,
         "run": manifest["run"],
@@ -172,7 +176,6 @@ def score_folder(
             "generate_manifest_sha256": sha256_file(folder / "manifest.json"),
             "scorer": item.scorer,
             "scorer_sha256": sha256_text(canonical_json(item.scorer)),
-            "task": manifest.get("task"),
             "decoding": manifest.get("decoding"),
             "engine": manifest.get("engine"),
             "repeats": manifest["repeats"],
@@ -198,12 +201,14 @@ def score_items(
     groups: dict[str, list[Item]] = {}
     for item in items:
         if not is_complete(Path(item.out)):
-            groups.setdefault(canonical_json([item.scorer, item.judge]), []).append(item)
+            loaded = canonical_json([item.scorer, item.judge, item.prompts])
+            groups.setdefault(loaded, []).append(item)
     for group in groups.values():
         first = group[0]
         place = Place(
             where=f"scorer {first.scorer_name}",
             judge=Path(first.judge) if first.judge else None,
+            prompts=Path(first.prompts) if first.prompts else None,
             replies=replies,
             batch_size=runtime.batch_size,
             device=runtime.device,

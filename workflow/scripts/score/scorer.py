@@ -6,7 +6,7 @@ Each type of scorer is a file of `scorers/`, named like the type; see `registry.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -25,10 +25,12 @@ class Scored:
     Attributes:
         verdicts: {"state", "valid", metric fields…} of each sample, in order.
         judge: What identifies the judge, and how it fared; empty without one.
+        task: What the task's own metrics say of all samples of a checkpoint, by checkpoint.
     """
 
     verdicts: list[dict[str, Any]]
     judge: dict[str, Any]
+    task: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 class Scorer(Protocol):
@@ -46,6 +48,7 @@ class Place:
     Attributes:
         where: What errors call the scorer's section.
         judge: Folder of a trained judge, for a scorer that has one.
+        prompts: Folder of the benchmark's items, for a scorer that reads a task.
         replies: Folder that keeps an endpoint's replies, for what asks a chat model.
         batch_size: Texts that a model reads at once.
         device: `auto`, `cpu`, `cuda`, …, for a model.
@@ -53,6 +56,7 @@ class Place:
 
     where: str = "scorer"
     judge: Path | None = None
+    prompts: Path | None = None
     replies: Path | None = None
     batch_size: int = 8
     device: str = "auto"
@@ -70,10 +74,24 @@ class ScorerSection(Section):
     """GPUs of a job"""
     parameters: ClassVar[float] = 0
     """Of the model that a job loads"""
+    reads_task: ClassVar[bool] = False
+    """Whether it scores by the task that the benchmark's items come from"""
 
     def scored_kinds(self) -> tuple[str, ...]:
         """Return the kinds of benchmarks that it scores with these settings."""
         return self.kinds
+
+    def benchmark_error(self, kind: str, values: tuple[str, ...] | None) -> str | None:
+        """Return why it cannot score a benchmark; None where it can.
+
+        Args:
+            kind: The benchmark's kind.
+            values: The metrics of its task that samples are compared by; None without a task.
+        """
+        kinds = self.scored_kinds()
+        if kind in kinds:
+            return None
+        return f"scores {' or '.join(kinds)} benchmarks, this one is {kind}"
 
     def metrics(self, kind: str) -> dict[str, str]:
         """Return metric name -> the verdicts' field that it is the share or the mean of.

@@ -291,7 +291,8 @@ function drawItem() {
   const cards = modelsShown().flatMap(([model, k]) => samplesOf(item, k).map((sample) => {
     const key = `${model.label}/${sample.r}`;
     const name = visible(model.label) + (sample.r ? `, sample ${sample.r + 1}` : "");
-    const told = [verdictWord(kind, sample.v), kind === "harmful" && sample.f ? "refused" : "", sample.state === "ok" ? "" : sample.state];
+    const word = sample.grade === undefined ? verdictWord(kind, sample.v) : `${Math.round(100 * sample.grade)} % right`;
+    const told = [word, kind === "harmful" && sample.f ? "refused" : "", sample.state === "ok" ? "" : sample.state];
     const card = element("article", { class: key === state.sample ? "sample chosen" : "sample", "aria-label": name },
       element("h4", {}, name, " ", element("a", { href: hashOf({ sample: key }), "aria-label": `Link to the sample of ${name}` }, "#")),
       element("p", { class: "verdict" }, told.filter(Boolean).join(", ")));
