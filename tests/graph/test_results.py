@@ -24,6 +24,7 @@ from workflow.scripts.common.pins import package_of, read_lock
 from workflow.scripts.config.document import describe_keys
 from workflow.scripts.config.experiment import Experiment
 from workflow.scripts.config.load import check_experiment
+from workflow.scripts.config.mixtures import expand_mixtures
 from workflow.scripts.graph.record_code import PARTS, list_scripts
 from workflow.scripts.graph.results import Result, _outside_digest, list_keys, list_results
 
@@ -46,11 +47,16 @@ def tiny(root: Path) -> dict[str, Any]:
 
 
 def names(experiment: dict[str, Any]) -> Names:
-    return set(list_results(experiment, "it"))
+    return set(list_results(expand(experiment), "it"))
+
+
+def expand(experiment: dict[str, Any]) -> dict[str, Any]:
+    """Return an experiment as it is after loading, but for its defaults."""
+    return expand_mixtures(experiment)
 
 
 def keys_of_results(experiment: dict[str, Any], root: Path = ROOT) -> dict[str, str]:
-    return list_keys(list_results(experiment, "it"), root)
+    return list_keys(list_results(expand(experiment), "it"), root)
 
 
 def stale(before: dict[str, Any], after: dict[str, Any]) -> Names:
@@ -105,6 +111,8 @@ def micro(names: Names) -> Names:
 LRM, JUDGES = ("lrm/tiny", "aligned/tiny"), ("score/judges/ngram", "score/judges/second")
 FETCHED = ("fetched/classifier", "/packed/classifier")
 DIRECT = ("/directrefusal/seed", "/merged/seed")  # merged is made from it
+MIXED = ("mixtures/mixed", "/replayed/seed")
+JOINT = ("mixtures/safechain+from_path@1", "/joint/seed")
 # Key of the experiment (a prefix of it) to what a change makes stale; the longest prefix counts.
 MATRIX: dict[str, Callable[[Names], Names]] = {
     "description": having(),
@@ -122,14 +130,15 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "micro_data.judge_train": having("data/micro/judge_train", *JUDGES, "/harmful/ngram"),
     "micro_data.judge_test": having("data/micro/judge_test", *JUDGES, "/harmful/ngram"),
     "data.reasoning": having(*LRM),
+    "data.mixed": having(*MIXED),
     "data.directrefusal": having(*DIRECT),
-    "data.safechain": having("/safechain/seed"),
-    "data.reasoning.generated": having(*LRM, OVERLAP),
-    "data.directrefusal.generated": having(*DIRECT, OVERLAP),
-    "data.safechain.generated": having("/safechain/seed", OVERLAP),
-    "data.from_hub": having("records/from_hub", "/retrained/seed", OVERLAP),
+    "data.reasoning.generated": having(*LRM, *MIXED, OVERLAP),
+    "data.directrefusal.generated": having(*DIRECT, *MIXED, OVERLAP),
+    "data.safechain": having("/safechain/seed", "/joint/seed"),
+    "data.safechain.generated": having("/safechain/seed", *JOINT, OVERLAP),
+    "data.from_hub": having("records/from_hub", "/retrained/seed", *MIXED, OVERLAP),
     "data.from_package": having("records/from_package", OVERLAP),
-    "data.from_path": having("records/from_path", OVERLAP),
+    "data.from_path": having("records/from_path", *JOINT, OVERLAP),
     "bases.tiny": having("base/tiny", *LRM),
     "bases.fetched": having("base/fetched"),
     "bases.packaged": having("base/packaged"),
@@ -142,10 +151,10 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "lrms.bundled": having("lrm/bundled"),
     "lrms.own": having("lrm/own"),
     "recipes.reasoning": having(*LRM),
-    "recipes.safety": having(*DIRECT, "/safechain/seed"),
-    "recipes.other": having("/retrained/seed"),
-    "recipes.other.epochs": having(),  # a training for each of the alignment's own
-    "recipes.other.checkpoints": having(),
+    "recipes.safety": having(*DIRECT, "/safechain/seed", "/replayed/seed"),
+    "recipes.other": having("/retrained/seed", "/joint/seed"),
+    "recipes.other.epochs": having("/joint/seed"),  # retrained has its own
+    "recipes.other.checkpoints": having("/joint/seed"),
     "alignments.directrefusal": having(*DIRECT),
     "alignments.merged": having("/merged/seed"),
     "alignments.merged.lrms": having(),
@@ -155,6 +164,8 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     ),
     "alignments.safechain": having("/safechain/seed"),
     "alignments.retrained": having("/retrained/seed"),
+    "alignments.replayed": having("/replayed/seed"),
+    "alignments.joint": having("/joint/seed"),
     "benchmarks.clock_sums": having("benchmark clock_sums"),
     "benchmarks.harmful": having("benchmark harmful"),
     "benchmarks.benign": having("benchmark benign"),
@@ -180,6 +191,8 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "alignments.directrefusal.lrms": having(),
     "alignments.directrefusal.per_epoch": having("/merged/seed"),
     "alignments.safechain.per_epoch": having(),
+    "alignments.replayed.per_epoch": having(),
+    "alignments.joint.per_epoch": having(),
     "alignments.retrained.per_epoch": having(),
     "alignments.retrained.epochs": having(),
     "benchmarks.clock_sums.generated": having("benchmark clock_sums", OVERLAP),
@@ -207,6 +220,11 @@ OTHERS = {
     "alignments.safechain.per_epoch": "retrain",
     "alignments.merged.alignment": "safechain",
     "alignments.retrained.data": "safechain",
+    "alignments.replayed.data": "safechain",
+    "alignments.replayed.recipe": "other",
+    "alignments.replayed.per_epoch": "retrain",
+    "alignments.joint.recipe": "safety",
+    "alignments.joint.per_epoch": "retrain",
     "alignments.retrained.recipe": "safety",
     "alignments.retrained.per_epoch": "one_run",
     "benchmarks.clock_sums.generated": "benign",

@@ -12,6 +12,7 @@ from workflow.scripts.config.chat_format import ChatFormatName
 from workflow.scripts.config.engines import EngineName
 from workflow.scripts.config.generation import Generation
 from workflow.scripts.config.micro_data import MicroData
+from workflow.scripts.config.mixtures import check_data, check_mix
 from workflow.scripts.config.ngram_training import NgramTraining
 from workflow.scripts.config.planning import (
     OF_A_BENCHMARK,
@@ -33,7 +34,7 @@ from workflow.scripts.config.section import (
     expect_entry,
     expect_one_source,
 )
-from workflow.scripts.config.source import Dataset, ItemSelection
+from workflow.scripts.config.source import Dataset, ItemSelection, StageData
 from workflow.scripts.models.alignment import Alignment
 from workflow.scripts.models.method_registry import any_alignment
 from workflow.scripts.score.registry import any_scorer
@@ -94,8 +95,8 @@ class Lrm(ReadyMade):
     """Of a ready-made model; one that is trained here has its base's"""
     base: str | None = None
     """An entry of bases: what it was trained from"""
-    data: str | None = None
-    """An entry of data, for one that is trained here"""
+    data: StageData | None = None
+    """An entry of data, or sets as in data.NAME.mix, for one that is trained here"""
     recipe: str | None = None
     """An entry of recipes, for one that is trained here"""
 
@@ -229,9 +230,14 @@ class Experiment(Section):
 
     def _check_models(self) -> None:
         for name, lrm in self.lrms.items():
-            for key, section in (("base", "bases"), ("data", "data"), ("recipe", "recipes")):
+            for key, section in (("base", "bases"), ("recipe", "recipes")):
                 if entry := getattr(lrm, key):
                     expect_entry(f"lrms.{name}.{key}", entry, section, getattr(self, section))
+            if lrm.data:
+                check_data(f"lrms.{name}.data", lrm.data, self)
+        for name, dataset in self.data.items():
+            if dataset.mix:
+                check_mix(f"data.{name}.mix", dataset.mix, self.data)
         for section in ("data", "benchmarks"):
             for name, entry in getattr(self, section).items():
                 if entry.generated and self.micro_data is None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from workflow.scripts.common.errors import InputError
+from workflow.scripts.config.mixtures import expand_mixtures
 from workflow.scripts.config.read_yaml import read_yaml
 from workflow.scripts.config.section import read_section
 
@@ -36,4 +37,4 @@ def check_experiment(value: Any, where: str) -> dict[str, Any]:
     """Return an experiment as `load_experiment` does, from its file's value."""
     from workflow.scripts.config.experiment import Experiment
 
-    return read_section(Experiment, value, where).without_defaults()
+    return expand_mixtures(read_section(Experiment, value, where).without_defaults())

@@ -21,6 +21,7 @@ from workflow.scripts.common.io import canonical_json, sha256_text
 from workflow.scripts.common.result import is_complete
 from workflow.scripts.config.load import load_experiment
 from workflow.scripts.data.resolve_pins import pin, read_lock
+from workflow.scripts.graph.mixtures import check_mixtures
 from workflow.scripts.graph.results import Result, list_keys, list_results
 from workflow.scripts.graph.runs import Run, list_runs
 from workflow.scripts.graph.store import earlier_results, folder_of, marker_of, receipt_of
@@ -178,6 +179,7 @@ def read_graph(name: str, root: Path, only: str | None = None) -> Graph:
     """
     lock = read_lock(root / "experiments" / f"{name}.lock.json")
     experiment = pin(load_experiment(name, root), lock)
+    check_mixtures(experiment, lock.get("rows"))
     results = list_results(experiment, name)
     asked = [found for found in results if found.startswith("report/")]
     if only:

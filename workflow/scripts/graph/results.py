@@ -22,6 +22,7 @@ from workflow.scripts.common.io import canonical_json, sha256_file, sha256_text
 from workflow.scripts.common.pins import pinned_versions
 from workflow.scripts.config.engines import ENGINES
 from workflow.scripts.config.generation import Generation
+from workflow.scripts.config.mixtures import list_plain_sets, list_sets
 from workflow.scripts.data.packages import package_version
 from workflow.scripts.graph.runs import Run, list_runs
 from workflow.scripts.models import method_registry
@@ -160,8 +161,7 @@ def list_results(experiment: dict[str, Any], title: str) -> dict[str, Result]:
         for result in _measured(experiment, run, texts, scorers, found)
         if result.stage == "score"
     ]
-    corpus = [_micro("corpus")] if "micro_data" in experiment else []
-    training = dict.fromkeys([*corpus, *(texts[f"data {name}"] for name in experiment["data"])])
+    training = list_training_texts(experiment)
     _add(
         found,
         Result(
@@ -169,9 +169,12 @@ def list_results(experiment: dict[str, Any], title: str) -> dict[str, Result]:
             "measure_overlap",
             "data.measure_overlap",
             "overlap.json",
-            {"data": list(experiment["data"]), "benchmarks": list(experiment["benchmarks"])},
             {
-                "train": tuple(training),
+                "data": list_plain_sets(experiment),
+                "benchmarks": list(experiment["benchmarks"]),
+            },
+            {
+                "train": tuple(dict.fromkeys(training.values())),
                 "benchmarks": tuple(
                     texts[f"benchmark {name}"] for name in experiment["benchmarks"]
                 ),
@@ -237,9 +240,20 @@ def list_texts(experiment: dict[str, Any]) -> dict[str, str]:
         ("benchmark", "benchmarks", "benchmarks"),
     ):
         for name, entry in experiment[section].items():
-            generated = entry.get("generated")
-            texts[f"{kind} {name}"] = _micro(generated) if generated else f"data/{folder}/{name}"
+            if "generated" in entry:
+                texts[f"{kind} {name}"] = _micro(entry["generated"])
+            else:
+                place = "mixtures" if "mix" in entry else folder
+                texts[f"{kind} {name}"] = f"data/{place}/{name}"
     return texts
+
+
+def list_training_texts(experiment: dict[str, Any]) -> dict[str, str]:
+    """Return the results that hold the texts that models learn, by name; mixtures add none."""
+    texts = list_texts(experiment)
+    corpus = {"corpus": _micro("corpus")} if "micro_data" in experiment else {}
+    sets = {name: texts[f"data {name}"] for name in list_plain_sets(experiment)}
+    return {**corpus, **sets}
 
 
 def _data(experiment: dict[str, Any]) -> dict[str, Result]:
@@ -270,7 +284,7 @@ def _data(experiment: dict[str, Any]) -> dict[str, Result]:
         ("benchmark", "benchmarks", "prepare_benchmark", "items"),
     ):
         for name, entry in experiment[section].items():
-            if "generated" in entry:
+            if "prepare" not in entry:
                 continue
             source = entry["prepare"]
             local = source["source"].get("path")
@@ -285,6 +299,20 @@ def _data(experiment: dict[str, Any]) -> dict[str, Result]:
                     {kind: source, **_package(source["source"].get("package"))},
                     outside=(local,) if local else (),
                     benchmark=name if kind == "benchmark" else None,
+                ),
+            )
+    texts = list_texts(experiment)
+    for name, entry in experiment["data"].items():
+        if "mix" in entry:
+            _add(
+                found,
+                Result(
+                    texts[f"data {name}"],
+                    "mix_records",
+                    "data.mix_records",
+                    "records.jsonl",
+                    {"mixture": {"mix": entry["mix"], "seed": entry.get("seed", 0)}},
+                    {"sets": tuple(texts[f"data {one}"] for one in list_sets(experiment, name))},
                 ),
             )
     return found

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from workflow.scripts.config.chat_format import ChatFormatName
+from workflow.scripts.config.mixtures import check_data
 from workflow.scripts.config.section import Positive, Section, expect_entry
+from workflow.scripts.config.source import StageData
 
 if TYPE_CHECKING:
     from workflow.scripts.config.experiment import Experiment
@@ -60,8 +62,8 @@ class Alignment(Section):
 class TrainedAlignment(Alignment):
     """A safety alignment that trains every LRM on one data set."""
 
-    data: str
-    """An entry of data"""
+    data: StageData
+    """An entry of data, or sets as in data.NAME.mix"""
     recipe: str
     """An entry of recipes"""
     chat_format: ChatFormatName | None = None
@@ -74,7 +76,7 @@ class TrainedAlignment(Alignment):
 
     def check(self, key: str, experiment: Experiment) -> None:
         super().check(key, experiment)
-        expect_entry(f"{key}.data", self.data, "data", experiment.data)
+        check_data(f"{key}.data", self.data, experiment)
         expect_entry(f"{key}.recipe", self.recipe, "recipes", experiment.recipes)
         if self.per_epoch == "one_run" and self.epochs:
             recipe = experiment.recipes[self.recipe]

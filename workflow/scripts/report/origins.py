@@ -12,6 +12,7 @@ from typing import Any
 
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import canonical_json, read_json, sha256_text
+from workflow.scripts.config.mixtures import describe_mix, list_sets
 from workflow.scripts.config.recipe import Recipe
 from workflow.scripts.config.section import read_section
 from workflow.scripts.report.inputs import Inputs
@@ -141,10 +142,12 @@ def _data(
     """Return the training sets and benchmarks that were used: source, revision, size, hash."""
     lineages = (one.get("lineage") or {} for one in models.values())
     trained = {data["name"]: data for one in lineages if (data := one.get("data"))}
+    mixed = {one for name in trained for one in list_sets(experiment, name)}
     found = []
     for name, section in experiment.get("data", {}).items():
-        if name in trained:
-            about = {"n": trained[name].get("n"), "sha256": trained[name].get("sha256")}
+        if name in trained or name in mixed:
+            data = trained.get(name, {})  # a set that is only mixed has none
+            about = {"n": data.get("n"), "sha256": data.get("sha256")}
             found.append({"name": name, "use": "training", **_described_source(section), **about})
     by_benchmark: dict[str, Manifest] = {}
     for (_, benchmark), one in samples.items():
@@ -160,6 +163,8 @@ def _data(
 
 
 def _described_source(section: Mapping[str, Any]) -> dict[str, Any]:
+    if "mix" in section:
+        return {"source": f"mixture: {describe_mix(section['mix'])}", "revision": None}
     if "generated" in section:
         return {"source": f"generated here: {section['generated']}", "revision": None}
     source = (section.get("prepare") or {}).get("source") or {}

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from workflow.scripts.common.io import write_text
+from workflow.scripts.config.mixtures import list_sets
 from workflow.scripts.report.escape import escape_markdown, one_line
 from workflow.scripts.report.inputs import Inputs
 from workflow.scripts.report.metrics import MAIN
@@ -169,9 +170,10 @@ def _datasets(lineage: Mapping[str, Any], experiment: Mapping[str, Any]) -> list
     step: Mapping[str, Any] | None = lineage
     while step:
         name = (step.get("data") or {}).get("name", "")
-        section = experiment.get("data", {}).get(name, {})
-        hub = ((section.get("prepare") or {}).get("source") or {}).get("hub")
-        found += [hub] if hub else []
+        for one in list_sets(experiment, name):
+            section = experiment.get("data", {}).get(one, {})
+            hub = ((section.get("prepare") or {}).get("source") or {}).get("hub")
+            found += [hub] if hub else []
         step = (step.get("base") or {}).get("lineage")
     return list(dict.fromkeys(found)) or None
 
