@@ -111,7 +111,8 @@ def micro(names: Names) -> Names:
 LRM, JUDGES = ("lrm/tiny", "aligned/tiny"), ("score/judges/ngram", "score/judges/second")
 FETCHED = ("fetched/classifier", "/packed/classifier")
 SUM = "/summed/seed"  # made from both
-DIRECT = ("/directrefusal/seed", "/merged/seed", SUM)  # merged is made from it, too
+# merged is made from it, too, and replayed goes on from it
+DIRECT = ("/directrefusal/seed", "/merged/seed", "/replayed/seed", SUM)
 CHAIN = ("/safechain/seed", SUM)
 MIXED = ("mixtures/mixed", "/replayed/seed")
 JOINT = ("mixtures/safechain+from_path@1", "/joint/seed")
@@ -153,7 +154,7 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "lrms.bundled": having("lrm/bundled"),
     "lrms.own": having("lrm/own"),
     "recipes.reasoning": having(*LRM),
-    "recipes.safety": having(*DIRECT, *CHAIN, "/replayed/seed"),
+    "recipes.safety": having(*DIRECT, *CHAIN),
     "recipes.other": having("/retrained/seed", "/joint/seed"),
     "recipes.other.epochs": having("/joint/seed"),  # retrained has its own
     "recipes.other.checkpoints": having("/joint/seed"),
@@ -193,10 +194,11 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "judges.second": having("score/judges/second"),
     # names of other entries, and what decides which results there are
     "alignments.directrefusal.lrms": having(),
-    "alignments.directrefusal.per_epoch": having("/merged/seed", SUM),
+    "alignments.directrefusal.per_epoch": having("/merged/seed", "/replayed/seed", SUM),
     "alignments.safechain.lrms": having(),
     "alignments.safechain.per_epoch": having(SUM),
     "alignments.replayed.per_epoch": having(),
+    "alignments.replayed.lrms": having(),
     "alignments.joint.per_epoch": having(),
     "alignments.retrained.per_epoch": having(),
     "alignments.retrained.epochs": having(),
@@ -228,6 +230,7 @@ OTHERS = {
     "alignments.retrained.data": "safechain",
     "alignments.replayed.data": "safechain",
     "alignments.replayed.recipe": "other",
+    "alignments.replayed.after": "safechain",
     "alignments.replayed.per_epoch": "retrain",
     "alignments.joint.recipe": "safety",
     "alignments.joint.per_epoch": "retrain",

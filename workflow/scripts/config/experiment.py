@@ -35,7 +35,7 @@ from workflow.scripts.config.section import (
     expect_one_source,
 )
 from workflow.scripts.config.source import Dataset, ItemSelection, StageData
-from workflow.scripts.models.alignment import Alignment
+from workflow.scripts.models.alignment import Alignment, check_order
 from workflow.scripts.models.method_registry import any_alignment
 from workflow.scripts.score.registry import any_scorer
 from workflow.scripts.score.scorer import ScorerSection
@@ -216,6 +216,7 @@ class Experiment(Section):
         self._check_models()
         for name, alignment in self.alignments.items():
             alignment.check(f"alignments.{name}", self)
+        check_order(self.alignments)
         self._check_gates()
         self._check_benchmarks()
         self._check_published()

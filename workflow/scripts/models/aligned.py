@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from workflow.scripts.config.section import expect_entry
-from workflow.scripts.models.alignment import TrainedAlignment
+from workflow.scripts.models.alignment import TrainedAlignment, expect_applied
 
 if TYPE_CHECKING:
     from workflow.scripts.config.experiment import Experiment
@@ -31,12 +31,7 @@ def expect_training(
     found = experiment.alignments[name]
     if not isinstance(found, TrainedAlignment):
         raise ValueError(f"{place}: {name!r} is a {found.method}, expected a training")
-    aligned = found.lrms or tuple(experiment.lrms)
-    for lrm in lrms or experiment.lrms:
-        if lrm not in aligned:
-            raise ValueError(
-                f"{key}.lrms: {name} does not align {lrm!r}, expected some of {', '.join(aligned)}"
-            )
+    expect_applied(place, name, key, lrms, experiment)
     return found
 
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from workflow.scripts.config.experiment import Experiment
 
 
+BASE = "base"  # what `after` calls the base of an LRM
+
+
 @dataclass(frozen=True)
 class Variant:
     """A run that an alignment asks for, of each LRM and seed.
@@ -58,6 +61,45 @@ class Alignment(Section):
         """Raise `ValueError` unless there are weights after an epoch."""
         raise ValueError(f"{key} is {epoch}, but nothing is trained there")
 
+    def made_from(self) -> tuple[str, ...]:
+        """Return the other alignments whose models it takes."""
+        return ()
+
+
+def expect_applied(
+    place: str, name: str, key: str, lrms: Sequence[str] | None, experiment: Experiment
+) -> None:
+    """Raise `ValueError` unless there is such an alignment of these LRMs.
+
+    Args:
+        place: The key that names it.
+        name: Of the alignment.
+        key: The entry that asks for its models.
+        lrms: Those that the entry is applied to; None for all.
+        experiment: The experiment.
+    """
+    expect_entry(place, name, "alignments", experiment.alignments)
+    aligned = experiment.alignments[name].lrms or tuple(experiment.lrms)
+    for lrm in lrms or experiment.lrms:
+        if lrm not in aligned:
+            raise ValueError(
+                f"{key}.lrms: {name} does not align {lrm!r}, expected some of {', '.join(aligned)}"
+            )
+
+
+def check_order(alignments: Mapping[str, Alignment]) -> None:
+    """Raise `ValueError` where an alignment is made from itself."""
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        if name in path:
+            circle = " from ".join((*path[path.index(name) :], name))
+            raise ValueError(f"alignments.{name} is made from itself: {circle}")
+        for other in alignments[name].made_from():
+            visit(other, (*path, name))
+
+    for name in alignments:
+        visit(name, ())
+
 
 class TrainedAlignment(Alignment):
     """A safety alignment that trains every LRM on one data set."""
@@ -66,6 +108,9 @@ class TrainedAlignment(Alignment):
     """An entry of data, or sets as in data.NAME.mix"""
     recipe: str
     """An entry of recipes"""
+    after: str | None = None
+    """What is trained in place of the LRM: the last weights of another entry of alignments, or
+    `base` for those of the LRM's base"""
     chat_format: ChatFormatName | None = None
     """Format of the training text; default, the LRM's. The model is evaluated in the LRM's format
     either way. The publication trains DeepSeek this way"""
@@ -78,6 +123,7 @@ class TrainedAlignment(Alignment):
         super().check(key, experiment)
         check_data(f"{key}.data", self.data, experiment)
         expect_entry(f"{key}.recipe", self.recipe, "recipes", experiment.recipes)
+        self._check_after(key, experiment)
         if self.per_epoch == "one_run" and self.epochs:
             recipe = experiment.recipes[self.recipe]
             if max(self.epochs) > recipe.epochs:
@@ -89,6 +135,21 @@ class TrainedAlignment(Alignment):
                     f"{key}.epochs is {list(self.epochs)}, but its recipe keeps the last "
                     "epoch's weights alone: set checkpoints: each_epoch, or per_epoch: retrain"
                 )
+
+    def _check_after(self, key: str, experiment: Experiment) -> None:
+        if self.after == BASE:
+            if BASE in experiment.alignments:
+                raise ValueError(
+                    f"{key}.after is {BASE!r}, the LRM's base: expected no alignment of that name"
+                )
+            for lrm in self.lrms or experiment.lrms:
+                if experiment.lrms[lrm].base is None:
+                    raise ValueError(f"{key}.after is {BASE!r}, but lrms.{lrm} names no base")
+        elif self.after is not None:
+            expect_applied(f"{key}.after", self.after, key, self.lrms, experiment)
+
+    def made_from(self) -> tuple[str, ...]:
+        return (self.after,) if self.after not in (None, BASE) else ()
 
     def check_epoch(self, key: str, epoch: int, experiment: Experiment) -> None:
         recipe = experiment.recipes[self.recipe]

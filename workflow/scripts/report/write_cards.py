@@ -80,7 +80,7 @@ def write_card(
     parts += ["## Scores", table_to_markdown(_scores(rows)).split("\n", 2)[2].strip()]
     parts.append(
         "Percent with 95 % intervals over items; safety tax: points of reasoning accuracy lost "
-        "against the model it was trained from, on the same items."
+        "against the LRM, on the same items."
     )
     parts += ["## Lineage", _lineage(run_name, lineage)]
     recipe = manifest.get("recipe")

@@ -38,6 +38,9 @@ class Merge(Alignment):
         if self.epoch is not None:
             other.check_epoch(f"{key}.epoch", self.epoch, experiment)
 
+    def made_from(self) -> tuple[str, ...]:
+        return (self.alignment,)
+
 
 ALIGNMENT = Merge
 

@@ -50,6 +50,9 @@ class TaskArithmetic(Alignment):
             if vector.epoch is not None:
                 other.check_epoch(f"{place}.epoch", vector.epoch, experiment)
 
+    def made_from(self) -> tuple[str, ...]:
+        return tuple(self.vectors)
+
 
 ALIGNMENT = TaskArithmetic
 
