@@ -25,6 +25,7 @@ from workflow.scripts.config.document import describe_keys
 from workflow.scripts.config.experiment import Experiment
 from workflow.scripts.config.load import check_experiment
 from workflow.scripts.config.mixtures import expand_mixtures
+from workflow.scripts.config.sweeps import expand_sweeps
 from workflow.scripts.graph.record_code import PARTS, list_scripts
 from workflow.scripts.graph.results import Result, _outside_digest, list_keys, list_results
 
@@ -52,7 +53,7 @@ def names(experiment: dict[str, Any]) -> Names:
 
 def expand(experiment: dict[str, Any]) -> dict[str, Any]:
     """Return an experiment as it is after loading, but for its defaults."""
-    return expand_mixtures(experiment)
+    return expand_mixtures(expand_sweeps(experiment, "it").value)
 
 
 def keys_of_results(experiment: dict[str, Any], root: Path = ROOT) -> dict[str, str]:
@@ -113,7 +114,8 @@ FETCHED = ("fetched/classifier", "/packed/classifier")
 SUM = "/summed/seed"  # made from both
 # merged is made from it, too, and replayed goes on from it
 DIRECT = ("/directrefusal/seed", "/merged/seed", "/replayed/seed", SUM)
-CHAIN = ("/safechain/seed", SUM)
+SWEPT = ("/swept-alpha0.25/seed", "/swept-alpha0.75/seed")
+CHAIN = ("/safechain/seed", SUM, *SWEPT)
 MIXED = ("mixtures/mixed", "/replayed/seed")
 JOINT = ("mixtures/safechain+from_path@1", "/joint/seed")
 # Key of the experiment (a prefix of it) to what a change makes stale; the longest prefix counts.
@@ -171,6 +173,10 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "alignments.retrained": having("/retrained/seed"),
     "alignments.replayed": having("/replayed/seed"),
     "alignments.joint": having("/joint/seed"),
+    "alignments.swept": having(*SWEPT),
+    "alignments.swept.alpha": nothing,  # each run has one of the sweep
+    "alignments.swept.sweep": having(),  # the names tell the values
+    "alignments.swept.lrms": having(),
     "benchmarks.clock_sums": having("benchmark clock_sums"),
     "benchmarks.harmful": having("benchmark harmful"),
     "benchmarks.benign": having("benchmark benign"),
@@ -196,7 +202,7 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "alignments.directrefusal.lrms": having(),
     "alignments.directrefusal.per_epoch": having("/merged/seed", "/replayed/seed", SUM),
     "alignments.safechain.lrms": having(),
-    "alignments.safechain.per_epoch": having(SUM),
+    "alignments.safechain.per_epoch": having(SUM, *SWEPT),
     "alignments.replayed.per_epoch": having(),
     "alignments.replayed.lrms": having(),
     "alignments.joint.per_epoch": having(),
@@ -232,6 +238,7 @@ OTHERS = {
     "alignments.replayed.recipe": "other",
     "alignments.replayed.after": "safechain",
     "alignments.replayed.per_epoch": "retrain",
+    "alignments.swept.alignment": "directrefusal",
     "alignments.joint.recipe": "safety",
     "alignments.joint.per_epoch": "retrain",
     "alignments.retrained.recipe": "safety",
@@ -462,7 +469,7 @@ def test_an_updated_package_makes_exactly_the_results_stale_that_import_it(
 ):
     every_key = copy.deepcopy(every_key)
     every_key["benchmarks"]["letters"]["engine"] = "vllm"
-    results = list_results(every_key, "it")
+    results = list_results(expand(every_key), "it")
     before = list_keys(results)
     locks = {name: read_lock(name) for name in ("train", "vllm")}
     locks[environment] = {**locks[environment], package: "999"}
@@ -486,7 +493,7 @@ def test_every_import_is_known_by_its_package(modules, root):
 
 
 def test_every_part_of_the_code_can_be_recorded(every_key, root):
-    results = list_results(every_key, "it").values()
+    results = list_results(expand(every_key), "it").values()
     used = {name for result in results for name in (result.module, *result.also)}
     assert used <= set(list_scripts(root))
     scorers = {part for part in PARTS if part.startswith("score.scorers.")}

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from workflow.scripts.config.experiment import Experiment
 
 
+Values = Annotated[tuple[Any, ...], Field(min_length=1)]
 BASE = "base"  # what `after` calls the base of an LRM
 
 
@@ -47,6 +48,9 @@ class Alignment(Section):
     """How models are aligned: a file of workflow/scripts/models/methods/"""
     lrms: tuple[str, ...] | None = None
     """The LRMs that it is applied to; default, all"""
+    sweep: Annotated[dict[str, Values], Field(min_length=1)] | None = None
+    """Key to values, such as `alpha: [0.25, 0.5]`: an alignment for each combination, with the
+    values in its name. `recipe.KEY` is a key of its recipe"""
 
     def check(self, key: str, experiment: Experiment) -> None:
         """Check what other sections have to say; `key` is the place of the entry.
