@@ -183,8 +183,9 @@ def most_rows(section: dict[str, Any], pinned: PinnedRows | None = None) -> int 
     prepare = section.get("prepare", {})
     source = prepare.get("source", {})
     known = known_rows(prepare, pinned) if "hub" in source else _local_rows(prepare)
-    counts = [section.get("n"), prepare.get("limit"), prepare.get("first"), known]
-    return min([count for count in counts if count], default=None)
+    counts = [prepare.get("limit"), prepare.get("first"), known]
+    rows = [max(1, count - section.get("skip", 0)) for count in counts if count]
+    return min([*rows, *([section["n"]] if "n" in section else [])], default=None)
 
 
 def generated_rows(experiment: dict[str, Any], section: dict[str, Any]) -> int | None:

@@ -118,6 +118,9 @@ class Benchmark(Generation):
     """A benchmark of micro_data"""
     prepare: ItemSelection | None = None
     """Rows to items, see workflow/scripts/data/prepare_benchmark.py"""
+    split: Literal["test", "development"] = "test"
+    """development: to choose a model by (method select), measured for the candidates alone and in
+    no table; the report is on the others"""
     engine: EngineName = "hf"
     """transformers, or vLLM"""
     scorers: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -138,6 +141,13 @@ class Benchmark(Generation):
                 "the same"
             )
         return self
+
+    def meets(self, other: Benchmark) -> bool:
+        """Tell whether another benchmark has some of the same rows of the same source."""
+        if (self.generated, self.prepare) != (other.generated, other.prepare):
+            return False
+        first, second = sorted((self, other), key=lambda one: one.skip)
+        return first.n is None or first.skip + first.n > second.skip
 
 
 class Published(Section):
@@ -262,6 +272,20 @@ class Experiment(Section):
                     raise ValueError(
                         f"{key}: {chosen!r} scores {' or '.join(kinds)} benchmarks, this one is "
                         f"{benchmark.kind}"
+                    )
+
+        self._check_splits()
+
+    def _check_splits(self) -> None:
+        """Make sure that no item is in a development benchmark and in a test benchmark."""
+        if all(one.split == "development" for one in self.benchmarks.values()):
+            raise ValueError("benchmarks: all are of split development, expected one of test")
+        for name, chosen in self.benchmarks.items():
+            for other, test in self.benchmarks.items():
+                if (chosen.split, test.split) == ("development", "test") and chosen.meets(test):
+                    raise ValueError(
+                        f"benchmarks.{name} is for development and shares items with {other}: "
+                        "expected skip and n that keep them apart"
                     )
 
     def _check_gates(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from workflow.scripts.config.decoding import Decoding
-from workflow.scripts.config.section import Positive, Section
+from workflow.scripts.config.section import Count, Positive, Section
 
 
 class Generation(Section):
@@ -15,8 +15,10 @@ class Generation(Section):
     """lm-eval task of workflow/tasks/"""
     kind: Literal["reasoning", "harmful", "benign"]
     """What its answers are scored for"""
+    skip: Count = 0
+    """First items that are left out"""
     n: Positive | None = None
-    """First items only"""
+    """First items only, of those that are left"""
     repeats: Positive = 1
     """Samples of each item"""
     decoding: Decoding

@@ -134,6 +134,8 @@ def _items(task: Any, section: PromptFile) -> list[Item]:
     used = asked | _columns(task.config.doc_to_target, task.features)
     items: dict[str, Item] = {}
     for number, doc in enumerate(task.task_docs, 1):
+        if number <= section.skip:
+            continue
         for name in sorted(asked):
             if not str(doc.get(name) or "").strip():
                 raise InputError(f"{where}: row {number} has no {name}, expected text")
@@ -154,7 +156,8 @@ def _items(task: Any, section: PromptFile) -> list[Item]:
         if len(items) == section.n:
             break
     if not items:
-        raise InputError(f"{where}: no items, expected at least one")
+        skipped = f" after the first {section.skip}" if section.skip else ""
+        raise InputError(f"{where}: no items{skipped}, expected at least one")
     return list(items.values())
 
 

@@ -175,9 +175,10 @@ class Estimator:
 
     def items(self, benchmark: str) -> int:
         """Return how many items a benchmark has, or is taken to have."""
-        given = self.experiment["benchmarks"][benchmark].get("n")
-        known = self._items.get(benchmark) or self._rows("benchmark", benchmark)
-        return min(given, known) if given else known
+        section = self.experiment["benchmarks"][benchmark]
+        rows = self._rows("benchmark", benchmark) - section.get("skip", 0)
+        known = self._items.get(benchmark) or max(1, rows)
+        return min(known, section.get("n", known))
 
     def samples(self, result: Result) -> int:
         """Return how many samples a result holds or scores; 0 for another kind of result."""
@@ -288,7 +289,11 @@ class Estimator:
         entry = self.experiment["data" if kind == "data" else "benchmarks"][name]
         if "mix" in entry:
             return training_size(self.experiment, name, lambda one: self._rows("data", one))[0]
-        return generated_rows(self.experiment, entry) or count_rows(entry, self.graph.rows)
+        if rows := generated_rows(self.experiment, entry):
+            return rows
+        skip = entry.get("skip", 0)  # count_rows leaves these out
+        asked = {**entry, "n": entry["n"] + skip} if "n" in entry else entry
+        return count_rows({**asked, "skip": 0}, self.graph.rows)
 
     def _text_file(self, text: str) -> Path | None:
         """Return the file of a training set (`data NAME`) or `benchmark NAME`, if it is there."""

@@ -215,4 +215,8 @@ def _group_of(result: Result) -> str:
         return result.name
     if result.scorer is None:
         return f"{result.run.name}/{result.sections['engine']}"
-    return f"{result.scorer}/{result.run.id.model}" if result.shared else result.run.name
+    if not result.shared:
+        return result.run.name
+    # models that are chosen by the scores of a development benchmark are judged later
+    development = "/development" if result.development else ""
+    return f"{result.scorer}/{result.run.id.model}{development}"

@@ -10,7 +10,7 @@ job faster (GPUs, batch per device) is in no key.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -79,6 +79,7 @@ class Result:
         run: The model run that it makes or uses; None for the others.
         benchmark: The benchmark, for samples and scores.
         scorer: The scorer, for scores.
+        development: Samples and scores of a development benchmark, which no report shows.
     """
 
     name: str
@@ -94,6 +95,7 @@ class Result:
     run: Run | None = None
     benchmark: str | None = None
     scorer: str | None = None
+    development: bool = False
 
     @property
     def stage(self) -> str:
@@ -127,7 +129,8 @@ def list_results(experiment: dict[str, Any], title: str) -> dict[str, Result]:
     """
     found = _data(experiment)
     texts = list_texts(experiment)
-    for run in list_runs(experiment).values():
+    runs = list(list_runs(experiment).values())
+    for run in runs:
         _add(found, _model(experiment, run, texts))
     for name, judge in experiment.get("judges", {}).items():
         inputs = {"train": (_micro("judge_train"),), "test": (_micro("judge_test"),)}
@@ -155,11 +158,12 @@ def list_results(experiment: dict[str, Any], title: str) -> dict[str, Result]:
                     {"scorer": section},
                 ),
             )
+    asked = _asked_scores(experiment, runs)
     scores = [
-        _add(found, result)
-        for run in list_runs(experiment).values()
-        for result in _measured(experiment, run, texts, scorers, found)
-        if result.stage == "score"
+        result
+        for run in runs
+        for result in _measured(experiment, run, texts, scorers, found, asked)
+        if _add(found, result) and result.stage == "score"
     ]
     training = list_training_texts(experiment)
     _add(
@@ -190,13 +194,28 @@ def list_results(experiment: dict[str, Any], title: str) -> dict[str, Result]:
             "tradeoff.json",
             {"experiment": report_section(experiment)},
             {
-                "scores": tuple(scores),
+                "scores": tuple(score.name for score in scores if not score.development),
                 "overlap": ("data/overlap",),
                 "judges": tuple(f"score/judges/{name}" for name in experiment.get("judges", {})),
             },
             outside=PAGE,
         ),
     )
+    return _in_order(found)
+
+
+def _in_order(results: dict[str, Result]) -> dict[str, Result]:
+    """Return results in their order, but each behind those that it is made from."""
+    found: dict[str, Result] = {}
+
+    def add(name: str) -> None:
+        if name not in found:
+            for one in results[name].made_from:
+                add(one)
+            found[name] = results[name]
+
+    for name in results:
+        add(name)
     return found
 
 
@@ -372,9 +391,20 @@ def _rule_of(run: Run, trains: bool) -> str:
 
 def _input_of(kind: str, name: str, texts: dict[str, str]) -> str:
     """Return the result that a method names as an input, see `models/method_registry.py`."""
-    if kind == "run":
-        return f"models/{name}"
+    if kind in ("run", "score"):
+        return f"models/{name}" if kind == "run" else f"score/{name}"
     return texts[f"data {name}"] if kind == "data" else _micro(name)
+
+
+def _asked_scores(experiment: dict[str, Any], runs: Iterable[Run]) -> frozenset[str]:
+    """Return RUN/BENCHMARK/SCORER of all scores that models are made from."""
+    inputs = [
+        one
+        for run in runs
+        if run.method
+        for one in method_registry.get(run.method).inputs(run, experiment).values()
+    ]
+    return frozenset(name for kind, *names in inputs if kind == "score" for name in names)
 
 
 def _measured(
@@ -383,10 +413,25 @@ def _measured(
     texts: dict[str, str],
     scorers: dict[str, ScorerSection],
     found: dict[str, Result],
+    asked: Collection[str],
 ) -> Iterable[Result]:
-    """Add a run's samples to `found`; yield them and their scores."""
-    for name in experiment["benchmarks"]:
-        benchmark = experiment["benchmarks"][name]
+    """Yield a run's samples and their scores.
+
+    Test benchmarks are measured by all their scorers, unless its alignment is not evaluated;
+    development benchmarks where a model is made from the score.
+    """
+    for name, benchmark in experiment["benchmarks"].items():
+        chosen = [
+            one
+            for one in benchmark["scorers"]
+            if (
+                f"{run.name}/{name}/{one}" in asked
+                if is_development(benchmark)
+                else run.section.get("evaluate", True)
+            )
+        ]
+        if not chosen:
+            continue
         engine = benchmark.get("engine", "hf")
         samples = Result(
             f"generate/{run.name}/{name}",
@@ -404,31 +449,37 @@ def _measured(
             (ENGINE_MODULES[engine],),
             run=run,
             benchmark=name,
+            development=is_development(benchmark),
         )
-        _add(found, samples)
         yield samples
-        for scorer_name in benchmark["scorers"]:
+        for scorer_name in chosen:
             scorer = scorers[scorer_name]
             inputs = {"samples": (samples.name,)}
             if judge := scorer.trained_judge():
                 inputs["judge"] = (f"score/judges/{judge}",)
             if (fetched := f"score/fetched/{scorer_name}") in found:
                 inputs["fetched"] = (fetched,)
-            local, asked = scorer.local_model(), bool(scorer.endpoints())
+            local, service = scorer.local_model(), bool(scorer.endpoints())
             yield Result(
                 f"score/{run.name}/{name}/{scorer_name}",
-                "score_samples_api" if asked else "score_samples",
+                "score_samples_api" if service else "score_samples",
                 "score.score_samples",
                 "score.json",
                 {"scorer": experiment["scorers"][scorer_name]},
                 inputs,
                 outside=(local,) if local else (),
                 also=scorer.modules(),
-                shared=asked or scorer.parameters > 0,
+                shared=service or scorer.parameters > 0,
                 run=run,
                 benchmark=name,
                 scorer=scorer_name,
+                development=is_development(benchmark),
             )
+
+
+def is_development(benchmark: dict[str, Any]) -> bool:
+    """Tell whether a benchmark is there to choose models by, and not to measure them."""
+    return bool(benchmark.get("split") == "development")
 
 
 @cache

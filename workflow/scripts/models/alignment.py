@@ -48,6 +48,8 @@ class Alignment(Section):
     """How models are aligned: a file of workflow/scripts/models/methods/"""
     lrms: tuple[str, ...] | None = None
     """The LRMs that it is applied to; default, all"""
+    evaluate: bool = True
+    """False: not measured on the test benchmarks, as a step on the way or a candidate"""
     sweep: Annotated[dict[str, Values], Field(min_length=1)] | None = None
     """Key to values, such as `alpha: [0.25, 0.5]`: an alignment for each combination, with the
     values in its name. `recipe.KEY` is a key of its recipe"""

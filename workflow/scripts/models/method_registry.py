@@ -54,7 +54,8 @@ class Method(Protocol):
         """Return (kind, name, …) of what a run is made from, by the name of the input.
 
         An input has one name or several. The kinds: `run`, `data` (an entry of the experiment's
-        data) and `generated` (a file of micro_data).
+        data), `generated` (a file of micro_data) and `score` (RUN/BENCHMARK/SCORER; a development
+        benchmark is measured where a method asks for its scores, and nowhere else).
         """
 
     def sections(self, run: Run, experiment: dict[str, Any]) -> dict[str, Any]:

@@ -29,6 +29,7 @@ def read_origins(inputs: Inputs) -> dict[str, Any]:
     samples = {key: one for key, one in found.items() if one}
     return {
         "models": [describe_model(run, one, inputs.experiment) for run, one in models.items()],
+        "selections": [one for run, each in models.items() for one in _selection(run, each)],
         "data": _data(inputs.experiment, models, samples),
         "recipes": recipe_differences(inputs.experiment),
         "adopted": [one.model_dump(mode="json", by_alias=True) for one in inputs.adopted],
@@ -86,8 +87,8 @@ def parents_of(lineage: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def made_here(section: Mapping[str, Any], lineage: Mapping[str, Any]) -> str:
     """Return how a model was made here."""
-    if merged := merged_from(lineage):
-        return merged
+    if made := merged_from(lineage) or selected_from(lineage):
+        return made
     if "method" in section and "recipe" not in section:
         return f"made here, method {section['method']}"
     return f"trained here, recipe {section.get('recipe', 'pretrain')}"
@@ -101,6 +102,30 @@ def merged_from(lineage: Mapping[str, Any]) -> str:
     differences = [f"{one['scale']:g} × {one['run']} ({one['checkpoint']})" for one in others]
     base = lineage["base"]["run"]
     return f"merged from {base} and differences from it: {', '.join(differences)}"
+
+
+def selected_from(lineage: Mapping[str, Any]) -> str:
+    """Return which model was selected and how, "" for a model that was not selected."""
+    if not (selection := lineage.get("selection")):
+        return ""
+    chosen, among = selection["chosen"], len(selection["candidates"])
+    return f"{chosen['run']} ({chosen['checkpoint']}), of {among} the one with {selection['rule']}"
+
+
+def _selection(run: str, manifest: Manifest) -> list[dict[str, Any]]:
+    """Return the candidates of a selected model: run, rule, candidate, figures, whether chosen."""
+    selection = (manifest.get("lineage") or {}).get("selection") or {}
+    return [
+        {
+            "run": run,
+            "rule": selection["rule"],
+            "candidate": one["run"],
+            "checkpoint": one["checkpoint"],
+            "figures": one["figures"],
+            "chosen": selection["chosen"] == {key: one[key] for key in ("run", "checkpoint")},
+        }
+        for one in selection.get("candidates", [])
+    ]
 
 
 def section_of(run: str, experiment: Mapping[str, Any]) -> Mapping[str, Any]:

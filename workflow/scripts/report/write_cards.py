@@ -23,6 +23,7 @@ from workflow.scripts.report.origins import (
     parents_of,
     read_models,
     section_of,
+    selected_from,
     source_of,
     weights_digest,
 )
@@ -203,8 +204,8 @@ def _lineage(run_name: str, lineage: Mapping[str, Any]) -> str:
 
 
 def _how_made(lineage: Mapping[str, Any]) -> str:
-    if merged := merged_from(lineage):
-        return escape_markdown(merged)
+    if made := merged_from(lineage) or selected_from(lineage):
+        return escape_markdown(made)
     data, base = lineage.get("data") or {}, lineage.get("base")
     start = f", from {escape_markdown(base['run'])}" if base else ""
     if data:
