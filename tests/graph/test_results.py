@@ -112,10 +112,14 @@ def micro(names: Names) -> Names:
 LRM, JUDGES = ("lrm/tiny", "aligned/tiny"), ("score/judges/ngram", "score/judges/second")
 FETCHED = ("fetched/classifier", "/packed/classifier")
 SUM = "/summed/seed"  # made from both
+CHOSEN, SAFEST = "/chosen/seed", "/safest/seed"  # by the scores of others on dev_…
+SWEPT = ("/swept-alpha0.25/seed", "/swept-alpha0.75/seed", CHOSEN)
 # merged is made from it, too, and replayed goes on from it
-DIRECT = ("/directrefusal/seed", "/merged/seed", "/replayed/seed", SUM)
-SWEPT = ("/swept-alpha0.25/seed", "/swept-alpha0.75/seed")
-CHAIN = ("/safechain/seed", SUM, *SWEPT)
+DIRECT = ("/directrefusal/seed", "/merged/seed", "/replayed/seed", SUM, *SWEPT)
+RETRAINED = ("/retrained/seed", SAFEST)
+NGRAM = ("/harmful/ngram", "/dev_harmful/ngram", CHOSEN, SAFEST)
+MATH = ("/clock_sums/math", "/dev_sums/math", CHOSEN)
+CHAIN = ("/safechain/seed", SUM)
 MIXED = ("mixtures/mixed", "/replayed/seed")
 JOINT = ("mixtures/safechain+from_path@1", "/joint/seed")
 # Key of the experiment (a prefix of it) to what a change makes stale; the longest prefix counts.
@@ -130,10 +134,13 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "budget": nothing,
     # every generated file is drawn from these, the judge's rows too; but for some sizes
     "micro_data": micro,
-    "micro_data.harmful": having("data/micro/harmful", OVERLAP, "benchmark harmful"),
+    "micro_data.harmful": having(
+        *("data/micro/harmful", OVERLAP, "benchmark harmful", "benchmark dev_harmful"),
+        *(CHOSEN, SAFEST),
+    ),
     "micro_data.benign": having("data/micro/benign", OVERLAP, "benchmark benign"),
-    "micro_data.judge_train": having("data/micro/judge_train", *JUDGES, "/harmful/ngram"),
-    "micro_data.judge_test": having("data/micro/judge_test", *JUDGES, "/harmful/ngram"),
+    "micro_data.judge_train": having("data/micro/judge_train", *JUDGES, *NGRAM),
+    "micro_data.judge_test": having("data/micro/judge_test", *JUDGES, *NGRAM),
     "data.reasoning": having(*LRM),
     "data.mixed": having(*MIXED),
     "data.directrefusal": having(*DIRECT),
@@ -141,7 +148,7 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "data.reasoning.generated": having(*LRM, *MIXED, OVERLAP),
     "data.directrefusal.generated": having(*DIRECT, *MIXED, OVERLAP),
     "data.safechain.generated": having(*CHAIN, *JOINT, OVERLAP),
-    "data.from_hub": having("records/from_hub", "/retrained/seed", *MIXED, OVERLAP),
+    "data.from_hub": having("records/from_hub", *RETRAINED, *MIXED, OVERLAP),
     "data.from_package": having("records/from_package", OVERLAP),
     "data.from_path": having("records/from_path", *JOINT, OVERLAP),
     "bases.tiny": having("base/tiny", *LRM),
@@ -157,7 +164,7 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "lrms.own": having("lrm/own"),
     "recipes.reasoning": having(*LRM),
     "recipes.safety": having(*DIRECT, *CHAIN),
-    "recipes.other": having("/retrained/seed", "/joint/seed"),
+    "recipes.other": having(*RETRAINED, "/joint/seed"),
     "recipes.other.epochs": having("/joint/seed"),  # retrained has its own
     "recipes.other.checkpoints": having("/joint/seed"),
     "alignments.directrefusal": having(*DIRECT),
@@ -167,47 +174,61 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "alignments.summed.lrms": having(),
     "alignments.directrefusal.epochs": having(
         *("generate/aligned/tiny/directrefusal", "score/aligned/tiny/directrefusal"),
-        *("generate/aligned/ready/directrefusal", "score/aligned/ready/directrefusal"),
+        *("generate/aligned/ready/directrefusal", "score/aligned/ready/directrefusal", CHOSEN),
     ),
     "alignments.safechain": having(*CHAIN),
-    "alignments.retrained": having("/retrained/seed"),
+    "alignments.retrained": having(*RETRAINED),
+    "alignments.retrained.lrms": having(),
+    "alignments.chosen": having(CHOSEN),
+    "alignments.chosen.lrms": having(),
+    "alignments.safest": having(SAFEST),
+    "alignments.safest.lrms": having(),
     "alignments.replayed": having("/replayed/seed"),
     "alignments.joint": having("/joint/seed"),
     "alignments.swept": having(*SWEPT),
+    "alignments.swept.evaluate": having(),
     "alignments.swept.alpha": nothing,  # each run has one of the sweep
-    "alignments.swept.sweep": having(),  # the names tell the values
+    "alignments.swept.sweep": having(CHOSEN),  # the names of the others tell the values
     "alignments.swept.lrms": having(),
     "benchmarks.clock_sums": having("benchmark clock_sums"),
     "benchmarks.harmful": having("benchmark harmful"),
     "benchmarks.benign": having("benchmark benign"),
+    "benchmarks.dev_sums": having("benchmark dev_sums", CHOSEN),
+    "benchmarks.dev_sums.generated": having("benchmark dev_sums", CHOSEN, OVERLAP),
+    "benchmarks.dev_sums.split": having(CHOSEN),
+    "benchmarks.dev_sums.scorers": having(CHOSEN),
+    "benchmarks.dev_harmful": having("benchmark dev_harmful", CHOSEN, SAFEST),
+    "benchmarks.dev_harmful.generated": having("benchmark dev_harmful", CHOSEN, SAFEST, OVERLAP),
+    "benchmarks.dev_harmful.split": having(CHOSEN, SAFEST),
+    "benchmarks.dev_harmful.scorers": having(CHOSEN, SAFEST),
     "benchmarks.letters": having("benchmark letters"),
     "benchmarks.letters.prepare": having("/letters/", OVERLAP),
     "benchmarks.packed": having("benchmark packed"),
     "benchmarks.packed.prepare": having("/packed/", OVERLAP),
     "benchmarks.filed": having("benchmark filed"),
     "benchmarks.filed.prepare": having("/filed/", OVERLAP),
-    "scorers.math": having("/clock_sums/math"),
+    "scorers.math": having(*MATH),
     "scorers.choice": having("/letters/choice"),
     "scorers.refusal": having("/refusal/"),
-    "scorers.ngram": having("/harmful/ngram"),
+    "scorers.ngram": having(*NGRAM),
     "scorers.llm": having("/harmful/llm"),
     "scorers.classifier": having("/packed/classifier"),
     "scorers.classifier.model": having(*FETCHED),
     "scorers.classifier.weights": having(*FETCHED),
     "scorers.classifier.window_tokens": having(*FETCHED),
     "scorers.own_classifier": having("/filed/own_classifier"),
-    "judges.ngram": having("score/judges/ngram", "/harmful/ngram"),
+    "judges.ngram": having("score/judges/ngram", *NGRAM),
     "judges.second": having("score/judges/second"),
     # names of other entries, and what decides which results there are
     "alignments.directrefusal.lrms": having(),
-    "alignments.directrefusal.per_epoch": having("/merged/seed", "/replayed/seed", SUM),
+    "alignments.directrefusal.per_epoch": having("/merged/seed", "/replayed/seed", SUM, *SWEPT),
     "alignments.safechain.lrms": having(),
-    "alignments.safechain.per_epoch": having(SUM, *SWEPT),
+    "alignments.safechain.per_epoch": having(SUM),
     "alignments.replayed.per_epoch": having(),
     "alignments.replayed.lrms": having(),
     "alignments.joint.per_epoch": having(),
-    "alignments.retrained.per_epoch": having(),
-    "alignments.retrained.epochs": having(),
+    "alignments.retrained.per_epoch": having(SAFEST),
+    "alignments.retrained.epochs": having(SAFEST),
     "benchmarks.clock_sums.generated": having("benchmark clock_sums", OVERLAP),
     "benchmarks.harmful.generated": having("benchmark harmful", OVERLAP),
     "benchmarks.benign.generated": having("benchmark benign", OVERLAP),
@@ -238,7 +259,17 @@ OTHERS = {
     "alignments.replayed.recipe": "other",
     "alignments.replayed.after": "safechain",
     "alignments.replayed.per_epoch": "retrain",
-    "alignments.swept.alignment": "directrefusal",
+    "alignments.swept.alignment": "safechain",
+    "alignments.swept.lrms": ["tiny", "ready"],
+    "alignments.retrained.lrms": ["tiny", "ready"],
+    "alignments.chosen.highest": "truncated",
+    "alignments.safest.lowest": "harmful_strict",
+    "benchmarks.dev_sums.generated": "benign",
+    "benchmarks.dev_sums.split": "test",
+    "benchmarks.dev_sums.scorers": ["choice"],
+    "benchmarks.dev_harmful.generated": "benign",
+    "benchmarks.dev_harmful.split": "test",
+    "benchmarks.dev_harmful.scorers": ["llm"],
     "alignments.joint.recipe": "safety",
     "alignments.joint.per_epoch": "retrain",
     "alignments.retrained.recipe": "safety",
@@ -432,7 +463,8 @@ TRANSFORMERS = has("generate/", but=("/letters/",))
 VLLM = has("benchmark letters", but=("score/",))
 PREPARED = ("data/records/", "data/benchmarks/")
 SCORES = tuple(
-    f"benchmark {name}" for name in "clock_sums harmful benign letters packed filed".split()
+    f"benchmark {name}"
+    for name in "clock_sums harmful benign letters packed filed dev_sums dev_harmful".split()
 )
 # Package of an environment's lock: the results that it computes something of.
 COMPUTES: dict[tuple[str, str], Callable[[str], bool]] = {
@@ -450,9 +482,9 @@ COMPUTES: dict[tuple[str, str], Callable[[str], bool]] = {
         TRAINED(name) or TRANSFORMERS(name) or matching(name, PREPARED)
     ),
     ("train", "pyarrow"): has(*PREPARED),
-    ("train", "math-verify"): has("/clock_sums/math"),
-    ("train", "openai"): has("/harmful/llm", "/clock_sums/math"),
-    ("train", "numpy"): has(*JUDGES, "/harmful/ngram"),
+    ("train", "math-verify"): has(*MATH[:2]),
+    ("train", "openai"): has("/harmful/llm", *MATH[:2]),
+    ("train", "numpy"): has(*JUDGES, *NGRAM[:2]),
     ("train", "scikit-learn"): has(*JUDGES),
     ("train", "scipy"): has(*SCORES, *JUDGES, OVERLAP, REPORT, but=("generate/",)),
     ("train", "statsmodels"): has(REPORT),
