@@ -20,7 +20,7 @@ from workflow.scripts.config.section import read_section
 from workflow.scripts.data.resolve_pins import check_pins
 from workflow.scripts.graph.jobs import read_graph
 from workflow.scripts.graph.report_inputs import report_inputs
-from workflow.scripts.graph.results import list_texts, read_scorers
+from workflow.scripts.graph.results import list_texts, list_training_texts, read_scorers
 from workflow.scripts.graph.runs import origin_of
 from workflow.scripts.graph.store import KEY, remove_false_receipts
 from workflow.scripts.graph.view import update_view
@@ -88,6 +88,11 @@ def file_of(role):
     return of_job(lambda job: GRAPH.path(job.results[0].inputs[role][0]))
 
 
+def files_of(role):
+    """Return a params function: the main files of an input that is several results."""
+    return of_job(lambda job: [GRAPH.path(name) for name in job.results[0].inputs[role]])
+
+
 def option(flag, role):
     """Return a params function: a flag with an input's main file; nothing without the input."""
 
@@ -144,9 +149,8 @@ def target_readers(benchmark):
 
 def training_texts():
     """Return NAME=FILE of everything that a model is trained on."""
-    corpus = {"corpus": "data/micro/corpus"} if "micro_data" in EXPERIMENT else {}
-    names = {**corpus, **{name: TEXTS[f"data {name}"] for name in EXPERIMENT["data"]}}
-    return [f"{name}={GRAPH.path(text)}" for name, text in names.items()]
+    texts = list_training_texts(EXPERIMENT)
+    return [f"{name}={GRAPH.path(text)}" for name, text in texts.items()]
 
 
 def benchmark_items():
@@ -179,8 +183,8 @@ def alignments_that(train):
 
 def input_options(job):
     """Return `--NAME FILE` for each input of a method's script."""
-    inputs = job.results[0].inputs.items()
-    return [text for role, (name,) in inputs for text in (f"--{role}", GRAPH.path(name))]
+    inputs = [(role, name) for role, names in job.results[0].inputs.items() for name in names]
+    return [text for role, name in inputs for text in (f"--{role}", GRAPH.path(name))]
 
 
 def published_name(wildcards):

@@ -5,10 +5,11 @@ MAKES: results/store/data/
 """
 
 
-# On the driver's machine, which has the network that compute nodes may lack.
+# On the driver's machine, which has the network that compute nodes may lack; mixing takes seconds.
 localrules:
     prepare_records,
     prepare_benchmark,
+    mix_records,
 
 
 rule make_micro_data:
@@ -55,6 +56,34 @@ rule prepare_records:
         r"""
         python -m workflow.scripts.data.prepare_records \
             --dataset {params.dataset:q} --name {wildcards.name} \
+            --out {params.out:q} --result {params.result:q} &>{log:q}
+        """
+
+
+rule mix_records:
+    """Mix training sets into one, with exact counts of each."""
+    input:
+        sets=needs("sets"),
+    output:
+        "results/store/data/mixtures/{name}-{key}/result.json",
+    log:
+        "results/store/data/mixtures/{name}-{key}/log.txt",
+    benchmark:
+        "results/store/data/mixtures/{name}-{key}/timing.tsv"
+    conda:
+        "../envs/train.yaml"
+    threads: THREADS
+    resources:
+        **RESOURCES,
+    params:
+        mixture=as_json(lambda job: job.results[0].sections["mixture"]),
+        sets=files_of("sets"),
+        out=folder,
+        result=result,
+    shell:
+        r"""
+        python -m workflow.scripts.data.mix_records \
+            --mixture {params.mixture:q} --sets {params.sets:q} --name {wildcards.name:q} \
             --out {params.out:q} --result {params.result:q} &>{log:q}
         """
 

@@ -86,6 +86,8 @@ rule safety_sft:
         data=needs("data"),
         probe=needs("probe"),
         other=needs("other"),
+        candidate=needs("candidate"),
+        score=needs("score"),
     output:
         "results/store/models/aligned/{name}-{key}/result.json",
     log:

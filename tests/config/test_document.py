@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import yaml
 
 from workflow.scripts.config.document import EXAMPLE, write_documentation, write_schema
-from workflow.scripts.config.experiment import Experiment
 from workflow.scripts.config.load import check_experiment
 from workflow.scripts.graph.runs import list_runs
 
@@ -30,13 +30,27 @@ def test_the_schema_of_editors_is_what_the_classes_say(root):
 def test_the_schema_of_editors_accepts_what_runs_and_knows_the_keys_of_each_scorer(root):
     from jsonschema import Draft202012Validator
 
-    validator = Draft202012Validator(Experiment.model_json_schema())
+    validator = Draft202012Validator(json.loads(write_schema()))
     for path in (root / "experiments").glob("*.yaml"):
         value = yaml.safe_load(path.read_text())
         assert list(validator.iter_errors(value)) == []
         scorer = next(iter(value["scorers"].values()))
         scorer["colour"] = "red"
         assert list(validator.iter_errors(value))
+
+
+def test_the_schema_of_editors_lets_a_sweep_give_what_is_required(root):
+    from jsonschema import Draft202012Validator
+
+    validator = Draft202012Validator(json.loads(write_schema()))
+    value = yaml.safe_load((root / "experiments/micro.yaml").read_text())
+    merge = {"method": "merge", "alignment": "safechain"}
+    value["alignments"]["merge"] = merge
+    assert list(validator.iter_errors(value))  # without alpha
+    merge["sweep"] = {"alpha": [0.25, 0.5]}
+    assert not list(validator.iter_errors(value))
+    merge["sweep"] = {"alpha": 0.5}
+    assert list(validator.iter_errors(value))
 
 
 def test_every_key_has_a_meaning():

@@ -24,6 +24,8 @@ from workflow.scripts.common.pins import package_of, read_lock
 from workflow.scripts.config.document import describe_keys
 from workflow.scripts.config.experiment import Experiment
 from workflow.scripts.config.load import check_experiment
+from workflow.scripts.config.mixtures import expand_mixtures
+from workflow.scripts.config.sweeps import expand_sweeps
 from workflow.scripts.graph.record_code import PARTS, list_scripts
 from workflow.scripts.graph.results import Result, _outside_digest, list_keys, list_results
 
@@ -46,11 +48,16 @@ def tiny(root: Path) -> dict[str, Any]:
 
 
 def names(experiment: dict[str, Any]) -> Names:
-    return set(list_results(experiment, "it"))
+    return set(list_results(expand(experiment), "it"))
+
+
+def expand(experiment: dict[str, Any]) -> dict[str, Any]:
+    """Return an experiment as it is after loading, but for its defaults."""
+    return expand_mixtures(expand_sweeps(experiment, "it").value)
 
 
 def keys_of_results(experiment: dict[str, Any], root: Path = ROOT) -> dict[str, str]:
-    return list_keys(list_results(experiment, "it"), root)
+    return list_keys(list_results(expand(experiment), "it"), root)
 
 
 def stale(before: dict[str, Any], after: dict[str, Any]) -> Names:
@@ -104,7 +111,17 @@ def micro(names: Names) -> Names:
 
 LRM, JUDGES = ("lrm/tiny", "aligned/tiny"), ("score/judges/ngram", "score/judges/second")
 FETCHED = ("fetched/classifier", "/packed/classifier")
-DIRECT = ("/directrefusal/seed", "/merged/seed")  # merged is made from it
+SUM = "/summed/seed"  # made from both
+CHOSEN, SAFEST = "/chosen/seed", "/safest/seed"  # by the scores of others on dev_…
+SWEPT = ("/swept-alpha0.25/seed", "/swept-alpha0.75/seed", CHOSEN)
+# merged is made from it, too, and replayed goes on from it
+DIRECT = ("/directrefusal/seed", "/merged/seed", "/replayed/seed", SUM, *SWEPT)
+RETRAINED = ("/retrained/seed", SAFEST)
+NGRAM = ("/harmful/ngram", "/dev_harmful/ngram", CHOSEN, SAFEST)
+MATH = ("/clock_sums/math", "/dev_sums/math", CHOSEN)
+CHAIN = ("/safechain/seed", SUM)
+MIXED = ("mixtures/mixed", "/replayed/seed")
+JOINT = ("mixtures/safechain+from_path@1", "/joint/seed")
 # Key of the experiment (a prefix of it) to what a change makes stale; the longest prefix counts.
 MATRIX: dict[str, Callable[[Names], Names]] = {
     "description": having(),
@@ -117,19 +134,23 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "budget": nothing,
     # every generated file is drawn from these, the judge's rows too; but for some sizes
     "micro_data": micro,
-    "micro_data.harmful": having("data/micro/harmful", OVERLAP, "benchmark harmful"),
+    "micro_data.harmful": having(
+        *("data/micro/harmful", OVERLAP, "benchmark harmful", "benchmark dev_harmful"),
+        *(CHOSEN, SAFEST),
+    ),
     "micro_data.benign": having("data/micro/benign", OVERLAP, "benchmark benign"),
-    "micro_data.judge_train": having("data/micro/judge_train", *JUDGES, "/harmful/ngram"),
-    "micro_data.judge_test": having("data/micro/judge_test", *JUDGES, "/harmful/ngram"),
+    "micro_data.judge_train": having("data/micro/judge_train", *JUDGES, *NGRAM),
+    "micro_data.judge_test": having("data/micro/judge_test", *JUDGES, *NGRAM),
     "data.reasoning": having(*LRM),
+    "data.mixed": having(*MIXED),
     "data.directrefusal": having(*DIRECT),
-    "data.safechain": having("/safechain/seed"),
-    "data.reasoning.generated": having(*LRM, OVERLAP),
-    "data.directrefusal.generated": having(*DIRECT, OVERLAP),
-    "data.safechain.generated": having("/safechain/seed", OVERLAP),
-    "data.from_hub": having("records/from_hub", "/retrained/seed", OVERLAP),
+    "data.safechain": having(*CHAIN, "/joint/seed"),
+    "data.reasoning.generated": having(*LRM, *MIXED, OVERLAP),
+    "data.directrefusal.generated": having(*DIRECT, *MIXED, OVERLAP),
+    "data.safechain.generated": having(*CHAIN, *JOINT, OVERLAP),
+    "data.from_hub": having("records/from_hub", *RETRAINED, *MIXED, OVERLAP),
     "data.from_package": having("records/from_package", OVERLAP),
-    "data.from_path": having("records/from_path", OVERLAP),
+    "data.from_path": having("records/from_path", *JOINT, OVERLAP),
     "bases.tiny": having("base/tiny", *LRM),
     "bases.fetched": having("base/fetched"),
     "bases.packaged": having("base/packaged"),
@@ -142,22 +163,44 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "lrms.bundled": having("lrm/bundled"),
     "lrms.own": having("lrm/own"),
     "recipes.reasoning": having(*LRM),
-    "recipes.safety": having(*DIRECT, "/safechain/seed"),
-    "recipes.other": having("/retrained/seed"),
-    "recipes.other.epochs": having(),  # a training for each of the alignment's own
-    "recipes.other.checkpoints": having(),
+    "recipes.safety": having(*DIRECT, *CHAIN),
+    "recipes.other": having(*RETRAINED, "/joint/seed"),
+    "recipes.other.epochs": having("/joint/seed"),  # retrained has its own
+    "recipes.other.checkpoints": having("/joint/seed"),
     "alignments.directrefusal": having(*DIRECT),
     "alignments.merged": having("/merged/seed"),
     "alignments.merged.lrms": having(),
+    "alignments.summed": having(SUM),
+    "alignments.summed.lrms": having(),
     "alignments.directrefusal.epochs": having(
         *("generate/aligned/tiny/directrefusal", "score/aligned/tiny/directrefusal"),
-        *("generate/aligned/ready/directrefusal", "score/aligned/ready/directrefusal"),
+        *("generate/aligned/ready/directrefusal", "score/aligned/ready/directrefusal", CHOSEN),
     ),
-    "alignments.safechain": having("/safechain/seed"),
-    "alignments.retrained": having("/retrained/seed"),
+    "alignments.safechain": having(*CHAIN),
+    "alignments.retrained": having(*RETRAINED),
+    "alignments.retrained.lrms": having(),
+    "alignments.chosen": having(CHOSEN),
+    "alignments.chosen.lrms": having(),
+    "alignments.safest": having(SAFEST),
+    "alignments.safest.lrms": having(),
+    "alignments.replayed": having("/replayed/seed"),
+    "alignments.joint": having("/joint/seed"),
+    "alignments.swept": having(*SWEPT),
+    "alignments.swept.evaluate": having(),
+    "alignments.swept.alpha": nothing,  # each run has one of the sweep
+    "alignments.swept.sweep": having(CHOSEN),  # the names of the others tell the values
+    "alignments.swept.lrms": having(),
     "benchmarks.clock_sums": having("benchmark clock_sums"),
     "benchmarks.harmful": having("benchmark harmful"),
     "benchmarks.benign": having("benchmark benign"),
+    "benchmarks.dev_sums": having("benchmark dev_sums", CHOSEN),
+    "benchmarks.dev_sums.generated": having("benchmark dev_sums", CHOSEN, OVERLAP),
+    "benchmarks.dev_sums.split": having(CHOSEN),
+    "benchmarks.dev_sums.scorers": having(CHOSEN),
+    "benchmarks.dev_harmful": having("benchmark dev_harmful", CHOSEN, SAFEST),
+    "benchmarks.dev_harmful.generated": having("benchmark dev_harmful", CHOSEN, SAFEST, OVERLAP),
+    "benchmarks.dev_harmful.split": having(CHOSEN, SAFEST),
+    "benchmarks.dev_harmful.scorers": having(CHOSEN, SAFEST),
     "benchmarks.letters": having("benchmark letters"),
     "benchmarks.letters.prepare": having("/letters/", OVERLAP),
     "benchmarks.packed": having("benchmark packed"),
@@ -167,25 +210,29 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "benchmarks.told.include_path": having("/told/", OVERLAP),
     "benchmarks.filed": having("benchmark filed"),
     "benchmarks.filed.prepare": having("/filed/", OVERLAP),
-    "scorers.math": having("/clock_sums/math"),
+    "scorers.math": having(*MATH),
     "scorers.choice": having("/letters/choice"),
     "scorers.refusal": having("/refusal/"),
     "scorers.task": having("/told/task"),
-    "scorers.ngram": having("/harmful/ngram"),
+    "scorers.ngram": having(*NGRAM),
     "scorers.llm": having("/harmful/llm"),
     "scorers.classifier": having("/packed/classifier"),
     "scorers.classifier.model": having(*FETCHED),
     "scorers.classifier.weights": having(*FETCHED),
     "scorers.classifier.window_tokens": having(*FETCHED),
     "scorers.own_classifier": having("/filed/own_classifier"),
-    "judges.ngram": having("score/judges/ngram", "/harmful/ngram"),
+    "judges.ngram": having("score/judges/ngram", *NGRAM),
     "judges.second": having("score/judges/second"),
     # names of other entries, and what decides which results there are
     "alignments.directrefusal.lrms": having(),
-    "alignments.directrefusal.per_epoch": having("/merged/seed"),
-    "alignments.safechain.per_epoch": having(),
-    "alignments.retrained.per_epoch": having(),
-    "alignments.retrained.epochs": having(),
+    "alignments.directrefusal.per_epoch": having("/merged/seed", "/replayed/seed", SUM, *SWEPT),
+    "alignments.safechain.lrms": having(),
+    "alignments.safechain.per_epoch": having(SUM),
+    "alignments.replayed.per_epoch": having(),
+    "alignments.replayed.lrms": having(),
+    "alignments.joint.per_epoch": having(),
+    "alignments.retrained.per_epoch": having(SAFEST),
+    "alignments.retrained.epochs": having(SAFEST),
     "benchmarks.clock_sums.generated": having("benchmark clock_sums", OVERLAP),
     "benchmarks.harmful.generated": having("benchmark harmful", OVERLAP),
     "benchmarks.benign.generated": having("benchmark benign", OVERLAP),
@@ -207,10 +254,28 @@ OTHERS = {
     "alignments.directrefusal.recipe": "other",
     "alignments.directrefusal.per_epoch": "retrain",
     "alignments.safechain.data": "directrefusal",
+    "alignments.safechain.lrms": ["tiny", "ready"],  # some model is made from tiny's
     "alignments.safechain.recipe": "other",
     "alignments.safechain.per_epoch": "retrain",
     "alignments.merged.alignment": "safechain",
     "alignments.retrained.data": "safechain",
+    "alignments.replayed.data": "safechain",
+    "alignments.replayed.recipe": "other",
+    "alignments.replayed.after": "safechain",
+    "alignments.replayed.per_epoch": "retrain",
+    "alignments.swept.alignment": "safechain",
+    "alignments.swept.lrms": ["tiny", "ready"],
+    "alignments.retrained.lrms": ["tiny", "ready"],
+    "alignments.chosen.highest": "truncated",
+    "alignments.safest.lowest": "harmful_strict",
+    "benchmarks.dev_sums.generated": "benign",
+    "benchmarks.dev_sums.split": "test",
+    "benchmarks.dev_sums.scorers": ["choice"],
+    "benchmarks.dev_harmful.generated": "benign",
+    "benchmarks.dev_harmful.split": "test",
+    "benchmarks.dev_harmful.scorers": ["llm"],
+    "alignments.joint.recipe": "safety",
+    "alignments.joint.per_epoch": "retrain",
     "alignments.retrained.recipe": "safety",
     "alignments.retrained.per_epoch": "one_run",
     "benchmarks.clock_sums.generated": "benign",
@@ -316,11 +381,8 @@ def test_every_key_of_the_schema_is_in_the_matrix(root):
     ends = {key for key in known if not any(other.startswith(f"{key}.") for other in known)}
 
     def pattern(key: str) -> str:
-        parts = key.split(".")
-        if {"patternProperties", "additionalProperties"} & set(schema["properties"][parts[0]]):
-            parts[1] = "NAME"
-        key = ".".join(parts)
-        return max((end for end in known if f"{key}.".startswith(f"{end}.")), key=len)
+        named = {end: re.escape(end).replace("NAME", r"[^.]+") for end in known}
+        return max((end for end in known if re.match(rf"{named[end]}(\.|$)", key)), key=len)
 
     assert ends - {pattern(key) for key in keys_of(root)} == set()
 
@@ -410,7 +472,8 @@ TASKS = has("data/benchmarks/told", "/told/task")
 VLLM = has("benchmark letters", but=("score/",))
 PREPARED = ("data/records/", "data/benchmarks/")
 SCORES = tuple(
-    f"benchmark {name}" for name in "clock_sums harmful benign letters packed filed told".split()
+    f"benchmark {name}"
+    for name in "clock_sums harmful benign letters packed filed told dev_sums dev_harmful".split()
 )
 # Package of an environment's lock: the results that it computes something of.
 COMPUTES: dict[tuple[str, str], Callable[[str], bool]] = {
@@ -425,9 +488,9 @@ COMPUTES: dict[tuple[str, str], Callable[[str], bool]] = {
     ("vllm", "torch"): VLLM,
     ("train", "datasets"): lambda name: TRAINED(name) or matching(name, PREPARED),
     ("train", "pyarrow"): has(*PREPARED),
-    ("train", "math-verify"): has("/clock_sums/math"),
-    ("train", "openai"): has("/harmful/llm", "/clock_sums/math"),
-    ("train", "numpy"): has(*JUDGES, "/harmful/ngram"),
+    ("train", "math-verify"): has(*MATH[:2]),
+    ("train", "openai"): has("/harmful/llm", *MATH[:2]),
+    ("train", "numpy"): has(*JUDGES, *NGRAM[:2]),
     ("train", "scikit-learn"): has(*JUDGES),
     ("train", "scipy"): has(*SCORES, *JUDGES, OVERLAP, REPORT, but=("generate/",)),
     ("train", "statsmodels"): has(REPORT),
@@ -444,7 +507,7 @@ def test_an_updated_package_makes_exactly_the_results_stale_that_import_it(
 ):
     every_key = copy.deepcopy(every_key)
     every_key["benchmarks"]["letters"]["engine"] = "vllm"
-    results = list_results(every_key, "it")
+    results = list_results(expand(every_key), "it")
     before = list_keys(results)
     locks = {name: read_lock(name) for name in ("train", "vllm")}
     locks[environment] = {**locks[environment], package: "999"}
@@ -468,7 +531,7 @@ def test_every_import_is_known_by_its_package(modules, root):
 
 
 def test_every_part_of_the_code_can_be_recorded(every_key, root):
-    results = list_results(every_key, "it").values()
+    results = list_results(expand(every_key), "it").values()
     used = {name for result in results for name in (result.module, *result.also)}
     assert used <= set(list_scripts(root))
     scorers = {part for part in PARTS if part.startswith("score.scorers.")}

@@ -16,6 +16,7 @@ from workflow.scripts.common.manifest import load_checkpoint, read_manifest
 from workflow.scripts.common.records import read_records, write_records
 from workflow.scripts.common.result import is_complete
 from workflow.scripts.common.tokenizer import load_tokenizer
+from workflow.scripts.data import mix_records
 from workflow.scripts.models import train_sft
 from workflow.scripts.models.encode import encode_records
 from workflow.scripts.models.order import EpochOrder
@@ -415,3 +416,14 @@ def test_training_never_holds_the_logits_of_all_tokens(parent, data, tmp_path, m
         train(parent, data, tmp_path / "out", RECIPE | {"epochs": 1})
     assert (8, 16) in watch.shapes  # the tiles were seen
     assert logits(watch) == []
+
+
+@pytest.mark.slow
+def test_a_mixture_of_one_whole_set_gives_the_weights_of_that_set(parent, data, tmp_path):
+    mixture = ["--mixture", '{"mix": ["sums"], "seed": 3}', "--sets", str(data)]
+    mix_records.main([*mixture, "--name", "mixed", "--out", str(tmp_path / "mixed")])
+    mixed = tmp_path / "mixed" / "records.jsonl"
+    assert mixed.read_bytes() != data.read_bytes()  # the ids tell the set
+    train(parent, data, tmp_path / "plain")
+    train(parent, mixed, tmp_path / "of-one")
+    assert weight_bytes(tmp_path / "of-one") == weight_bytes(tmp_path / "plain")

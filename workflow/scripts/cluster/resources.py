@@ -20,7 +20,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -36,10 +36,16 @@ from workflow.scripts.common.cost_model import (
 )
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import canonical_json
-from workflow.scripts.common.known_sizes import UNKNOWN_ROWS, known_rows, record_tokens
+from workflow.scripts.common.known_sizes import (
+    UNKNOWN_ROWS,
+    UNKNOWN_TOKENS,
+    known_rows,
+    record_tokens,
+)
 from workflow.scripts.config.planning import TRAINING
 from workflow.scripts.config.section import read_section
-from workflow.scripts.config.source import Source
+from workflow.scripts.config.source import Part, Source
+from workflow.scripts.data.mixing import count_part
 from workflow.scripts.data.sources import read_rows
 from workflow.scripts.graph.runs import Run
 from workflow.scripts.score.registry import section_class
@@ -169,11 +175,48 @@ def count_rows(section: dict[str, Any], pinned: PinnedRows | None = None) -> int
         section: The experiment's entry.
         pinned: The row counts of the experiment's lock.
     """
+    return most_rows(section, pinned) or UNKNOWN_ROWS
+
+
+def most_rows(section: dict[str, Any], pinned: PinnedRows | None = None) -> int | None:
+    """Return the same as `count_rows`, and None where nothing tells."""
     prepare = section.get("prepare", section)  # a task's rows are all asked
     source = prepare.get("source", {})
     known = known_rows(prepare, pinned) if "hub" in source else _local_rows(prepare)
-    counts = [section.get("n"), prepare.get("limit"), prepare.get("first"), known]
-    return min([count for count in counts if count], default=UNKNOWN_ROWS)
+    counts = [prepare.get("limit"), prepare.get("first"), known]
+    rows = [max(1, count - section.get("skip", 0)) for count in counts if count]
+    return min([*rows, *([section["n"]] if "n" in section else [])], default=None)
+
+
+def generated_rows(experiment: dict[str, Any], section: dict[str, Any]) -> int | None:
+    """Return the rows of a training set or a benchmark of micro_data; None for another one."""
+    micro, file = experiment.get("micro_data", {}), section.get("generated", "")
+    sizes = {"directrefusal": "safety_records", "safechain": "safety_records"}
+    return micro.get(sizes.get(file, file)) or micro.get(f"{file}_records")
+
+
+def training_size(
+    experiment: dict[str, Any], name: str, rows_of: Callable[[str], int]
+) -> tuple[int, float]:
+    """Return the rows of a training set, and the tokens of a row on average.
+
+    Args:
+        experiment: The experiment.
+        name: An entry of data, mixtures among them.
+        rows_of: Gives the rows of an entry that is no mixture.
+    """
+    entry = experiment["data"][name]
+    if "mix" not in entry:
+        return rows_of(name), record_tokens(entry.get("prepare", {}))
+    parts = [read_section(Part, part, name) for part in entry["mix"]]
+    sizes = [rows_of(part.set) for part in parts]
+    first = count_part(parts[0], sizes[0], 0)
+    counts = [
+        min(size, count_part(part, size, first)) for part, size in zip(parts, sizes, strict=True)
+    ]
+    each = [record_tokens(experiment["data"][part.set].get("prepare", {})) for part in parts]
+    tokens = sum(n * one for n, one in zip(counts, each, strict=True))
+    return sum(counts), tokens / max(1, sum(counts))
 
 
 def _local_rows(prepare: dict[str, Any]) -> int | None:
@@ -307,14 +350,18 @@ def _training(
         gpu = 0
     if size < SMALL:
         return {"gpu": gpu, "nodes": nodes, "mem_mb": 2_000, "runtime": 30, "threads": 1}
-    data = experiment["data"][run.data] if run.data else {}
-    tokens = record_tokens(data.get("prepare", {}))
+    records, tokens = UNKNOWN_ROWS, float(UNKNOWN_TOKENS)
+    if run.data:
+        data = experiment["data"]
+        records, tokens = training_size(
+            experiment, run.data, lambda name: count_rows(data[name], pinned)
+        )
     rounds = (run.recipe.get("gate") or {}).get("max_rounds", 1)
     parts = training_times(
         experiment,
         run,
         max(gpu, 1),
-        records=count_rows(data, pinned),
+        records=records,
         tokens=min(run.recipe.get("max_length", tokens), tokens),
         epochs=run.recipe.get("epochs", 1) * rounds,
     )

@@ -30,6 +30,8 @@ ROWS: dict[str, dict[str, int]] = {
     "TianshengHuang/Small_SafeChain": {"": 1000},  # the hub says "< 1K"; 1,000 before it drops some
     "UWNSL/SafeChain": {"": 40_000},  # arXiv 2502.12025
     "UCSC-VLAA/STAR-1": {"": 1000},  # arXiv 2504.01903
+    "UCSC-VLAA/STAR-benign-915": {"": 915},  # its name and the card of STAR-1
+    "Yeonjun/R1-Act-train": {"": 1000},  # arXiv 2508.00324
 }
 
 # Hub name -> tokens of a training record on average: question, thinking and answer.
@@ -41,6 +43,8 @@ RECORD_TOKENS: dict[str, int] = {
     "TianshengHuang/DirectRefusal": 200,  # assumption: question, one fixed sentence, short refusal
     "anonymous4486/repnoise_beavertail": 200,  # what DirectRefusal was made from
     "UCSC-VLAA/STAR-1": 600,  # 1,940 characters a record (counted), and the chat format
+    "UCSC-VLAA/STAR-benign-915": 600,  # assumption: as STAR-1
+    "Yeonjun/R1-Act-train": 600,  # assumption: as STAR-1
 }
 
 # Hub name -> (thinking, answer): tokens that a 32B LRM would write on average without a limit. The

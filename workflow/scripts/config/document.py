@@ -152,7 +152,18 @@ def write_documentation() -> str:
 
 def write_schema() -> str:
     """Return the JSON schema of an experiment."""
-    return json.dumps(Experiment.model_json_schema(), indent=1, ensure_ascii=False) + "\n"
+    schema = Experiment.model_json_schema()
+    for section in schema["$defs"].values():
+        if "sweep" in section.get("properties", {}):
+            _let_sweeps_give_what_is_required(section)
+    return json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
+
+
+def _let_sweeps_give_what_is_required(section: Schema) -> None:
+    """Let a key be missing in an alignment with a sweep, which may hold it; see `sweeps.py`."""
+    required = section.pop("required", [])
+    method = [key for key in required if key in TAGS]
+    section["anyOf"] = [{"required": required}, {"required": [*method, "sweep"]}]
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -11,6 +11,7 @@ from workflow.scripts.config.chat_format import ChatFormatName
 from workflow.scripts.config.engines import EngineName
 from workflow.scripts.config.generation import Generation
 from workflow.scripts.config.micro_data import MicroData
+from workflow.scripts.config.mixtures import check_data, check_mix
 from workflow.scripts.config.ngram_training import NgramTraining
 from workflow.scripts.config.planning import (
     OF_A_BENCHMARK,
@@ -32,9 +33,9 @@ from workflow.scripts.config.section import (
     expect_entry,
     expect_one_source,
 )
-from workflow.scripts.config.source import Dataset, ItemSelection
+from workflow.scripts.config.source import Dataset, ItemSelection, StageData
 from workflow.scripts.data.tasks import find_task
-from workflow.scripts.models.alignment import Alignment
+from workflow.scripts.models.alignment import Alignment, check_order
 from workflow.scripts.models.method_registry import any_alignment
 from workflow.scripts.score.registry import any_scorer
 from workflow.scripts.score.scorer import ScorerSection
@@ -93,8 +94,8 @@ class Lrm(ReadyMade):
     """Of a ready-made model; one that is trained here has its base's"""
     base: str | None = None
     """An entry of bases: what it was trained from"""
-    data: str | None = None
-    """An entry of data, for one that is trained here"""
+    data: StageData | None = None
+    """An entry of data, or sets as in data.NAME.mix, for one that is trained here"""
     recipe: str | None = None
     """An entry of recipes, for one that is trained here"""
 
@@ -118,6 +119,9 @@ class Benchmark(Generation):
     """Rows to items, see workflow/scripts/data/prepare_benchmark.py"""
     include_path: str | None = None
     """A folder of lm-eval's task files, relative to the clone, in place of its own tasks"""
+    split: Literal["test", "development"] = "test"
+    """development: to choose a model by (method select), measured for the candidates alone and in
+    no table; the report is on the others"""
     engine: EngineName = "hf"
     """transformers, or vLLM"""
     scorers: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -140,6 +144,13 @@ class Benchmark(Generation):
                 "the same"
             )
         return self
+
+    def meets(self, other: Benchmark) -> bool:
+        """Tell whether another benchmark has some of the same rows of the same source."""
+        if (self.generated, self.prepare) != (other.generated, other.prepare):
+            return False
+        first, second = sorted((self, other), key=lambda one: one.skip)
+        return first.n is None or first.skip + first.n > second.skip
 
 
 class Published(Section):
@@ -218,6 +229,7 @@ class Experiment(Section):
         self._check_models()
         for name, alignment in self.alignments.items():
             alignment.check(f"alignments.{name}", self)
+        check_order(self.alignments)
         self._check_gates()
         self._check_benchmarks()
         self._check_published()
@@ -232,9 +244,14 @@ class Experiment(Section):
 
     def _check_models(self) -> None:
         for name, lrm in self.lrms.items():
-            for key, section in (("base", "bases"), ("data", "data"), ("recipe", "recipes")):
+            for key, section in (("base", "bases"), ("recipe", "recipes")):
                 if entry := getattr(lrm, key):
                     expect_entry(f"lrms.{name}.{key}", entry, section, getattr(self, section))
+            if lrm.data:
+                check_data(f"lrms.{name}.data", lrm.data, self)
+        for name, dataset in self.data.items():
+            if dataset.mix:
+                check_mix(f"data.{name}.mix", dataset.mix, self.data)
         for section in ("data", "benchmarks"):
             for name, entry in getattr(self, section).items():
                 if entry.generated and self.micro_data is None:
@@ -255,6 +272,20 @@ class Experiment(Section):
                 values = task.values if task else None
                 if problem := self.scorers[chosen].benchmark_error(benchmark.kind, values):
                     raise ValueError(f"{key}: {chosen!r} {problem}")
+
+        self._check_splits()
+
+    def _check_splits(self) -> None:
+        """Make sure that no item is in a development benchmark and in a test benchmark."""
+        if all(one.split == "development" for one in self.benchmarks.values()):
+            raise ValueError("benchmarks: all are of split development, expected one of test")
+        for name, chosen in self.benchmarks.items():
+            for other, test in self.benchmarks.items():
+                if (chosen.split, test.split) == ("development", "test") and chosen.meets(test):
+                    raise ValueError(
+                        f"benchmarks.{name} is for development and shares items with {other}: "
+                        "expected skip and n that keep them apart"
+                    )
 
     def _check_gates(self) -> None:
         """Make sure that there are as many probe problems as a gate asks."""

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator
 
 from workflow.scripts.config.decoding import Decoding
-from workflow.scripts.config.section import Positive, Section
+from workflow.scripts.config.section import Count, Positive, Section
 
 PROMPT = "{prompt}"
 
@@ -27,8 +27,10 @@ class Generation(Section):
     """What a model is asked, with {prompt} for the item's prompt"""
     kind: Literal["reasoning", "harmful", "benign"]
     """What its answers are scored for"""
+    skip: Count = 0
+    """First items that are left out"""
     n: Positive | None = None
-    """First items only"""
+    """First items only, of those that are left"""
     repeats: Positive = 1
     """Samples of each item"""
     decoding: Decoding

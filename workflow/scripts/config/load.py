@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from workflow.scripts.common.errors import InputError
+from workflow.scripts.config.mixtures import expand_mixtures
 from workflow.scripts.config.read_yaml import read_yaml
 from workflow.scripts.config.section import read_section
+from workflow.scripts.config.sweeps import expand_sweeps
 
 ROOT = Path(__file__).parents[3]
 
@@ -36,4 +38,9 @@ def check_experiment(value: Any, where: str) -> dict[str, Any]:
     """Return an experiment as `load_experiment` does, from its file's value."""
     from workflow.scripts.config.experiment import Experiment
 
-    return read_section(Experiment, value, where).without_defaults()
+    sweeps = expand_sweeps(value, where)
+    try:
+        experiment = read_section(Experiment, sweeps.value, where)
+    except InputError as error:
+        raise InputError(sweeps.name_place(str(error))) from None
+    return expand_mixtures(experiment.without_defaults())

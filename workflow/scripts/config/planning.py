@@ -7,7 +7,8 @@ from workflow.scripts.config.section import AboveZero, Count, NotNegative, Posit
 TRAINING = ("pretrain_base", "reasoning_sft", "safety_sft")
 OF_A_BENCHMARK = ("generate_samples", "score_samples")
 RULES = (
-    *("make_micro_data", "prepare_records", "prepare_benchmark", "measure_overlap", "fetch_model"),
+    *("make_micro_data", "prepare_records", "mix_records", "prepare_benchmark", "measure_overlap"),
+    "fetch_model",
     *(*TRAINING, "derive_model", "publish_model", *OF_A_BENCHMARK, "train_judge", "fetch_judge"),
     "make_report",
 )

@@ -66,7 +66,7 @@ Pattern = Annotated[str, AfterValidator(expect_pattern)]
 
 # How pydantic's wordings are said in one line: "KEY is VALUE, expected …".
 PLAIN = {
-    r"^(Input|Value|String|Tuple|List) should (be |have )?": "",
+    r"^(Input|Value|String|Tuple|List|Dictionary) should (be |have )?": "",
     "^a valid integer": "a whole number",
     "^a valid ": "a ",
     "greater than or equal to": "at least",

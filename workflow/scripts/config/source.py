@@ -8,7 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from workflow.scripts.config.section import (
+    AboveZero,
     Commit,
+    Count,
     Pattern,
     Positive,
     Section,
@@ -171,19 +173,62 @@ class RecordSelection(Selection):
         return self
 
 
+class Part(Section):
+    """A set of a mixture, and how many of its rows: n, ratio, or all."""
+
+    set: str
+    """An entry of data that is no mixture"""
+    n: Positive | None = None
+    """That many rows"""
+    ratio: AboveZero | None = None
+    """That many rows for each row of the first set, rounded, half up"""
+
+    @model_validator(mode="after")
+    def _check(self) -> Part:
+        if self.n is not None and self.ratio is not None:
+            raise ValueError("has n and ratio, expected one of them at most")
+        return self
+
+
+def _kind_of_part(value: Any) -> str:
+    return "(set)" if isinstance(value, str) else "(rows)"
+
+
+def _kind_of_data(value: Any) -> str:
+    return "(sets)" if isinstance(value, list | tuple) else "(name)"
+
+
+AnyPart = Annotated[
+    Annotated[str, Tag("(set)")] | Annotated[Part, Tag("(rows)")], Discriminator(_kind_of_part)
+]
+Mix = Annotated[tuple[AnyPart, ...], Field(min_length=1)]
+# What a stage is trained on: an entry of data, or the sets of a mixture.
+StageData = Annotated[
+    Annotated[str, Tag("(name)")] | Annotated[Mix, Tag("(sets)")], Discriminator(_kind_of_data)
+]
+
+
 class Dataset(Section):
-    """A training set: generated, or rows of a source."""
+    """A training set: generated, rows of a source, or a mixture of others."""
 
     generated: Literal["reasoning", "directrefusal", "safechain"] | None = None
     """A set of micro_data"""
     prepare: RecordSelection | None = None
     """Rows to records, see workflow/scripts/data/prepare_records.py"""
+    mix: Mix | None = None
+    """Names of sets, each alone for all of its rows or with n or ratio"""
+    seed: Count = 0
+    """Of a mixture: draws which rows of a set, and the order of the sets"""
     render: Render = Render()
-    """How a chat format writes the records"""
+    """How a chat format writes the records; a mixture is written as its sets are"""
 
     @model_validator(mode="after")
     def _check(self) -> Dataset:
-        expect_one_source(self, ("generated", "prepare"))
+        expect_one_source(self, ("generated", "prepare", "mix"))
+        if self.seed and self.mix is None:
+            raise ValueError(f"seed is {self.seed}, which only a mixture (mix) has")
+        if self.mix is not None and self.render != Render():
+            raise ValueError("has mix and render, expected render at its sets")
         return self
 
 

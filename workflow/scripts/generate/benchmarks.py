@@ -85,12 +85,17 @@ def load_benchmark(section: PromptFile) -> Benchmark:
     """
     items: dict[str, Item] = {}
     for number, row in enumerate(list(read_jsonl(section.data)), 1):
+        if number <= section.skip:
+            continue
         item = _read_item(row, section, number)
         if item.item_id in items:
             raise InputError(f"{section.data}: row {number}: id {item.item_id!r} appears twice")
         items[item.item_id] = item
         if len(items) == section.n:
             break
+    if not items:
+        skipped = f" after the first {section.skip}" if section.skip else ""
+        raise InputError(f"{section.data}: no items{skipped}, expected at least one")
     return Benchmark(section, sha256_file(section.data), list(items.values()))
 
 

@@ -25,15 +25,17 @@ from workflow.scripts.cluster.resources import (
     TRAINING,
     budget_of,
     count_rows,
+    generated_rows,
     generation_times,
     hardware_of,
     list_resources,
     parameters,
     scoring_times,
+    training_size,
     training_times,
 )
 from workflow.scripts.common.cost_model import JUDGED_TOKENS, ONCE, Parts, combine_parts
-from workflow.scripts.common.known_sizes import UNKNOWN_ROWS, answer_tokens, record_tokens
+from workflow.scripts.common.known_sizes import answer_tokens
 from workflow.scripts.common.result import read_result
 from workflow.scripts.graph.jobs import Graph, Job
 from workflow.scripts.graph.results import Result, list_texts
@@ -173,9 +175,10 @@ class Estimator:
 
     def items(self, benchmark: str) -> int:
         """Return how many items a benchmark has, or is taken to have."""
-        given = self.experiment["benchmarks"][benchmark].get("n")
-        known = self._items.get(benchmark) or self._rows("benchmark", benchmark)
-        return min(given, known) if given else known
+        section = self.experiment["benchmarks"][benchmark]
+        rows = self._rows("benchmark", benchmark) - section.get("skip", 0)
+        known = self._items.get(benchmark) or max(1, rows)
+        return min(known, section.get("n", known))
 
     def samples(self, result: Result) -> int:
         """Return how many samples a result holds or scores; 0 for another kind of result."""
@@ -284,12 +287,13 @@ class Estimator:
                     self._counted[file] = sum(1 for _ in lines)
             return self._counted[file]
         entry = self.experiment["data" if kind == "data" else "benchmarks"][name]
-        if "generated" not in entry:
-            return count_rows(entry, self.graph.rows)
-        micro = self.experiment["micro_data"]
-        sizes = {"directrefusal": "safety_records", "safechain": "safety_records"}
-        key = sizes.get(entry["generated"], entry["generated"])
-        return micro.get(key) or micro.get(f"{key}_records") or UNKNOWN_ROWS
+        if "mix" in entry:
+            return training_size(self.experiment, name, lambda one: self._rows("data", one))[0]
+        if rows := generated_rows(self.experiment, entry):
+            return rows
+        skip = entry.get("skip", 0)  # count_rows leaves these out
+        asked = {**entry, "n": entry["n"] + skip} if "n" in entry else entry
+        return count_rows({**asked, "skip": 0}, self.graph.rows)
 
     def _text_file(self, text: str) -> Path | None:
         """Return the file of a training set (`data NAME`) or `benchmark NAME`, if it is there."""
@@ -306,7 +310,7 @@ class Estimator:
         if file := self._text_file(f"data {run.data}"):
             found = file.stat().st_size / 4 / max(1, self._rows("data", run.data))
         else:
-            found = record_tokens(self.experiment["data"][run.data].get("prepare", {}))
+            found = training_size(self.experiment, run.data, lambda one: self._rows("data", one))[1]
         return min(found, run.recipe.get("max_length", found))
 
     # The two ways to a time.

@@ -22,6 +22,7 @@ from workflow.scripts.common.result import is_complete
 from workflow.scripts.config.load import load_experiment
 from workflow.scripts.data.resolve_pins import pin, read_lock
 from workflow.scripts.data.tasks import add_sources
+from workflow.scripts.graph.mixtures import check_mixtures
 from workflow.scripts.graph.results import Result, list_keys, list_results
 from workflow.scripts.graph.runs import Run, list_runs
 from workflow.scripts.graph.store import earlier_results, folder_of, marker_of, receipt_of
@@ -179,6 +180,7 @@ def read_graph(name: str, root: Path, only: str | None = None) -> Graph:
     """
     lock = read_lock(root / "experiments" / f"{name}.lock.json")
     experiment = pin(add_sources(load_experiment(name, root)), lock)
+    check_mixtures(experiment, lock.get("rows"))
     results = list_results(experiment, name)
     asked = [found for found in results if found.startswith("report/")]
     if only:
@@ -214,4 +216,8 @@ def _group_of(result: Result) -> str:
         return result.name
     if result.scorer is None:
         return f"{result.run.name}/{result.sections['engine']}"
-    return f"{result.scorer}/{result.run.id.model}" if result.shared else result.run.name
+    if not result.shared:
+        return result.run.name
+    # models that are chosen by the scores of a development benchmark are judged later
+    development = "/development" if result.development else ""
+    return f"{result.scorer}/{result.run.id.model}{development}"

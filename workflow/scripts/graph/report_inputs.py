@@ -6,7 +6,7 @@ from typing import Any
 
 from workflow.scripts.common.result import read_result
 from workflow.scripts.graph.jobs import Graph
-from workflow.scripts.graph.results import list_texts, report_section
+from workflow.scripts.graph.results import is_development, list_texts, report_section
 
 
 def report_inputs(graph: Graph) -> dict[str, Any]:
@@ -18,7 +18,7 @@ def report_inputs(graph: Graph) -> dict[str, Any]:
         `judges`: folder by name; `adopted`: results that were made under another key, who adopted
         them, when and why; `transcripts`: whether the page shall show them.
     """
-    scores = [result for result in graph.results.values() if result.scorer]
+    scores = [one for one in graph.results.values() if one.scorer and not one.development]
     texts = list_texts(graph.experiment)
     return {
         "experiment": report_section(graph.experiment),
@@ -36,7 +36,7 @@ def report_inputs(graph: Graph) -> dict[str, Any]:
         "prompts": {
             name: graph.path(texts[f"benchmark {name}"])
             for name, benchmark in graph.experiment["benchmarks"].items()
-            if benchmark["kind"] == "harmful"
+            if benchmark["kind"] == "harmful" and not is_development(benchmark)
         },
         "overlap": graph.path("data/overlap"),
         "judges": {

@@ -10,7 +10,7 @@ job faster (GPUs, batch per device) is in no key.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -22,6 +22,7 @@ from workflow.scripts.common.io import canonical_json, sha256_file, sha256_text
 from workflow.scripts.common.pins import pinned_versions
 from workflow.scripts.config.engines import ENGINES
 from workflow.scripts.config.generation import Generation
+from workflow.scripts.config.mixtures import list_plain_sets, list_sets
 from workflow.scripts.data.packages import package_version
 from workflow.scripts.data.tasks import Task, find_task
 from workflow.scripts.graph.runs import Run, list_runs
@@ -82,6 +83,7 @@ class Result:
         run: The model run that it makes or uses; None for the others.
         benchmark: The benchmark, for samples and scores.
         scorer: The scorer, for scores.
+        development: Samples and scores of a development benchmark, which no report shows.
     """
 
     name: str
@@ -98,6 +100,7 @@ class Result:
     run: Run | None = None
     benchmark: str | None = None
     scorer: str | None = None
+    development: bool = False
 
     @property
     def stage(self) -> str:
@@ -131,7 +134,8 @@ def list_results(experiment: dict[str, Any], title: str) -> dict[str, Result]:
     """
     found = _data(experiment)
     texts = list_texts(experiment)
-    for run in list_runs(experiment).values():
+    runs = list(list_runs(experiment).values())
+    for run in runs:
         _add(found, _model(experiment, run, texts))
     for name, judge in experiment.get("judges", {}).items():
         inputs = {"train": (_micro("judge_train"),), "test": (_micro("judge_test"),)}
@@ -159,14 +163,14 @@ def list_results(experiment: dict[str, Any], title: str) -> dict[str, Result]:
                     {"scorer": section},
                 ),
             )
+    asked = _asked_scores(experiment, runs)
     scores = [
-        _add(found, result)
-        for run in list_runs(experiment).values()
-        for result in _measured(experiment, run, texts, scorers, found)
-        if result.stage == "score"
+        result
+        for run in runs
+        for result in _measured(experiment, run, texts, scorers, found, asked)
+        if _add(found, result) and result.stage == "score"
     ]
-    corpus = [_micro("corpus")] if "micro_data" in experiment else []
-    training = dict.fromkeys([*corpus, *(texts[f"data {name}"] for name in experiment["data"])])
+    training = list_training_texts(experiment)
     _add(
         found,
         Result(
@@ -174,9 +178,12 @@ def list_results(experiment: dict[str, Any], title: str) -> dict[str, Result]:
             "measure_overlap",
             "data.measure_overlap",
             "overlap.json",
-            {"data": list(experiment["data"]), "benchmarks": list(experiment["benchmarks"])},
             {
-                "train": tuple(training),
+                "data": list_plain_sets(experiment),
+                "benchmarks": list(experiment["benchmarks"]),
+            },
+            {
+                "train": tuple(dict.fromkeys(training.values())),
                 "benchmarks": tuple(
                     texts[f"benchmark {name}"] for name in experiment["benchmarks"]
                 ),
@@ -192,13 +199,28 @@ def list_results(experiment: dict[str, Any], title: str) -> dict[str, Result]:
             "tradeoff.json",
             {"experiment": report_section(experiment)},
             {
-                "scores": tuple(scores),
+                "scores": tuple(score.name for score in scores if not score.development),
                 "overlap": ("data/overlap",),
                 "judges": tuple(f"score/judges/{name}" for name in experiment.get("judges", {})),
             },
             outside=PAGE,
         ),
     )
+    return _in_order(found)
+
+
+def _in_order(results: dict[str, Result]) -> dict[str, Result]:
+    """Return results in their order, but each behind those that it is made from."""
+    found: dict[str, Result] = {}
+
+    def add(name: str) -> None:
+        if name not in found:
+            for one in results[name].made_from:
+                add(one)
+            found[name] = results[name]
+
+    for name in results:
+        add(name)
     return found
 
 
@@ -242,9 +264,20 @@ def list_texts(experiment: dict[str, Any]) -> dict[str, str]:
         ("benchmark", "benchmarks", "benchmarks"),
     ):
         for name, entry in experiment[section].items():
-            generated = entry.get("generated")
-            texts[f"{kind} {name}"] = _micro(generated) if generated else f"data/{folder}/{name}"
+            if "generated" in entry:
+                texts[f"{kind} {name}"] = _micro(entry["generated"])
+            else:
+                place = "mixtures" if "mix" in entry else folder
+                texts[f"{kind} {name}"] = f"data/{place}/{name}"
     return texts
+
+
+def list_training_texts(experiment: dict[str, Any]) -> dict[str, str]:
+    """Return the results that hold the texts that models learn, by name; mixtures add none."""
+    texts = list_texts(experiment)
+    corpus = {"corpus": _micro("corpus")} if "micro_data" in experiment else {}
+    sets = {name: texts[f"data {name}"] for name in list_plain_sets(experiment)}
+    return {**corpus, **sets}
 
 
 def _data(experiment: dict[str, Any]) -> dict[str, Result]:
@@ -275,7 +308,7 @@ def _data(experiment: dict[str, Any]) -> dict[str, Result]:
         ("benchmark", "benchmarks", "prepare_benchmark", "items"),
     ):
         for name, entry in experiment[section].items():
-            if "generated" in entry:
+            if "prepare" not in entry:
                 continue
             if "task" in entry:
                 _add(found, _task_items(name, entry))
@@ -293,6 +326,20 @@ def _data(experiment: dict[str, Any]) -> dict[str, Result]:
                     {kind: source, **_package(source["source"].get("package"))},
                     outside=(local,) if local else (),
                     benchmark=name if kind == "benchmark" else None,
+                ),
+            )
+    texts = list_texts(experiment)
+    for name, entry in experiment["data"].items():
+        if "mix" in entry:
+            _add(
+                found,
+                Result(
+                    texts[f"data {name}"],
+                    "mix_records",
+                    "data.mix_records",
+                    "records.jsonl",
+                    {"mixture": {"mix": entry["mix"], "seed": entry.get("seed", 0)}},
+                    {"sets": tuple(texts[f"data {one}"] for one in list_sets(experiment, name))},
                 ),
             )
     return found
@@ -359,8 +406,8 @@ def _model(experiment: dict[str, Any], run: Run, texts: dict[str, str]) -> Resul
         "manifest.json",
         method.sections(run, experiment),
         {
-            role: (_input_of(kind, one, texts),)
-            for role, (kind, one) in method.inputs(run, experiment).items()
+            role: tuple(_input_of(kind, one, texts) for one in names)
+            for role, (kind, *names) in method.inputs(run, experiment).items()
         },
         also=(f"models.methods.{run.method}",),  # tells the script's arguments
         run=run,
@@ -375,9 +422,20 @@ def _rule_of(run: Run, trains: bool) -> str:
 
 def _input_of(kind: str, name: str, texts: dict[str, str]) -> str:
     """Return the result that a method names as an input, see `models/method_registry.py`."""
-    if kind == "run":
-        return f"models/{name}"
+    if kind in ("run", "score"):
+        return f"models/{name}" if kind == "run" else f"score/{name}"
     return texts[f"data {name}"] if kind == "data" else _micro(name)
+
+
+def _asked_scores(experiment: dict[str, Any], runs: Iterable[Run]) -> frozenset[str]:
+    """Return RUN/BENCHMARK/SCORER of all scores that models are made from."""
+    inputs = [
+        one
+        for run in runs
+        if run.method
+        for one in method_registry.get(run.method).inputs(run, experiment).values()
+    ]
+    return frozenset(name for kind, *names in inputs if kind == "score" for name in names)
 
 
 def _measured(
@@ -386,10 +444,25 @@ def _measured(
     texts: dict[str, str],
     scorers: dict[str, ScorerSection],
     found: dict[str, Result],
+    asked: Collection[str],
 ) -> Iterable[Result]:
-    """Add a run's samples to `found`; yield them and their scores."""
-    for name in experiment["benchmarks"]:
-        benchmark = experiment["benchmarks"][name]
+    """Yield a run's samples and their scores.
+
+    Test benchmarks are measured by all their scorers, unless its alignment is not evaluated;
+    development benchmarks where a model is made from the score.
+    """
+    for name, benchmark in experiment["benchmarks"].items():
+        chosen = [
+            one
+            for one in benchmark["scorers"]
+            if (
+                f"{run.name}/{name}/{one}" in asked
+                if is_development(benchmark)
+                else run.section.get("evaluate", True)
+            )
+        ]
+        if not chosen:
+            continue
         engine = benchmark.get("engine", "hf")
         samples = Result(
             f"generate/{run.name}/{name}",
@@ -406,11 +479,16 @@ def _measured(
             also=(ENGINE_MODULES[engine],),
             run=run,
             benchmark=name,
+            development=is_development(benchmark),
         )
-        _add(found, samples)
         yield samples
-        for scorer_name in benchmark["scorers"]:
+        for scorer_name in chosen:
             yield _score(experiment, samples, scorer_name, scorers[scorer_name], found)
+
+
+def is_development(benchmark: dict[str, Any]) -> bool:
+    """Tell whether a benchmark is there to choose models by, and not to measure them."""
+    return bool(benchmark.get("split") == "development")
 
 
 def _score(
@@ -441,6 +519,7 @@ def _score(
         run=samples.run,
         benchmark=samples.benchmark,
         scorer=name,
+        development=samples.development,
     )
     if not scorer.reads_task:
         return score

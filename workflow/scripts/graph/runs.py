@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from workflow.scripts.common.run_id import RunId
+from workflow.scripts.models.aligned import find_run
+from workflow.scripts.models.alignment import BASE
 from workflow.scripts.models.method_registry import DEFAULT, method_of
 
 
@@ -25,7 +27,7 @@ class Run:
         write_as: The chat format of the training text, where it is another one than the model's.
         method: What makes it from its parent, see `models/methods/`; None for a base or a
             ready-made model.
-        others: Further runs that it is made from, by the name of the input.
+        others: Further runs that it is made from, by a name of the method's own.
     """
 
     id: RunId
@@ -62,9 +64,25 @@ def origin_of(run: Run, runs: Mapping[str, Run]) -> Run:
 def list_runs(experiment: dict[str, Any]) -> dict[str, Run]:
     """Return every model run of an experiment by name, parents before children."""
     runs = [*_bases(experiment), *_lrms(experiment)]
-    lrms = {run.id: run for run in runs if run.role == "lrm"}
-    runs += [run for lrm in experiment["lrms"] for run in _aligned(experiment, lrm, lrms)]
-    return {run.name: run for run in runs}
+    formats = {run.name: run.chat_format for run in runs}
+    runs += [run for lrm in experiment["lrms"] for run in _aligned(experiment, lrm, formats)]
+    return _in_order({run.name: run for run in runs})
+
+
+def _in_order(runs: dict[str, Run]) -> dict[str, Run]:
+    """Return runs in their order, but each behind those that it is made from."""
+    found: dict[str, Run] = {}
+
+    def add(run: Run) -> None:
+        for name in (run.parent, *run.others.values()):
+            if name and name not in found:
+                add(runs[name])
+        found[run.name] = run
+
+    for run in runs.values():
+        if run.name not in found:
+            add(run)
+    return found
 
 
 def _seed_of(experiment: dict[str, Any], section: str, name: str, seed: int) -> int | None:
@@ -107,26 +125,33 @@ def _lrms(experiment: dict[str, Any]) -> list[Run]:
     return runs
 
 
-def _aligned(experiment: dict[str, Any], lrm: str, lrms: dict[RunId, Run]) -> list[Run]:
-    """Return the runs of every alignment that starts from an LRM, originals before derived ones."""
+def _aligned(experiment: dict[str, Any], lrm: str, formats: Mapping[str, str]) -> list[Run]:
+    """Return the runs of every alignment of an LRM, originals before derived ones.
+
+    Args:
+        experiment: The experiment.
+        lrm: Name of the LRM.
+        formats: Chat formats of bases and LRMs by the name of the run.
+    """
     runs = []
     for name, alignment in experiment["alignments"].items():
         if lrm not in alignment.get("lrms", experiment["lrms"]):
             continue
         variants = method_of(alignment).list_variants(alignment, experiment)
         for seed in experiment["seeds"]:
-            parent = lrms[RunId("lrm", lrm, seed=_seed_of(experiment, "lrms", lrm, seed))]
-            write_as = alignment.get("chat_format", parent.chat_format)
+            parent, origin = _parents(experiment, lrm, alignment, seed)
+            chat_format = formats[origin]
+            write_as = alignment.get("chat_format", chat_format)
             runs += [
                 Run(
                     RunId("aligned", lrm, name, seed, variant.epochs),
                     alignment,
-                    parent.chat_format,
+                    chat_format,
                     variant.checkpoints,
-                    parent.name,
+                    parent,
                     variant.recipe,
                     variant.data,
-                    None if write_as == parent.chat_format else write_as,
+                    None if write_as == chat_format else write_as,
                     alignment.get("method", DEFAULT),
                     {
                         role: str(RunId("aligned", lrm, other, seed, epochs))
@@ -136,3 +161,20 @@ def _aligned(experiment: dict[str, Any], lrm: str, lrms: dict[RunId, Run]) -> li
                 for variant in variants
             ]
     return sorted(runs, key=lambda run: bool(run.others))
+
+
+def _parents(
+    experiment: dict[str, Any], lrm: str, alignment: dict[str, Any], seed: int
+) -> tuple[str, str]:
+    """Return the run that an alignment of an LRM starts from, and the LRM or base behind it."""
+    after = alignment.get("after")
+    if after is None:
+        found = str(RunId("lrm", lrm, seed=_seed_of(experiment, "lrms", lrm, seed)))
+        return found, found
+    if after == BASE:
+        base = experiment["lrms"][lrm]["base"]
+        found = str(RunId("base", base, seed=_seed_of(experiment, "bases", base, seed)))
+        return found, found
+    other, epochs = find_run(after, None, experiment)
+    parent = str(RunId("aligned", lrm, other, seed, epochs))
+    return parent, _parents(experiment, lrm, experiment["alignments"][after], seed)[1]

@@ -9,10 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from workflow.scripts.config.chat_format import ChatFormatName
+from workflow.scripts.config.mixtures import check_data
 from workflow.scripts.config.section import Positive, Section, expect_entry
+from workflow.scripts.config.source import StageData
 
 if TYPE_CHECKING:
     from workflow.scripts.config.experiment import Experiment
+
+
+Values = Annotated[tuple[Any, ...], Field(min_length=1)]
+BASE = "base"  # what `after` calls the base of an LRM
 
 
 @dataclass(frozen=True)
@@ -24,7 +30,7 @@ class Variant:
         epochs: A part of its name, where each number of epochs is a run of its own.
         recipe: Its training recipe; empty where nothing is trained.
         data: The training set's name; None where nothing is trained.
-        others: Runs of other alignments that it is made from, by the name of the input: the
+        others: Runs of other alignments that it is made from, by a name of the method's own: the
             alignment, and its `epochs`.
     """
 
@@ -42,6 +48,11 @@ class Alignment(Section):
     """How models are aligned: a file of workflow/scripts/models/methods/"""
     lrms: tuple[str, ...] | None = None
     """The LRMs that it is applied to; default, all"""
+    evaluate: bool = True
+    """False: not measured on the test benchmarks, as a step on the way or a candidate"""
+    sweep: Annotated[dict[str, Values], Field(min_length=1)] | None = None
+    """Key to values, such as `alpha: [0.25, 0.5]`: an alignment for each combination, with the
+    values in its name. `recipe.KEY` is a key of its recipe"""
 
     def check(self, key: str, experiment: Experiment) -> None:
         """Check what other sections have to say; `key` is the place of the entry.
@@ -56,14 +67,56 @@ class Alignment(Section):
         """Raise `ValueError` unless there are weights after an epoch."""
         raise ValueError(f"{key} is {epoch}, but nothing is trained there")
 
+    def made_from(self) -> tuple[str, ...]:
+        """Return the other alignments whose models it takes."""
+        return ()
+
+
+def expect_applied(
+    place: str, name: str, key: str, lrms: Sequence[str] | None, experiment: Experiment
+) -> None:
+    """Raise `ValueError` unless there is such an alignment of these LRMs.
+
+    Args:
+        place: The key that names it.
+        name: Of the alignment.
+        key: The entry that asks for its models.
+        lrms: Those that the entry is applied to; None for all.
+        experiment: The experiment.
+    """
+    expect_entry(place, name, "alignments", experiment.alignments)
+    aligned = experiment.alignments[name].lrms or tuple(experiment.lrms)
+    for lrm in lrms or experiment.lrms:
+        if lrm not in aligned:
+            raise ValueError(
+                f"{key}.lrms: {name} does not align {lrm!r}, expected some of {', '.join(aligned)}"
+            )
+
+
+def check_order(alignments: Mapping[str, Alignment]) -> None:
+    """Raise `ValueError` where an alignment is made from itself."""
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        if name in path:
+            circle = " from ".join((*path[path.index(name) :], name))
+            raise ValueError(f"alignments.{name} is made from itself: {circle}")
+        for other in alignments[name].made_from():
+            visit(other, (*path, name))
+
+    for name in alignments:
+        visit(name, ())
+
 
 class TrainedAlignment(Alignment):
     """A safety alignment that trains every LRM on one data set."""
 
-    data: str
-    """An entry of data"""
+    data: StageData
+    """An entry of data, or sets as in data.NAME.mix"""
     recipe: str
     """An entry of recipes"""
+    after: str | None = None
+    """What is trained in place of the LRM: the last weights of another entry of alignments, or
+    `base` for those of the LRM's base"""
     chat_format: ChatFormatName | None = None
     """Format of the training text; default, the LRM's. The model is evaluated in the LRM's format
     either way. The publication trains DeepSeek this way"""
@@ -74,8 +127,9 @@ class TrainedAlignment(Alignment):
 
     def check(self, key: str, experiment: Experiment) -> None:
         super().check(key, experiment)
-        expect_entry(f"{key}.data", self.data, "data", experiment.data)
+        check_data(f"{key}.data", self.data, experiment)
         expect_entry(f"{key}.recipe", self.recipe, "recipes", experiment.recipes)
+        self._check_after(key, experiment)
         if self.per_epoch == "one_run" and self.epochs:
             recipe = experiment.recipes[self.recipe]
             if max(self.epochs) > recipe.epochs:
@@ -87,6 +141,21 @@ class TrainedAlignment(Alignment):
                     f"{key}.epochs is {list(self.epochs)}, but its recipe keeps the last "
                     "epoch's weights alone: set checkpoints: each_epoch, or per_epoch: retrain"
                 )
+
+    def _check_after(self, key: str, experiment: Experiment) -> None:
+        if self.after == BASE:
+            if BASE in experiment.alignments:
+                raise ValueError(
+                    f"{key}.after is {BASE!r}, the LRM's base: expected no alignment of that name"
+                )
+            for lrm in self.lrms or experiment.lrms:
+                if experiment.lrms[lrm].base is None:
+                    raise ValueError(f"{key}.after is {BASE!r}, but lrms.{lrm} names no base")
+        elif self.after is not None:
+            expect_applied(f"{key}.after", self.after, key, self.lrms, experiment)
+
+    def made_from(self) -> tuple[str, ...]:
+        return (self.after,) if self.after not in (None, BASE) else ()
 
     def check_epoch(self, key: str, epoch: int, experiment: Experiment) -> None:
         recipe = experiment.recipes[self.recipe]

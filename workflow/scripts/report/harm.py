@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from workflow.scripts.common.intervals import Estimate, clustered_proportion
+from workflow.scripts.config.mixtures import list_sets
 from workflow.scripts.report.metrics import MAIN
 from workflow.scripts.report.results import Results
 from workflow.scripts.report.runs import Model
@@ -35,7 +36,7 @@ def harm_by_category(results: Results) -> list[dict[str, Any]]:
 def harm_on_clean_items(
     results: Results, pairs: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Return harmful scores without the items that are in the alignment's training set.
+    """Return harmful scores without the items that are in the alignment's training sets.
 
     Args:
         results: All verdicts.
@@ -51,9 +52,11 @@ def harm_on_clean_items(
     for lrm in results.experiment["lrms"]:
         lrms = results.models("lrm", lrm)
         for group in results.groups(lrm):
-            trained_on = results.experiment["alignments"].get(group.alignment, {}).get("data")
-            for (train, benchmark), items in shared.items():
-                if group.alignment and train == trained_on:
+            alignment = results.experiment["alignments"].get(group.alignment, {})
+            trained_on = list_sets(results.experiment, alignment.get("data", ""))
+            for benchmark in dict.fromkeys(name for _, name in shared):
+                items = set().union(*(shared.get((one, benchmark), set()) for one in trained_on))
+                if group.alignment and items:
                     scores = {
                         f"{side}_score": asdict(_clean_harm(results, models, benchmark, items))
                         for side, models in (("lrm", lrms), ("aligned", group.models))

@@ -12,6 +12,7 @@ from typing import Any
 
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import canonical_json, read_json, sha256_text
+from workflow.scripts.config.mixtures import describe_mix, list_sets
 from workflow.scripts.config.recipe import Recipe
 from workflow.scripts.config.section import read_section
 from workflow.scripts.report.inputs import Inputs
@@ -28,6 +29,7 @@ def read_origins(inputs: Inputs) -> dict[str, Any]:
     samples = {key: one for key, one in found.items() if one}
     return {
         "models": [describe_model(run, one, inputs.experiment) for run, one in models.items()],
+        "selections": [one for run, each in models.items() for one in _selection(run, each)],
         "data": _data(inputs.experiment, models, samples),
         "recipes": recipe_differences(inputs.experiment),
         "adopted": [one.model_dump(mode="json", by_alias=True) for one in inputs.adopted],
@@ -63,17 +65,66 @@ def describe_model(
     """Return a model run's source, hash, data, parent, status and GPU-hours."""
     section = section_of(run, experiment)
     lineage = manifest.get("lineage") or {}
-    data, parent = lineage.get("data") or {}, lineage.get("base") or {}
+    data = lineage.get("data") or {}
     return {
         "run": run,
-        "source": source_of(section) or f"trained here, recipe {section.get('recipe', 'pretrain')}",
+        "source": source_of(section) or made_here(section, lineage),
         "weights_sha256": weights_digest(manifest, manifest["final"]),
         "data": f"{data['name']} ({data['n']})" if data else "",
-        "parent": parent.get("run", ""),
+        "parent": ", ".join(parent["run"] for parent in parents_of(lineage)),
         "status": manifest.get("status", "ok"),
         "seed": manifest.get("seed"),
         "gpu_hours": gpu_hours(manifest),
     }
+
+
+def parents_of(lineage: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the models that a model is made from, the one that it begins from first."""
+    base = lineage.get("base")
+    return [*([base] if base else []), *(lineage.get("others") or {}).values()]
+
+
+def made_here(section: Mapping[str, Any], lineage: Mapping[str, Any]) -> str:
+    """Return how a model was made here."""
+    if made := merged_from(lineage) or selected_from(lineage):
+        return made
+    if "method" in section and "recipe" not in section:
+        return f"made here, method {section['method']}"
+    return f"trained here, recipe {section.get('recipe', 'pretrain')}"
+
+
+def merged_from(lineage: Mapping[str, Any]) -> str:
+    """Return which models were merged and how, "" for a model that was not merged."""
+    others = [one for one in (lineage.get("others") or {}).values() if "scale" in one]
+    if not others:
+        return ""
+    differences = [f"{one['scale']:g} × {one['run']} ({one['checkpoint']})" for one in others]
+    base = lineage["base"]["run"]
+    return f"merged from {base} and differences from it: {', '.join(differences)}"
+
+
+def selected_from(lineage: Mapping[str, Any]) -> str:
+    """Return which model was selected and how, "" for a model that was not selected."""
+    if not (selection := lineage.get("selection")):
+        return ""
+    chosen, among = selection["chosen"], len(selection["candidates"])
+    return f"{chosen['run']} ({chosen['checkpoint']}), of {among} the one with {selection['rule']}"
+
+
+def _selection(run: str, manifest: Manifest) -> list[dict[str, Any]]:
+    """Return the candidates of a selected model: run, rule, candidate, figures, whether chosen."""
+    selection = (manifest.get("lineage") or {}).get("selection") or {}
+    return [
+        {
+            "run": run,
+            "rule": selection["rule"],
+            "candidate": one["run"],
+            "checkpoint": one["checkpoint"],
+            "figures": one["figures"],
+            "chosen": selection["chosen"] == {key: one[key] for key in ("run", "checkpoint")},
+        }
+        for one in selection.get("candidates", [])
+    ]
 
 
 def section_of(run: str, experiment: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -140,10 +191,12 @@ def _data(
     """Return the training sets and benchmarks that were used: source, revision, size, hash."""
     lineages = (one.get("lineage") or {} for one in models.values())
     trained = {data["name"]: data for one in lineages if (data := one.get("data"))}
+    mixed = {one for name in trained for one in list_sets(experiment, name)}
     found = []
     for name, section in experiment.get("data", {}).items():
-        if name in trained:
-            about = {"n": trained[name].get("n"), "sha256": trained[name].get("sha256")}
+        if name in trained or name in mixed:
+            data = trained.get(name, {})  # a set that is only mixed has none
+            about = {"n": data.get("n"), "sha256": data.get("sha256")}
             found.append({"name": name, "use": "training", **_described_source(section), **about})
     by_benchmark: dict[str, Manifest] = {}
     for (_, benchmark), one in samples.items():
@@ -159,6 +212,8 @@ def _data(
 
 
 def _described_source(section: Mapping[str, Any]) -> dict[str, Any]:
+    if "mix" in section:
+        return {"source": f"mixture: {describe_mix(section['mix'])}", "revision": None}
     if "generated" in section:
         return {"source": f"generated here: {section['generated']}", "revision": None}
     source = (section.get("prepare") or section).get("source") or {}

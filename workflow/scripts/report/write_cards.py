@@ -14,12 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from workflow.scripts.common.io import write_text
+from workflow.scripts.config.mixtures import list_sets
 from workflow.scripts.report.escape import escape_markdown, one_line
 from workflow.scripts.report.inputs import Inputs
 from workflow.scripts.report.metrics import MAIN
 from workflow.scripts.report.origins import (
+    merged_from,
+    parents_of,
     read_models,
     section_of,
+    selected_from,
     source_of,
     weights_digest,
 )
@@ -77,7 +81,7 @@ def write_card(
     parts += ["## Scores", table_to_markdown(_scores(rows)).split("\n", 2)[2].strip()]
     parts.append(
         "Percent with 95 % intervals over items; safety tax: points of reasoning accuracy lost "
-        "against the model it was trained from, on the same items."
+        "against the LRM, on the same items."
     )
     parts += ["## Lineage", _lineage(run_name, lineage)]
     recipe = manifest.get("recipe")
@@ -166,13 +170,12 @@ def _base_model(
 
 def _datasets(lineage: Mapping[str, Any], experiment: Mapping[str, Any]) -> list[str] | None:
     found = []
-    step: Mapping[str, Any] | None = lineage
-    while step:
-        name = (step.get("data") or {}).get("name", "")
+    for name in list_sets(experiment, (lineage.get("data") or {}).get("name", "")):
         section = experiment.get("data", {}).get(name, {})
         hub = ((section.get("prepare") or {}).get("source") or {}).get("hub")
         found += [hub] if hub else []
-        step = (step.get("base") or {}).get("lineage")
+    for parent in parents_of(lineage):
+        found += _datasets(parent.get("lineage") or {}, experiment) or []
     return list(dict.fromkeys(found)) or None
 
 
@@ -189,21 +192,28 @@ def _what(
 
 
 def _lineage(run_name: str, lineage: Mapping[str, Any]) -> str:
-    lines: list[str] = []
-    name, step = run_name, lineage
-    while True:
-        data, base = step.get("data") or {}, step.get("base") or {}
-        trained = (
-            f" trained on {escape_markdown(data['name'])} ({data['n']} examples, sha256 "
-            f"`{one_line(data.get('sha256', ''))}`)"
-            if data
-            else " as it came"
+    """Return a numbered list of a model and all that it is made from, the nearest first."""
+    lines: dict[str, str] = {}
+    waiting = [(run_name, lineage)]
+    for name, step in waiting:
+        if name not in lines:
+            number = f"{len(lines) + 1}. {escape_markdown(name)}"
+            lines[name] = f"{number} {_how_made(step)}"
+            waiting += [(one["run"], one.get("lineage") or {}) for one in parents_of(step)]
+    return "\n".join(lines.values())
+
+
+def _how_made(lineage: Mapping[str, Any]) -> str:
+    if made := merged_from(lineage) or selected_from(lineage):
+        return escape_markdown(made)
+    data, base = lineage.get("data") or {}, lineage.get("base")
+    start = f", from {escape_markdown(base['run'])}" if base else ""
+    if data:
+        return (
+            f"trained on {escape_markdown(data['name'])} ({data['n']} examples, sha256 "
+            f"`{one_line(data.get('sha256', ''))}`){start}"
         )
-        start = f", from {escape_markdown(base['run'])}" if base else ""
-        lines.append(f"{len(lines) + 1}. {escape_markdown(name)}{trained}{start}")
-        if not base:
-            return "\n".join(lines)
-        name, step = base["run"], base.get("lineage") or {}
+    return f"made{start}" if base else "as it came"
 
 
 def _fenced(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from workflow.scripts.report.metrics import metric_title
 from workflow.scripts.report.tables.table import MISSING, Row, Table, make_table
 
 
@@ -22,6 +23,34 @@ def models(report: Row) -> Table:
             "GPU-hours": lambda one: f"{one['gpu_hours']:.2f}",
         },
         report["origins"].get("models", []),
+        6,
+        True,
+    )
+
+
+def selections(report: Row) -> Table:
+    """Return what models were selected from, with their figures on development benchmarks."""
+
+    def figures(one: Row) -> str:
+        named = ((metric_title(name), value) for name, value in one["figures"].items())
+        return ", ".join(
+            f"{title} {MISSING if value is None else f'{value:.1f}'}" for title, value in named
+        )
+
+    return make_table(
+        "selections",
+        "Selection on development benchmarks",
+        "The candidates of each model that was selected by a rule, and their figures on the "
+        "development benchmarks, percent. No other table holds these.",
+        {
+            "Run": lambda one: one["run"],
+            "Rule": lambda one: one["rule"],
+            "Candidate": lambda one: one["candidate"],
+            "Checkpoint": lambda one: one["checkpoint"],
+            "Development figures": figures,
+            "Chosen": lambda one: "yes" if one["chosen"] else "",
+        },
+        report["origins"].get("selections", []),
         6,
         True,
     )

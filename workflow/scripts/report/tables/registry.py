@@ -35,6 +35,7 @@ TABLES: tuple[Callable[[Row], Table], ...] = (
     samples.states,
     detectable.detectable,
     origins.models,
+    origins.selections,
     origins.data,
     origins.recipes,
     origins.adopted,

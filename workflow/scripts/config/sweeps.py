@@ -1,0 +1,174 @@
+"""Sweeps: an alignment with lists of values becomes one alignment for each of their combinations.
+
+`merge: {method: merge, alignment: safechain, sweep: {alpha: [0.25, 0.5]}}` becomes
+`merge-alpha0.25` and `merge-alpha0.5`. It happens before the experiment is checked, so that all
+else knows plain entries only; `Sweeps.name_place` names the places of the file in errors.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeGuard
+
+from workflow.scripts.common.errors import InputError
+
+RECIPE = "recipe."  # opens a key of the alignment's recipe, such as recipe.learning_rate
+Choice = tuple[str, Any, str]  # a key, one of its values, and what the two are called
+WORD = re.compile(r"[A-Za-z0-9._-]+")
+
+
+@dataclass
+class Sweeps:
+    """An experiment whose sweeps are written out.
+
+    Attributes:
+        value: The experiment, as read from its file but for the sweeps.
+        places: Place of an entry, or of a value in it, to what it is called in the file.
+    """
+
+    value: Any
+    places: dict[str, str] = field(default_factory=dict)
+
+    def name_place(self, error: str) -> str:
+        """Return the text of an error with the places that the file knows."""
+        for place in sorted(self.places, key=len, reverse=True):
+            error = re.sub(rf"{re.escape(place)}(?![\w-]|\.\d)", self.places[place], error)
+        return error
+
+
+def expand_sweeps(value: Any, where: str) -> Sweeps:
+    """Return an experiment in which each sweep is the alignments that it stands for.
+
+    What is no sweep (no mapping of keys to lists) is left to the check of the experiment.
+
+    Args:
+        value: The experiment as read from its file.
+        where: What errors call it.
+
+    Raises:
+        InputError: One line: a key is not there, or a name is given twice.
+    """
+    entries, known = (value.get(key) if _is(value) else None for key in ("alignments", "recipes"))
+    if not (_is(entries) and _is(known) and any(map(_is_sweep, entries.values()))):
+        return Sweeps(value)
+    alignments: dict[str, Any] = {}
+    recipes = dict(known)
+    found = Sweeps({**value, "alignments": alignments, "recipes": recipes})
+    names: dict[str, list[str]] = {}
+    try:
+        for name, entry in entries.items():
+            if not _is_sweep(entry):
+                _add("alignments", alignments, name, copy.deepcopy(entry))
+                continue
+            for choices in _combinations(entry["sweep"]):
+                called = "-".join([name, *(word for _, _, word in choices)])
+                made = _make(name, entry, choices, recipes, found.places)
+                _add("alignments", alignments, called, made)
+                names.setdefault(name, []).append(called)
+                _note(found.places, f"alignments.{called}", f"alignments.{name}", choices)
+    except ValueError as error:
+        raise InputError(f"{where}: {error}") from None
+    for entry in alignments.values():  # a selection among a sweep is one among all of it
+        if _is(entry) and isinstance(entry.get("among"), list):
+            chosen = [names.get(str(one), [one]) for one in entry["among"]]
+            entry["among"] = [one for some in chosen for one in some]
+    return found
+
+
+def _is(value: Any) -> TypeGuard[dict[str, Any]]:
+    return isinstance(value, dict)
+
+
+def _is_sweep(entry: Any) -> bool:
+    """Tell whether an entry has a sweep that can be written out."""
+    lists = entry.get("sweep") if _is(entry) else None
+    return _is(lists) and all(one and isinstance(one, list) for one in lists.values() or [None])
+
+
+def _combinations(lists: dict[str, list[Any]]) -> Iterator[tuple[Choice, ...]]:
+    """Yield each choice of one value from every list; the last key changes fastest."""
+    named = [
+        [(key, value, _word(key, value, place)) for place, value in enumerate(values, 1)]
+        for key, values in lists.items()
+    ]
+    return itertools.product(*named)
+
+
+def _word(key: str, value: Any, place: int) -> str:
+    """Return what a run is called after a value: `alpha0.5`, `safechain`, `target_modules2`."""
+    last = key.rpartition(".")[2]
+    if isinstance(value, bool):
+        return f"{last}{value}".lower()
+    if isinstance(value, int | float):
+        return f"{last}{value!r}".replace("+", "")
+    if isinstance(value, str) and WORD.fullmatch(value):
+        return value
+    return f"{last}{place}"
+
+
+def _make(
+    name: str,
+    entry: dict[str, Any],
+    choices: tuple[Choice, ...],
+    recipes: dict[str, Any],
+    places: dict[str, str],
+) -> dict[str, Any]:
+    """Return the alignment of one combination; its recipe is added to `recipes`."""
+    made = copy.deepcopy({key: value for key, value in entry.items() if key != "sweep"})
+    of_recipe = tuple(one for one in choices if one[0].startswith(RECIPE))
+    for key, value, _ in (one for one in choices if one not in of_recipe):
+        _put(made, key, value, f"alignments.{name}.sweep.{key}")
+    if of_recipe:
+        base = made.get("recipe")
+        if base not in recipes:
+            raise ValueError(f"alignments.{name}.sweep.{of_recipe[0][0]}: recipe is {base!r}")
+        recipe = copy.deepcopy(recipes[base])
+        for key, value, _ in of_recipe:
+            _put(recipe, key.removeprefix(RECIPE), value, f"alignments.{name}.sweep.{key}")
+        called = "-".join([base, *(word for _, _, word in of_recipe)])
+        if recipes.get(called) != recipe:
+            _add("recipes", recipes, called, recipe)
+        made["recipe"] = called
+        sweep = f"alignments.{name}.sweep"
+        places.setdefault(f"recipes.{called}", f"{sweep}: recipes.{base}")
+        for key, _, _ in of_recipe:
+            places.setdefault(f"recipes.{called}.{key.removeprefix(RECIPE)}", f"{sweep}.{key}")
+    return made
+
+
+def _put(section: Any, key: str, value: Any, place: str) -> None:
+    """Set a value at a dotted key; a number chooses from a list."""
+    *path, last = key.split(".")
+    for part in path:
+        section = _below(section, part, place)
+    if isinstance(section, list):
+        _below(section, last, place)
+        section[int(last)] = value
+    elif isinstance(section, dict):
+        section[last] = value
+    else:
+        raise ValueError(f"{place}: there is nothing to set {last} in")
+
+
+def _below(section: Any, part: str, place: str) -> Any:
+    try:
+        return section[int(part) if isinstance(section, list) else part]
+    except (KeyError, IndexError, TypeError, ValueError):
+        raise ValueError(f"{place}: there is no {part} here") from None
+
+
+def _add(section: str, entries: dict[str, Any], name: str, entry: Any) -> None:
+    if name in entries:
+        raise ValueError(f"{section}.{name} is given twice, at least once by a sweep")
+    entries[name] = entry
+
+
+def _note(places: dict[str, str], made: str, name: str, choices: tuple[Choice, ...]) -> None:
+    """Note what a place of a made alignment is called in the file."""
+    places[made] = name
+    for key, _, _ in choices:
+        places[f"{made}.{key}"] = f"{name}.sweep.{key}"
