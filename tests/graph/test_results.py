@@ -176,6 +176,16 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "scorers.own_classifier": having("/filed/own_classifier"),
     "judges.ngram": having("score/judges/ngram", "/harmful/ngram"),
     "judges.second": having("score/judges/second"),
+    # what the report alone shows
+    **{
+        f"{entry}.title": having()
+        for entry in (
+            "lrms.tiny",
+            "alignments.directrefusal",
+            "alignments.merged",
+            "benchmarks.harmful",
+        )
+    },
     # names of other entries, and what decides which results there are
     "alignments.directrefusal.lrms": having(),
     "alignments.directrefusal.per_epoch": having("/merged/seed"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from workflow.scripts.config.chat_format import ChatFormatName
-from workflow.scripts.config.section import Positive, Section, expect_entry
+from workflow.scripts.config.section import Positive, Section, Title, expect_entry
 
 if TYPE_CHECKING:
     from workflow.scripts.config.experiment import Experiment
@@ -42,6 +42,8 @@ class Alignment(Section):
     """How models are aligned: a file of workflow/scripts/models/methods/"""
     lrms: tuple[str, ...] | None = None
     """The LRMs that it is applied to; default, all"""
+    title: Title | None = None
+    """What the report calls it; default, its name"""
 
     def check(self, key: str, experiment: Experiment) -> None:
         """Check what other sections have to say; `key` is the place of the entry.

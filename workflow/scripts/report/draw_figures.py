@@ -15,12 +15,14 @@ from workflow.scripts.report.figures.points import Points
 from workflow.scripts.report.figures.registry import FIGURES
 from workflow.scripts.report.figures.style import STYLE, Row
 from workflow.scripts.report.render import rows_to_csv
+from workflow.scripts.report.titles import with_titles
 
 
 def draw_figures(report: Row, out: Path) -> None:
-    """Draw every figure of a report into a folder."""
+    """Draw every figure of a report into a folder, with titles for names."""
     import matplotlib
 
+    report = with_titles(report)
     with matplotlib.rc_context(STYLE):
         for name, module in FIGURES.items():
             figure, points = module.draw(report)

@@ -10,6 +10,7 @@ from typing import Any
 from workflow.scripts.report.escape import csv_cell, escape_latex, escape_markdown
 from workflow.scripts.report.metrics import is_length
 from workflow.scripts.report.tables.table import Row, Table, model_name
+from workflow.scripts.report.titles import with_titles
 
 # What of a metric or change is a fraction.
 PERCENT = frozenset(
@@ -58,7 +59,7 @@ def to_markdown(report: Row, tables: Sequence[Table]) -> str:
         lines += [escape_markdown(report["description"]), ""]
     for table in tables:
         lines += [table_to_markdown(table)]
-    failures = _failures(report)
+    failures = _failures(with_titles(report))
     if failures:
         lines += ["## Training that failed", "", *(f"- {escape_markdown(f)}" for f in failures), ""]
     for title in ("methods", "limits"):
