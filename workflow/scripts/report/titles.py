@@ -63,7 +63,7 @@ def _titled(value: Any, titles: Titles) -> Any:
         return [_titled(one, titles) for one in value]
     if not isinstance(value, Mapping):
         return value
-    found = {}
+    found: dict[str, Any] = {}
     for key, one in value.items():
         section = titles.get(NAMED.get(key, ""), {})
         if isinstance(one, str):
