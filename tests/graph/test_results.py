@@ -110,6 +110,7 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "description": having(),
     "seeds": having(),
     "report.transcripts": having(),
+    "report.single_file": having(),
     "report.published": having(),
     "resources": nothing,
     "runtime": nothing,

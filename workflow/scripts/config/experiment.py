@@ -179,8 +179,20 @@ class Report(Section):
 
     transcripts: bool = False
     """Put what the models wrote into the page, hidden behind a click where harmful"""
+    single_file: Positive | None = None
+    """Items of each benchmark in `single.html`, the page in one file to send; default, none is
+    made"""
     published: tuple[Published, ...] = ()
     """Published values to show beside ours"""
+
+    @model_validator(mode="after")
+    def _check(self) -> Report:
+        if self.single_file and not self.transcripts:
+            raise ValueError(
+                "single_file carries transcripts, expected transcripts: true (without them "
+                "index.html is a single file)"
+            )
+        return self
 
 
 class Experiment(Section):

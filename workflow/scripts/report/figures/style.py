@@ -100,7 +100,7 @@ def shown_names(report: Row) -> dict[str, str]:
 
 def on_a_dark_page() -> str:
     """Return the style sheet that shows an SVG of ours in the colours for a dark page."""
-    rules = [f"text{{fill:{DARK[INK]}}}"]
+    rules = [f"svg{{fill:{DARK[INK]}}}"]  # black is what has no colour of its own
     for light, dark in DARK.items():
         for key in ("fill", "stroke"):
             rules.append(f'[style*="{key}: {light.lower()}"]{{{key}:{dark}!important}}')
