@@ -127,6 +127,7 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "description": having(),
     "seeds": having(),
     "report.transcripts": having(),
+    "report.single_file": having(),
     "report.published": having(),
     "resources": nothing,
     "runtime": nothing,
@@ -223,6 +224,16 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "scorers.own_classifier": having("/filed/own_classifier"),
     "judges.ngram": having("score/judges/ngram", *NGRAM),
     "judges.second": having("score/judges/second"),
+    # what the report alone shows
+    **{
+        f"{entry}.title": having()
+        for entry in (
+            "lrms.tiny",
+            "alignments.directrefusal",
+            "alignments.merged",
+            "benchmarks.harmful",
+        )
+    },
     # names of other entries, and what decides which results there are
     "alignments.directrefusal.lrms": having(),
     "alignments.directrefusal.per_epoch": having("/merged/seed", "/replayed/seed", SUM, *SWEPT),

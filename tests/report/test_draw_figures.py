@@ -193,7 +193,7 @@ def test_every_figure_says_how_many_items_and_seeds_it_rests_on(drawn: dict[str,
     for name, figure in drawn.items():
         if name != "judges":  # there is none here
             assert "2 training seeds" in texts(figure), name
-    assert "n = 120 sums, 84 harm; " in texts(drawn["epochs"])
+    assert "n = 120 sums, 84 harm, 50 kind; " in texts(drawn["epochs"])
     assert "95 % intervals over seeds and items" in texts(drawn["plane"])
     assert "95 % intervals over items" in texts(drawn["thinking_length"])
     assert "6 prompts a category" in texts(drawn["categories"])

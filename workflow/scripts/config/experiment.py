@@ -30,6 +30,7 @@ from workflow.scripts.config.section import (
     Name,
     Positive,
     Section,
+    Title,
     expect_entry,
     expect_one_source,
 )
@@ -98,6 +99,8 @@ class Lrm(ReadyMade):
     """An entry of data, or sets as in data.NAME.mix, for one that is trained here"""
     recipe: str | None = None
     """An entry of recipes, for one that is trained here"""
+    title: Title | None = None
+    """What the report calls it; default, its name"""
 
     @model_validator(mode="after")
     def _check(self) -> Lrm:
@@ -126,6 +129,8 @@ class Benchmark(Generation):
     """transformers, or vLLM"""
     scorers: Annotated[tuple[str, ...], Field(min_length=1)]
     """Entries of scorers"""
+    title: Title | None = None
+    """What the report calls it; default, its name"""
 
     @model_validator(mode="after")
     def _check(self) -> Benchmark:
@@ -188,8 +193,20 @@ class Report(Section):
 
     transcripts: bool = False
     """Put what the models wrote into the page, hidden behind a click where harmful"""
+    single_file: Positive | None = None
+    """Items of each benchmark in `single.html`, the page in one file to send; default, none is
+    made"""
     published: tuple[Published, ...] = ()
     """Published values to show beside ours"""
+
+    @model_validator(mode="after")
+    def _check(self) -> Report:
+        if self.single_file and not self.transcripts:
+            raise ValueError(
+                "single_file carries transcripts, expected transcripts: true (without them "
+                "index.html is a single file)"
+            )
+        return self
 
 
 class Experiment(Section):
@@ -233,6 +250,7 @@ class Experiment(Section):
         self._check_gates()
         self._check_benchmarks()
         self._check_published()
+        self._check_titles()
         of_a_benchmark = [f"{rule}/{name}" for rule in OF_A_BENCHMARK for name in self.benchmarks]
         for name in self.resources:
             if name not in (*RULES, *of_a_benchmark):
@@ -302,6 +320,18 @@ class Experiment(Section):
                     f"{key}.gate.n is {n}, expected at most micro_data.probe, "
                     f"{self.micro_data.probe}"
                 )
+
+    def _check_titles(self) -> None:
+        """Make sure that no two entries are called the same in the report."""
+        for section, taken in (("lrms", ()), ("alignments", ("base", "LRM")), ("benchmarks", ())):
+            known = dict.fromkeys(taken, "what the report calls other models")
+            for name, entry in getattr(self, section).items():
+                title = entry.title or name
+                if title in known:
+                    raise ValueError(
+                        f"{section}.{name}.title is {title!r}, expected another than {known[title]}"
+                    )
+                known[title] = f"that of {section}.{name}"
 
     def _check_published(self) -> None:
         models = [f"base/{name}" for name in self.bases]

@@ -51,6 +51,8 @@ NotNegative = Annotated[float, Field(ge=0)]
 Commit = Annotated[str, StringConstraints(pattern="^[0-9a-f]{40}$")]
 # Names become folders, file names and wildcards.
 Name = Annotated[str, StringConstraints(pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+# What the report calls an entry; keys of metrics use / and @.
+Title = Annotated[str, StringConstraints(pattern="^[^\\s/@]([^\\n/@]{0,58}[^\\s/@])?$")]
 
 
 def expect_pattern(pattern: str) -> str:
@@ -76,6 +78,7 @@ PLAIN = {
     "an object": "a mapping of keys to values",
     r"match pattern '\^\[A-Za-z0-9\].*'": "a name",
     r"match pattern '\^https.*'": "an address such as https://host/v1",
+    r"match pattern '\^\[\^.*'": "one line of at most 60 characters, without / and @",
     r"match pattern '\^\[0-9a-f\]\{40\}\$'": "a commit of 40 hexadecimal digits",
     r" after validation, not \d+": "",
 }

@@ -55,8 +55,11 @@ KNOBS = ("resources", "hardware", "budget", "runtime")
 MODEL_SOURCE = ("hub", "revision", "path", "package")
 MODEL_FILES = ("*.safetensors", "*.bin", "*.json", "tokenizer.model", "*.txt", "*.jinja")
 PAGE = (
-    *(f"workflow/scripts/report/page/page.{ending}" for ending in ("html", "css", "js")),
-    *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "workflow/report").glob("*.rst")),
+    *sorted(
+        str(path.relative_to(ROOT))
+        for pattern in ("workflow/scripts/report/page/*.*", "workflow/report/*.rst")
+        for path in ROOT.glob(pattern)
+    ),
 )
 GENERATION_KEYS = tuple(Generation.model_fields)
 TASK_SECTION = ("task", "include_path", "source")

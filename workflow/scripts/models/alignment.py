@@ -10,7 +10,7 @@ from pydantic import Field
 
 from workflow.scripts.config.chat_format import ChatFormatName
 from workflow.scripts.config.mixtures import check_data
-from workflow.scripts.config.section import Positive, Section, expect_entry
+from workflow.scripts.config.section import Positive, Section, Title, expect_entry
 from workflow.scripts.config.source import StageData
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ class Alignment(Section):
     sweep: Annotated[dict[str, Values], Field(min_length=1)] | None = None
     """Key to values, such as `alpha: [0.25, 0.5]`: an alignment for each combination, with the
     values in its name. `recipe.KEY` is a key of its recipe"""
+    title: Title | None = None
+    """What the report calls it; default, its name"""
 
     def check(self, key: str, experiment: Experiment) -> None:
         """Check what other sections have to say; `key` is the place of the entry.

@@ -19,6 +19,7 @@ from workflow.scripts.report.origins import read_origins
 from workflow.scripts.report.published import against_published
 from workflow.scripts.report.results import Results
 from workflow.scripts.report.rows import build_rows
+from workflow.scripts.report.titles import read_titles, with_titles, with_titles_of_rows
 from workflow.scripts.report.verdicts import FORMAT, read_verdicts
 
 LEVELS = ("exact", "normalised", "ngram")
@@ -39,12 +40,15 @@ def build_report(inputs: Inputs) -> dict[str, Any]:
     overlap = read_json(inputs.overlap) if inputs.overlap else {}
     pairs = overlap.get("pairs", [])
     origins = read_origins(inputs)
+    titles = read_titles(experiment)
+    titled_rows = with_titles_of_rows(rows, titles)
     report = {
         "format": FORMAT,
         "description": experiment.get("description", ""),
         "seeds": experiment.get("seeds", []),
-        "headline": headline(rows),
-        "caveats": caveats(rows),
+        "titles": {section: found for section, found in titles.items() if found},
+        "headline": headline(titled_rows),
+        "caveats": caveats(titled_rows),
         "benchmarks": _benchmarks(results, overlap),
         "rows": rows,
         "alignments": compare_alignments(results),
@@ -64,7 +68,7 @@ def build_report(inputs: Inputs) -> dict[str, Any]:
         },
         "origins": origins,
     }
-    return {**report, "limits": limits(report)}
+    return {**report, "limits": limits(with_titles(report))}
 
 
 def read_report(path: Any) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def make_report(inputs_file: Path, out: Path) -> None:
     from workflow.scripts.report.draw_figures import draw_figures
     from workflow.scripts.report.inputs import FILE, read_inputs
     from workflow.scripts.report.make_page import write_page
-    from workflow.scripts.report.render import to_csv, to_latex, to_markdown
+    from workflow.scripts.report.render import to_csv, to_latex, to_markdown, write_tables
     from workflow.scripts.report.tables.registry import build_tables
     from workflow.scripts.report.write_cards import write_cards
 
@@ -36,11 +36,12 @@ def make_report(inputs_file: Path, out: Path) -> None:
     write_text(out / "tradeoff.csv", to_csv(report["rows"]))
     write_text(out / "tradeoff.md", to_markdown(report, tables))
     write_text(out / "tradeoff.tex", to_latex(report, tables))
+    write_tables(tables, out)
     write_json(out / "tradeoff.json", report)
     report = read_report(out / "tradeoff.json")  # as whoever draws it again reads it
     draw_figures(report, out)
-    write_page(report, inputs, out)
     write_cards(report, inputs, out)
+    write_page(report, inputs, out)
     write_text(out / FILE, json.dumps(inputs.without_defaults(), indent=1) + "\n")
 
 

@@ -53,7 +53,7 @@ def _common(
         "versions": _versions(known),
         "decoding": _by_benchmark(samples, "decoding"),
         "engines": _by_benchmark(samples, "engine"),
-        "hardware": sorted({gpu for one in known for gpu in _gpus(one)}),
+        "hardware": sorted({name for one in known for name in _devices(one)}),
         "gpu_hours_training": round(sum(map(gpu_hours, models.values())), 2),
         "gpu_hours_generation": round(sum(map(gpu_hours, samples.values())), 2),
     }
@@ -241,8 +241,10 @@ def _versions(manifests: Iterable[Manifest]) -> dict[str, list[str]]:
     return {package: sorted(versions) for package, versions in sorted(found.items())}
 
 
-def _gpus(manifest: Manifest) -> list[str]:
-    return list((manifest.get("hardware") or {}).get("gpus") or [])
+def _devices(manifest: Manifest) -> list[str]:
+    hardware = manifest.get("hardware") or {}
+    device = "CPU" if hardware.get("device") == "cpu" else None
+    return list(hardware.get("gpus") or filter(None, [device]))
 
 
 def _read(folder: Path | None) -> Manifest | None:

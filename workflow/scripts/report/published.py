@@ -31,9 +31,13 @@ def against_published(
         ours = row["metrics"].get(entry["metric"]) if row else None
         ours = over_both(ours) if ours else None
         compatible, difference = _compatible(ours, entry["value"] / 100, entry.get("n"))
+        role, name, *alignment = entry["model"].split("/")
         found.append(
             {
                 "model": entry["model"],
+                "role": role,
+                "name": name,
+                "alignment": alignment[0] if alignment else None,
                 "epoch": entry.get("epoch"),
                 "metric": entry["metric"],
                 "status": row["status"] if row else "ok",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from workflow.scripts.common.io import read_jsonl, write_text
+from workflow.scripts.common.io import read_jsonl, sha256_text, write_text
 from workflow.scripts.common.progress import track
 from workflow.scripts.report.inputs import Inputs, Score
 from workflow.scripts.report.metrics import value_of
@@ -17,6 +18,7 @@ from workflow.scripts.report.tables.table import model_name
 
 SHARD_CHARACTERS = 2_000_000
 FOLDER = "transcripts"
+JUDGED = ("categories", "probability", "harm", "refusal")  # what else a judge says of an answer
 Items = dict[str, dict[str, Any]]  # by id
 
 
@@ -32,9 +34,72 @@ def write_transcripts(report: Mapping[str, Any], inputs: Inputs, out: Path) -> d
     """Write the samples of the final epochs as script files, and return what the page must know.
 
     Returns:
-        {"benchmarks": [{"name", "kind", "categories", "shards": [file relative to the page]}],
-        "models": [{"role", "label", "seed", "lrms": LRMs that it is shown with}]}
+        {"benchmarks": [{"name", "label", "kind", "categories", "shards": [file relative to the
+        page]}], "models": [{"role", "name", "label", "seed", "lrms": LRMs that it is shown with}]}.
+        Names are for links, labels for people.
     """
+    items, models = _read_items(report, inputs)
+    remove_transcripts(out)
+    found = _describe(report, items, models)
+    for index, one in enumerate(found["benchmarks"]):
+        own = list(items[one["name"]].values())
+        one["shards"] = _write_shards(out / FOLDER, index, own)
+    return found
+
+
+def embed_transcripts(report: Mapping[str, Any], inputs: Inputs, most: int) -> dict[str, Any]:
+    """Return what `write_transcripts` does, with at most so many items of each benchmark inside.
+
+    A benchmark's `items` are the items, and `chosen` says how they were chosen.
+    """
+    items, models = _read_items(report, inputs)
+    found = _describe(report, items, models)
+    for one in found["benchmarks"]:
+        own = list(items[one["name"]].values())
+        chosen = choose_items(own, [model.role for model in models], most)
+        one |= {"shards": [], "items": sorted(chosen, key=lambda item: str(item["id"]))}
+        if len(chosen) < len(own):
+            one["chosen"] = (
+                f"This file carries {len(chosen)} of {len(own)} items: half of them by chance "
+                "among those whose verdict an alignment changed, spread over the categories, the "
+                "others by chance among all that are left."
+            )
+    return found
+
+
+def choose_items(
+    items: Sequence[dict[str, Any]], roles: Sequence[str], most: int
+) -> list[dict[str, Any]]:
+    """Return some items to show: half of them changed by an alignment, the others as they come.
+
+    Args:
+        items: A benchmark's.
+        roles: The role of each model that samples name by its number.
+        most: How many at most.
+    """
+
+    def changed(item: Mapping[str, Any]) -> bool:
+        verdicts: dict[str, set[Any]] = {"lrm": set(), "aligned": set()}
+        for sample in item["samples"]:
+            verdicts.setdefault(roles[sample["m"]], set()).add(sample["v"])
+        return bool(verdicts["aligned"] - verdicts["lrm"])
+
+    # by chance, the same each time
+    shuffled = sorted(items, key=lambda item: sha256_text(str(item["id"])))
+    places: Counter[str] = Counter()
+    by_turn = []
+    for item in filter(changed, shuffled):
+        by_turn.append((places[item["category"]], item))
+        places[item["category"]] += 1
+    chosen = [item for _, item in sorted(by_turn, key=lambda one: one[0])][: (most + 1) // 2]
+    ids = {item["id"] for item in chosen}
+    return chosen + [item for item in shuffled if item["id"] not in ids][: most - len(chosen)]
+
+
+def _read_items(
+    report: Mapping[str, Any], inputs: Inputs
+) -> tuple[dict[str, Items], Sequence[Model]]:
+    """Return the final samples by benchmark and item, and the models that wrote them."""
     final, models = _final_checkpoints(report), _models(report)
     scores = _shown_scores(report, inputs)
     items: dict[str, Items] = {name: {} for name in report["benchmarks"]}
@@ -44,21 +109,29 @@ def write_transcripts(report: Mapping[str, Any], inputs: Inputs, out: Path) -> d
             kind = report["benchmarks"][score.benchmark]["kind"]
             checkpoints = final[model.role, model.name, model.alignment]
             _add_samples(items[score.benchmark], score, kind, checkpoints, models.index(model))
-    remove_transcripts(out)
+    return items, models
+
+
+def _describe(
+    report: Mapping[str, Any], items: Mapping[str, Items], models: Sequence[Model]
+) -> dict[str, Any]:
+    """Return what the page must know of benchmarks and models."""
+    titles, final = report.get("titles", {}), _final_checkpoints(report)
     return {
         "benchmarks": [
             {
                 "name": name,
+                "label": titles.get("benchmarks", {}).get(name, name),
                 "kind": report["benchmarks"][name]["kind"],
                 "categories": sorted({i["category"] for i in items[name].values()} - {""}),
-                "shards": _write_shards(out / FOLDER, index, list(items[name].values())),
             }
-            for index, name in enumerate(items)
+            for name in items
         ],
         "models": [
             {
                 "role": model.role,
-                "label": model_name({"role": model.role, "alignment": model.alignment}),
+                "name": (name := model_name({"role": model.role, "alignment": model.alignment})),
+                "label": titles.get("alignments", {}).get(name, name),
                 "seed": model.seed_label,
                 "lrms": _lrms(final[model.role, model.name, model.alignment]),
             }
@@ -124,6 +197,9 @@ def _shown(
         shown["f"] = verdict["refused"]
     if "extracted" in verdict:
         shown["extracted"] = verdict["extracted"]
+    judged = {key: verdict[key] for key in JUDGED if verdict.get(key) not in (None, [])}
+    if judged:
+        shown["j"] = judged
     return shown
 
 

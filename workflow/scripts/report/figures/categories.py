@@ -11,6 +11,7 @@ from workflow.scripts.report.figures.points import Points, numbers, who
 from workflow.scripts.report.figures.style import SHARES, Row, shown_names, style_of
 from workflow.scripts.report.tables.table import model_name
 
+TITLE = "Harmful score by the category of the prompt"
 CAPTION = (
     "Harmful score by the category of the prompt at the final epoch, mean over training "
     "seeds, with 95 % intervals."

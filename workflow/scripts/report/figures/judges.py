@@ -15,9 +15,10 @@ from workflow.scripts.report.figures.layout import (
 )
 from workflow.scripts.report.figures.lines import list_lines
 from workflow.scripts.report.figures.points import Points, limits_of, numbers
-from workflow.scripts.report.figures.style import SHARES, Row, series_style
+from workflow.scripts.report.figures.style import SHARES, Row, neutral_style
 from workflow.scripts.report.tables.judges import judge_tests, judged_name
 
+TITLE = "How reliable the judges are"
 CAPTION = (
     "How well the judges do on held-out answers, and how often two scorers of a benchmark "
     "judge a sample the same, with 95 % intervals."
@@ -53,7 +54,7 @@ def draw(report: Row) -> tuple[Any, Points]:
             axis[0][0],
             [limits_of(p, "value low high") for p in mine],
             [(lines.index(p["line"]) + offset, None, None) for p in mine],
-            series_style(index),
+            neutral_style(index),
             label=name,
         )
     list_lines(axis[0][0], lines)

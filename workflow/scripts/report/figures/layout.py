@@ -8,19 +8,24 @@ from typing import Any
 
 from workflow.scripts.report.escape import one_line
 from workflow.scripts.report.figures.points import Limits
-from workflow.scripts.report.figures.style import LRM, Row, lrms
+from workflow.scripts.report.figures.style import FAINT, LRM, Row, lrms
 
 COLUMN = 3.5  # inches: one column of a paper
+NARROW = 1.75  # the least width of a panel
 FRONTIER = "frontier"
 
 
 def new_figure(
     columns: int, lines: int, height: float, sharex: bool = False, sharey: bool = False
 ) -> tuple[Any, Any]:
-    """Return a figure and its axes by line and column; `height` is that of a line in inches."""
+    """Return a figure and its axes by line and column; `height` is that of a line in inches.
+
+    It is one or two columns of a paper wide, and wider only where panels would be too narrow.
+    """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(COLUMN * columns, height * lines), layout="constrained")
+    width = columns * max(NARROW, min(COLUMN, 2 * COLUMN / columns))
+    figure = Figure(figsize=(width, height * lines), layout="constrained")
     return figure, figure.subplots(lines, columns, squeeze=False, sharex=sharex, sharey=sharey)
 
 
@@ -102,13 +107,25 @@ def add_note(figure: Any, parts: Sequence[str]) -> None:
         whole = [part.replace(" ", "\xa0") for part in parts[1:]]  # only a long list is broken
         lines = textwrap.wrap("; ".join((parts[0], *whole)), int(figure.get_figwidth() * 21))
         figure.set_figheight(figure.get_figheight() + 0.12 * len(lines))
-        figure.supxlabel("\n".join(lines), fontsize=6.5, color="#555555")
+        figure.supxlabel("\n".join(lines), fontsize=6.5, color=FAINT)
+
+
+def draw_title(title: str, width: float) -> Any:
+    """Return a figure of `width` inches that holds nothing but a title, to be put above another."""
+    from matplotlib.figure import Figure
+
+    lines = textwrap.wrap(title, int(width * 12.5))
+    height = 0.12 + 0.16 * len(lines)
+    figure = Figure(figsize=(width, height))
+    style = {"va": "top", "ha": "left", "fontsize": 9, "fontweight": "bold"}
+    figure.text(0.05 / width, 1 - 0.06 / height, "\n".join(lines), **style)
+    return figure
 
 
 def say_when_empty(axis: Any, points: Any) -> None:
     """Write into a panel without points that nothing was measured."""
     if not points:
-        axis.text(0.5, 0.5, "not measured", transform=axis.transAxes, ha="center", color="#666666")
+        axis.text(0.5, 0.5, "not measured", transform=axis.transAxes, ha="center", color=FAINT)
 
 
 def about(report: Row, metrics: Sequence[str]) -> list[str]:

@@ -7,9 +7,10 @@ from typing import Any
 
 from workflow.scripts.report.figures.layout import add_legend, draw_bars, new_panels, say_when_empty
 from workflow.scripts.report.figures.points import Points, limits_of, numbers, sizes, who
-from workflow.scripts.report.figures.style import SHARES, Row, shown_names, style_of
+from workflow.scripts.report.figures.style import LINE, SHARES, Row, shown_names, style_of
 from workflow.scripts.report.metrics import MAIN, THINKING_TOKENS
 
+TITLE = "Reasoning and harm against the length of thinking"
 CAPTION = (
     "Reasoning accuracy and harmful score of every model and epoch against the mean length of"
     " its thinking, with 95 % intervals both ways; small markers are earlier epochs, dotted "
@@ -42,7 +43,7 @@ def draw(report: Row) -> tuple[Any, Points]:
     figure, found = new_panels(
         report,
         2.2,
-        "Thinking (tokens, mean); dotted: budget",
+        "Thinking (tokens)",
         sides.values(),
         note=[f"{metric}/{name}" for name in report["benchmarks"] for metric in sides],
     )
@@ -64,7 +65,7 @@ def draw(report: Row) -> tuple[Any, Points]:
         for budget in sorted({p["budget"] for p in mine if p["budget"]}):
             # A budget far beyond every length would squeeze the points into a corner.
             if budget <= 4 * longest:
-                axis.axvline(budget, color="#777777", linestyle=":", linewidth=1)
+                axis.axvline(budget, color=LINE, linestyle=":", linewidth=1)
         axis.set_ylim(*SHARES)
         axis.set_xlim(left=min([-0.03 * longest, *(p["tokens_low"] or 0.0 for p in mine)]))
         say_when_empty(axis, mine)

@@ -16,13 +16,13 @@ from workflow.scripts.report.figures.layout import (
     say_when_empty,
 )
 from workflow.scripts.report.figures.points import Points, limits_of, numbers, sizes, who
-from workflow.scripts.report.figures.style import Row, series_style, shown_names
+from workflow.scripts.report.figures.style import GRID, Row, neutral_style, shown_names, style_of
 
 
 def draw_dots(
     report: Row, series: Mapping[str, str], x_label: str, limits: tuple[float, float] | None
 ) -> tuple[Any, Points]:
-    """Draw one line per model and one marker per series, with intervals and faint seeds.
+    """Draw one line per model, in its colour, and on it a marker for each series, with intervals.
 
     Args:
         report: The report.
@@ -37,11 +37,16 @@ def draw_dots(
         for metric, title in series.items()
         if (value := numbers(row, metric, "value low high"))
     ]
-    names = shown_names(report)
-    styles = {title: series_style(i) for i, title in enumerate(series.values())}
+    names, of_model = shown_names(report), style_of(report)
+    styles = {title: neutral_style(i) for i, title in enumerate(series.values())}
+
+    def style(point: Row) -> tuple[str, str]:
+        color, marker = of_model[point["model"]]
+        return color, styles[point["series"]][1] if len(series) > 1 else marker
+
     rests_on = about(report, list(series))
     return draw_lines(
-        report, points, styles, x_label, limits, lambda p: names[p["model"]], rests_on
+        report, points, styles, x_label, limits, lambda p: names[p["model"]], rests_on, style
     ), points
 
 
@@ -53,8 +58,21 @@ def draw_lines(
     limits: tuple[float, float] | None,
     line_of: Callable[[Row], str],
     rests_on: Sequence[str],
+    style: Callable[[Row], tuple[str, str]] | None = None,
 ) -> Any:
-    """Draw a line for each `line_of` a point, and on it a marker for each series of `styles`."""
+    """Draw a line for each `line_of` a point, and on it a marker for each series of `styles`.
+
+    Args:
+        report: The report.
+        points: What to draw.
+        styles: Colour and marker of each series in the legend.
+        x_label: Title of the x axis.
+        limits: Its limits, None for automatic.
+        line_of: The line that a point is on.
+        rests_on: The note below the figure.
+        style: Colour and marker of a point; default, its series'.
+    """
+    style_of_point = style or (lambda point: styles[point["series"]])
     lines = list(dict.fromkeys(map(line_of, points)))
     used = [name for name in styles if any(p["series"] == name for p in points)]
     step = 0.72 / max(len(used), 1)
@@ -66,20 +84,22 @@ def draw_lines(
             mine = [p for p in points if p["lrm"] == lrm and p["series"] == name]
             mean = [p for p in mine if p["seed"] == "mean"]
             for point in (p for p in mine if p["seed"] != "mean"):
-                y, color = lines.index(line_of(point)) + offset, styles[name][0]
+                y, color = lines.index(line_of(point)) + offset, style_of_point(point)[0]
                 axis.plot(point["value"], y, marker="|", color=color, alpha=0.6, ms=6, linewidth=0)
-            if mean:
+            for point in mean:
                 draw_bars(
                     axis,
-                    [limits_of(p, "value low high") for p in mean],
-                    [(lines.index(line_of(p)) + offset, None, None) for p in mean],
-                    styles[name],
-                    label=name,
+                    [limits_of(point, "value low high")],
+                    [(lines.index(line_of(point)) + offset, None, None)],
+                    style_of_point(point),
                 )
+            if len(used) > 1 or style is None:
+                color, marker = styles[name]
+                axis.plot([], [], color=color, marker=marker, markersize=4.5, lw=0, label=name)
         list_lines(axis, lines)
         axis.grid(axis="y", visible=False)
         for edge in range(1, len(lines)):
-            axis.axhline(edge - 0.5, color="#e6e6e6", linewidth=0.6)
+            axis.axhline(edge - 0.5, color=GRID, linewidth=0.6)
         if limits:
             axis.set_xlim(*limits)
         elif points:

@@ -8,6 +8,7 @@ from workflow.scripts.report.figures.lines import draw_dots
 from workflow.scripts.report.figures.points import Points
 from workflow.scripts.report.figures.style import SHARES, Row
 
+TITLE = "Over-refusal: benign prompts that are refused"
 CAPTION = (
     "Share of benign prompts that are refused at the final epoch, mean over training seeds "
     "with 95 % intervals (over seeds and items from three seeds on, else over items); ticks "

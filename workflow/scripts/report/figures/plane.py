@@ -1,84 +1,137 @@
-"""Harmful score against reasoning accuracy."""
+"""Reasoning accuracy against harmful score and over-refusal."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from workflow.scripts.report.escape import one_line
 from workflow.scripts.report.figures.layout import (
     FRONTIER,
+    about,
     add_legend,
+    add_note,
     draw_bars,
-    new_panels,
+    new_figure,
     say_when_empty,
 )
 from workflow.scripts.report.figures.points import Points, limits_of, numbers, who
-from workflow.scripts.report.figures.style import SHARES, Row, shown_names, style_of
-
-CAPTION = (
-    "Harmful score against reasoning accuracy at the final epoch. Arrows lead from the LRM to"
-    " its aligned models; bars are 95 % intervals (over seeds and items from three seeds on, "
-    "else over items), faint markers are single training seeds. The dashed line is the "
-    "frontier: no model is both safer and more accurate. A free alignment would move straight"
-    " to the left."
+from workflow.scripts.report.figures.style import (
+    LINE,
+    SHARES,
+    Row,
+    lrms,
+    shown_names,
+    style_of,
 )
+
+TITLE = "The trade-off: reasoning accuracy against harm and over-refusal"
+CAPTION = (
+    "Reasoning accuracy against the harmful score and, where benign prompts were measured, against "
+    "over-refusal, at the final epoch. Arrows lead from the LRM to its aligned models; bars are "
+    "95 % intervals (over seeds and items from three seeds on, else over items), faint markers "
+    "are single training seeds. The dashed line is the frontier: no model is both safer and more "
+    "accurate. An alignment without a tax would move straight to the left in the first plane and "
+    "stay in place in the second."
+)
+# Metric on the x axis: its keys among the points, and the axis' title.
+SIDES = {
+    "harmful_score": ("harmful_score harm_low harm_high", "Harmful score (%), lower is safer"),
+    "over_refusal": (
+        "over_refusal refusal_low refusal_high",
+        "Over-refusal (%), lower is more helpful",
+    ),
+}
+CROWD = 8  # models; the arrows of more are drawn thinly
+ACCURACY = "reasoning_accuracy low high"
 
 
 def draw(report: Row) -> tuple[Any, Points]:
-    """Draw harmful score against reasoning accuracy, with an arrow from each LRM to its models."""
+    """Draw reasoning accuracy against harm and over-refusal, a line of panels for each LRM."""
+    points = list_points(report)
+    sides = [side for side in SIDES if any(point.get(side) is not None for point in points)]
+    figure, found = _panels(report, sides or list(SIDES)[:1])
+    styles, names = style_of(report), shown_names(report)
+    for axis, lrm, side in found:
+        mine = [p for p in points if p["lrm"] == lrm and p.get(side) is not None]
+        _draw_panel(axis, mine, side, styles, names)
+    add_legend(figure)
+    return figure, points
+
+
+def list_points(report: Row) -> Points:
+    """Return every model and seed at its final epoch that has an accuracy and a harmful score."""
     points = []
     for row in report["rows"]:
-        harm = numbers(row, "harmful_score", "harmful_score harm_low harm_high")
-        accuracy = numbers(row, "reasoning_accuracy", "reasoning_accuracy low high")
+        accuracy = numbers(row, "reasoning_accuracy", ACCURACY)
+        harm = numbers(row, "harmful_score", SIDES["harmful_score"][0])
         if row["final"] and row["seed"] != "mean_ok" and harm and accuracy:
             sizes = {
                 f"{short}_n": row["metrics"][metric]["n_valid"]
                 for short, metric in (("harm", "harmful_score"), ("accuracy", "reasoning_accuracy"))
             }
-            points.append({**who(row, "seed"), **harm, **accuracy, **sizes})
-    styles, names = style_of(report), shown_names(report)
-    figure, found = new_panels(
-        report,
-        3.1,
-        "Harmful score (%), lower is safer",
-        ["Reasoning accuracy (%)"],
-        note=["reasoning_accuracy", "harmful_score"],
-    )
-    for axis, lrm, _ in found:
-        mine = [p for p in points if p["lrm"] == lrm]
-        mean = {p["model"]: p for p in mine if p["seed"] == "mean"}
-        place = {model: (p["harmful_score"], p["reasoning_accuracy"]) for model, p in mean.items()}
-        for point in mine:
-            if point["seed"] != "mean":
-                color, marker = styles[point["model"]]
-                x, y = point["harmful_score"], point["reasoning_accuracy"]
-                axis.plot(x, y, marker=marker, color=color, markersize=3, alpha=0.45, linewidth=0)
-        for model, point in mean.items():
-            if model not in ("base", "LRM") and "LRM" in mean:
-                arrow = {"arrowstyle": "-|>", "color": styles[model][0], "linewidth": 1.1}
-                arrow |= {"shrinkA": 6, "shrinkB": 5, "mutation_scale": 8}
-                axis.annotate("", place[model], place["LRM"], arrowprops=arrow)
-            draw_bars(
-                axis,
-                [limits_of(point, "harmful_score harm_low harm_high")],
-                [limits_of(point, "reasoning_accuracy low high")],
-                styles[model],
-                label=names[model],
-                markersize=9 if model == "LRM" else 6,
-                markeredgecolor="white",
-                markeredgewidth=0.5,
-                zorder=3,
-            )
-        edge = frontier(list(mean.values()))
-        if len(edge) > 1:
-            x, y = ([p[key] for p in edge] for key in ("harmful_score", "reasoning_accuracy"))
-            dashed = {"color": "#777777", "linestyle": "--", "linewidth": 0.8, "zorder": 1}
-            axis.step(x, y, where="post", label=FRONTIER, **dashed)
-        axis.set_xlim(*SHARES)
-        axis.set_ylim(*SHARES)
-        say_when_empty(axis, mean)
-    add_legend(figure)
-    return figure, points
+            refusal = numbers(row, "over_refusal", SIDES["over_refusal"][0]) or {}
+            points.append({**who(row, "seed"), **harm, **accuracy, **sizes, **refusal})
+    return points
+
+
+def _panels(report: Row, sides: Sequence[str]) -> tuple[Any, list[tuple[Any, str, str]]]:
+    """Return a figure and its panels: axis, LRM, and the metric on the x axis."""
+    names = lrms(report)
+    figure, axes = new_figure(len(sides), len(names), 2.9, sharey=True)
+    add_note(figure, about(report, ["reasoning_accuracy", *sides]))
+    found = []
+    for line, lrm in enumerate(names):
+        for column, side in enumerate(sides):
+            axis = axes[line][column]
+            axis.set_xlabel(SIDES[side][1])
+            axis.set_ylabel("" if column else "Reasoning accuracy (%)")
+            if len(names) > 1 and not column:
+                axis.set_title(one_line(lrm, 60), loc="left", fontweight="bold")
+            found.append((axis, lrm, side))
+    return figure, found
+
+
+def _draw_panel(
+    axis: Any,
+    points: Points,
+    side: str,
+    styles: Mapping[str, tuple[str, str]],
+    names: Mapping[str, str],
+) -> None:
+    mean = {p["model"]: p for p in points if p["seed"] == "mean"}
+    place = {model: (p[side], p["reasoning_accuracy"]) for model, p in mean.items()}
+    for point in points:
+        if point["seed"] != "mean":
+            color, marker = styles[point["model"]]
+            x, y = point[side], point["reasoning_accuracy"]
+            axis.plot(x, y, marker=marker, color=color, markersize=3, alpha=0.45, linewidth=0)
+    for model, point in mean.items():
+        if model not in ("base", "LRM") and "LRM" in mean:
+            arrow = {"arrowstyle": "-|>", "color": styles[model][0], "linewidth": 1.1}
+            if len(mean) > CROWD:
+                arrow |= {"linewidth": 0.6, "alpha": 0.6}
+            arrow |= {"shrinkA": 6, "shrinkB": 5, "mutation_scale": 8}
+            axis.annotate("", place[model], place["LRM"], arrowprops=arrow)
+        draw_bars(
+            axis,
+            [limits_of(point, SIDES[side][0])],
+            [limits_of(point, ACCURACY)],
+            styles[model],
+            label=names[model],
+            markersize=9 if model == "LRM" else 6,
+            markeredgecolor="white",
+            markeredgewidth=0.5,
+            zorder=3,
+        )
+    edge = frontier(list(mean.values())) if side == "harmful_score" else []
+    if len(edge) > 1:
+        x, y = ([p[key] for p in edge] for key in ("harmful_score", "reasoning_accuracy"))
+        dashed = {"color": LINE, "linestyle": "--", "linewidth": 0.8, "zorder": 1}
+        axis.step(x, y, where="post", label=FRONTIER, **dashed)
+    axis.set_xlim(*SHARES)
+    axis.set_ylim(*SHARES)
+    say_when_empty(axis, mean)
 
 
 def frontier(points: Sequence[Row]) -> list[Row]:

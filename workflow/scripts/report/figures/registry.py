@@ -1,6 +1,7 @@
 """The report's figures, in the order of the page; listing them imports no matplotlib.
 
-Each module has its `CAPTION`, and `draw(report)` that returns the figure and the numbers drawn.
+Each module has its `TITLE` (its name where it has none), its `CAPTION`, which can stand alone, and
+`draw(report)` that returns the figure and the numbers drawn.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from workflow.scripts.report.figures import (
 )
 
 MODULES: tuple[ModuleType, ...] = (
-    epochs,
     plane,
+    epochs,
     categories,
     thinking_length,
     length_effect,
@@ -29,3 +30,8 @@ MODULES: tuple[ModuleType, ...] = (
     judges,
 )
 FIGURES = {module.__name__.rpartition(".")[2]: module for module in MODULES}
+
+
+def title_of(name: str) -> str:
+    """Return a figure's title."""
+    return getattr(FIGURES[name], "TITLE", name.replace("_", " ").capitalize())

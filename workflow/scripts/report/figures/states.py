@@ -8,6 +8,7 @@ from workflow.scripts.report.figures.lines import draw_dots
 from workflow.scripts.report.figures.points import Points
 from workflow.scripts.report.figures.style import SHARES, Row
 
+TITLE = "Samples that were cut, have no answer, or are refused"
 CAPTION = (
     "Share of reasoning samples whose thinking or answer was cut, or that have no readable "
     "answer, and of harmful prompts that are refused, at the final epoch, with 95 % "

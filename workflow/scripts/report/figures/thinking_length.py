@@ -9,6 +9,7 @@ from workflow.scripts.report.figures.points import Points
 from workflow.scripts.report.figures.style import Row
 from workflow.scripts.report.metrics import THINKING_TOKENS
 
+TITLE = "How long the models think"
 CAPTION = (
     "Tokens of thinking by model and benchmark at the final epoch: mean over training seeds "
     "with 95 % intervals; ticks are single seeds."

@@ -32,7 +32,8 @@ def by_benchmark(report: Row) -> Table:
     return make_table(
         "benchmarks",
         "By benchmark",
-        "Final epoch, mean over training seeds, percent; `@` names a benchmark's further scorer.",
+        "Final epoch, mean over training seeds, percent"
+        + ("; @ names a benchmark's further scorer." if any("@" in key for key in keys) else "."),
         columns,
         [(row, key, one) for row in rows for key in keys if (one := row["metrics"].get(key))],
         4,

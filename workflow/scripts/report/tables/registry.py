@@ -17,6 +17,7 @@ from workflow.scripts.report.tables import (
     variance,
 )
 from workflow.scripts.report.tables.table import Row, Table
+from workflow.scripts.report.titles import with_titles
 
 TABLES: tuple[Callable[[Row], Table], ...] = (
     tradeoff.main,
@@ -43,5 +44,6 @@ TABLES: tuple[Callable[[Row], Table], ...] = (
 
 
 def build_tables(report: Row) -> list[Table]:
-    """Return the tables that have rows."""
-    return [table for make in TABLES if (table := make(report)).rows]
+    """Return the tables that have rows, with titles for names."""
+    titled = with_titles(report)
+    return [table for make in TABLES if (table := make(titled)).rows]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from workflow.scripts.report.metrics import MAIN
@@ -26,6 +26,7 @@ class Table:
         rows: Cells.
         left: How many leading columns are text.
         origin: Tells where results come from; is shown with the page's provenance.
+        beside: {(line, column): what the page shows below a cell}, such as a published value.
     """
 
     key: str
@@ -35,6 +36,7 @@ class Table:
     rows: list[list[str]]
     left: int = 1
     origin: bool = False
+    beside: Mapping[tuple[int, int], str] = field(default_factory=dict)
 
 
 def make_table(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from workflow.scripts.report.metrics import MAIN, METRICS
 from workflow.scripts.report.tables.table import (
@@ -12,6 +13,7 @@ from workflow.scripts.report.tables.table import (
     Row,
     Table,
     interval,
+    join,
     make_table,
     metric_cell,
     number,
@@ -25,31 +27,36 @@ from workflow.scripts.report.tables.table import (
 def main(report: Row) -> Table:
     """Return the table that the report opens with."""
     rows = [row for row in report["rows"] if row["final"] and row["seed"] == "mean"]
-    return _tradeoff(rows, "main", "The trade-off", "Final epoch, mean over training seeds")
+    return _tradeoff(report, rows, "main", "The trade-off", "Final epoch, mean over training seeds")
 
 
 def without_failed(report: Row) -> Table:
     """Return the same without the seeds whose training failed."""
     rows = [row for row in report["rows"] if row["final"] and row["seed"] == "mean_ok"]
-    return _tradeoff(rows, "ok", "Without failed seeds", "Final epoch, the other seeds")
+    return _tradeoff(report, rows, "ok", "Without failed seeds", "Final epoch, the other seeds")
 
 
 def by_seed(report: Row) -> Table:
     """Return a row for each training seed."""
     final = [row for row in report["rows"] if row["final"]]
     rows = [row for row in final if not row["seed"].startswith("mean")]
-    return _tradeoff(rows, "seeds", "By training seed", "Final epoch", {"Seed": seed_name})
+    return _tradeoff(report, rows, "seeds", "By training seed", "Final epoch", {"Seed": seed_name})
 
 
 def by_epoch(report: Row) -> Table:
     """Return a row for each epoch of safety training."""
     rows = [row for row in report["rows"] if row["seed"] == "mean"]
     epoch: Columns = {"Epoch": lambda row: MISSING if row["epoch"] is None else str(row["epoch"])}
-    return _tradeoff(rows, "epochs", "By safety epoch", "Mean over training seeds", epoch)
+    return _tradeoff(report, rows, "epochs", "By safety epoch", "Mean over training seeds", epoch)
 
 
 def _tradeoff(
-    rows: Sequence[Row], key: str, title: str, what: str, more: Columns | None = None
+    report: Row,
+    rows: Sequence[Row],
+    key: str,
+    title: str,
+    what: str,
+    more: Columns | None = None,
 ) -> Table:
     tax = [row["tax"].get("points") or {} for row in rows]
     seeds_shown = any(one.get("all_low") is not None for one in tax)
@@ -80,6 +87,33 @@ def _tradeoff(
         f"{what}, percent with 95 % intervals over items. Tax: points of reasoning accuracy lost "
         f"against the LRM, paired by item (p after Holm); {both}tax per harm point: points lost "
         "for each point of harmful score removed. Valid: samples with a verdict of all, reasoning, "
-        "harmful, benign."
+        f"harmful, benign.{_mean_of_benchmarks(report)}"
     )
-    return make_table(key, title, caption, columns, rows, 2 + len(more or {}))
+    table = make_table(key, title, caption, columns, rows, 2 + len(more or {}))
+    return replace(table, beside=_published(report, rows, table.header))
+
+
+def _mean_of_benchmarks(report: Row) -> str:
+    """Return which of the numbers are means over benchmarks."""
+    found = ""
+    for kind, metric in MAIN.items():
+        names = sorted(name for name, one in report["benchmarks"].items() if one["kind"] == kind)
+        if len(names) > 1:
+            found += f" {metric.title}: mean of {join(names)}, each by its first scorer."
+    return found
+
+
+def _published(
+    report: Row, rows: Sequence[Row], header: Sequence[str]
+) -> dict[tuple[int, int], str]:
+    """Return the published values that belong below a cell of rows over all seeds."""
+    found = {}
+    for line, row in enumerate(rows):
+        for one in report.get("published", []):
+            metric = METRICS.get(one["metric"])
+            same = all(one[key] == row[key] for key in ("role", "name", "alignment"))
+            at = row["final"] if one["epoch"] is None else row["epoch"] == one["epoch"]
+            if metric and metric.title in header and same and at and row["seed"] == "mean":
+                column = header.index(metric.title)
+                found[line, column] = f"published {number(one['published'])}"
+    return found
