@@ -59,7 +59,7 @@ def begun_at(project) -> float:
 
 
 def test_running_queued_and_failed_jobs_are_told_apart(running):
-    status = make_status("tiny", running.root)
+    status = make_status(running.read())
     assert status["driver"]
     # the other model's log is of a run before, and all that it is made from is there
     assert status["rules"]["safety_sft"] == {
@@ -79,7 +79,7 @@ def test_running_queued_and_failed_jobs_are_told_apart(running):
 
 
 def test_progress_counts_finished_samples_and_steps(running):
-    jobs = {job["name"]: job for job in make_status("tiny", running.root)["running"]}
+    jobs = {job["name"]: job for job in make_status(running.read())["running"]}
     samples = jobs["generate_samples lrm/tiny/seed1/hf"]
     # 14 of the complete benchmark and 4 of the next, of 8 + 14 + 8
     assert (samples["done"], samples["total"], samples["unit"]) == (18, 30, "samples")
@@ -105,7 +105,7 @@ def test_time_left_is_by_the_jobs_own_speed_else_by_its_estimate():
 )
 def test_a_job_has_failed_when_its_log_ends_with_an_error(running, line, failed):
     write_log(running, MODEL, f"begins\n{line}\n")
-    counts = make_status("tiny", running.root)["rules"]["safety_sft"]
+    counts = make_status(running.read())["rules"]["safety_sft"]
     assert (counts["failed"], counts["running"]) == ((1, 0) if failed else (0, 1))
 
 
@@ -116,27 +116,27 @@ def test_without_a_driver_nothing_runs_and_what_began_has_failed(begun, capsys):
     assert not status["running"]
     assert status["rules"]["safety_sft"]["failed"] == 1
     said = capsys.readouterr().out
-    assert "No driver is at work" in said
+    assert "No run is going on" in said
     assert f"failed: {JUDGE}: error: no rows" in said
 
 
 def test_a_result_that_another_experiment_is_making_is_running(begun):
     os.utime(begun.root / "results/tiny/.driver", (0, begun_at(begun)))
-    before = make_status("tiny", begun.root)["rules"]["safety_sft"]
+    before = make_status(begun.read())["rules"]["safety_sft"]
     assert before["failed"] == 1
     driver = claim_experiment("other", begun.root)
     os.utime(begun.root / "results/other/.driver", (0, begun_at(begun)))
-    counts = make_status("tiny", begun.root)["rules"]["safety_sft"]
+    counts = make_status(begun.read())["rules"]["safety_sft"]
     driver.close()
     assert (counts["running"], counts["failed"]) == (1, 0)
 
 
 def test_what_nobody_has_run_is_to_do_even_where_another_experiment_failed(project):
     write_log(project, MODEL, "error: of another experiment\n")
-    assert make_status("tiny", project.root)["rules"]["safety_sft"]["to do"] == 2
+    assert make_status(project.read())["rules"]["safety_sft"]["to do"] == 2
 
 
 def test_the_status_of_a_finished_experiment_is_all_done(project):
     project.finish(seconds=2)
-    rules = make_status("tiny", project.root)["rules"]
+    rules = make_status(project.read())["rules"]
     assert {key for counts in rules.values() for key, n in counts.items() if n} == {"done"}

@@ -1,0 +1,140 @@
+"""How the status of a run looks: in a terminal, by the driver and by `make status`; in a log."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TextIO
+
+from workflow.scripts.graph.jobs import DONE
+from workflow.scripts.report.escape import one_line, visible
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+MOST = 8  # running and failed jobs with a line of their own
+NARROW = 80  # columns where there is no terminal that has a width
+
+
+def console_on(stream: TextIO | None = None) -> Console:
+    """Return rich's console on a stream (default: stdout).
+
+    It takes the width and the colours of the terminal, `NO_COLOR` and `COLUMNS`; a file or a pipe
+    has `NARROW` columns and no colour.
+    """
+    from rich.console import Console
+
+    stream = stream or sys.stdout
+    width = None if stream.isatty() or "COLUMNS" in os.environ else NARROW
+    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
+
+
+def duration(seconds: float) -> str:
+    """Return a time in the unit that two digits can say."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def draw(status: dict[str, Any]) -> RenderableType:
+    """Return the status for a terminal of any width: stages, what runs, what has failed."""
+    from rich.console import Group
+    from rich.text import Text
+
+    parts: list[RenderableType] = [Text(summary(status), "bold"), _stages(status["stages"])]
+    if hours := _gpu_hours(status):
+        parts.append(Text(hours, "dim"))
+    if status["changed"]:
+        parts.append(Text(CHANGED, "yellow"))
+    if status["running"]:
+        parts += [Text(), _running(status["running"])]
+    for job in status["failed"][:MOST]:
+        parts.append(Text(f"failed: {one_line(job['name'])}: {one_line(job['said'])}", "red"))
+        parts.append(Text(f"    {visible(job['log'])}", overflow="fold"))
+    if more := len(status["failed"]) - MOST:
+        parts += [Text(f"and {more} more have failed", "red")] * (more > 0)
+    return Group(*parts)
+
+
+CHANGED = (
+    "The code or the experiment has changed since this run began: what it makes now is not what "
+    "they ask for."
+)
+
+
+def summary(status: dict[str, Any]) -> str:
+    """Return how far the run is, in a line."""
+    counts = status["jobs"]
+    parts = [f"{status['experiment']}: {counts[DONE]} of {sum(counts.values())} jobs done"]
+    parts += [f"{counts[one]} {one}" for one in ("running", "queued", "failed") if counts[one]]
+    text = ", ".join(parts) + "."
+    if not status["driver"]:
+        return f"{text} No run is going on."
+    text += f" {duration(status['elapsed_s'])} gone"
+    return text + (f", {left(status)}." if status["left_s"] >= 1 else ".")
+
+
+def left(status: dict[str, Any]) -> str:
+    """Return the time left; how long jobs wait for a cluster's nodes is not known."""
+    about = "at least" if status["waits"] else "about"
+    return f"{about} {duration(status['left_s'])} left"
+
+
+def progress(job: dict[str, Any]) -> str:
+    """Return how far a running job is, with its speed."""
+    parts = []
+    if job["total"]:
+        parts.append(f"{job['done']} of {job['total']} {job['unit']}")
+    elif job["done"]:
+        parts.append(f"{job['done']} {job['unit']}")
+    if job["tokens_per_s"]:
+        parts.append(f"{job['tokens_per_s']:.0f} tokens/s")
+    return ", ".join(parts)
+
+
+def _stages(stages: dict[str, dict[str, int]]) -> RenderableType:
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2, 0, 0), expand=True)
+    table.add_column(no_wrap=True)
+    table.add_column(ratio=1)
+    table.add_column(no_wrap=True, justify="right")
+    table.add_column(no_wrap=True)
+    for stage, counts in stages.items():
+        total = sum(counts.values())
+        others = ", ".join(
+            f"{counts[one]} {one}" for one in ("running", "queued", "failed") if counts[one]
+        )
+        table.add_row(
+            stage,
+            ProgressBar(total, counts[DONE], complete_style="cyan", finished_style="green"),
+            f"{counts[DONE]} of {total}",
+            others,
+        )
+    return table
+
+
+def _running(jobs: Sequence[dict[str, Any]]) -> RenderableType:
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2, 0, 0), expand=True)
+    table.add_column(ratio=1, overflow="fold")
+    table.add_column(justify="right")
+    table.add_column(no_wrap=True, justify="right")
+    for job in jobs[:MOST]:
+        times = duration(job["elapsed_s"])
+        if job["left_s"] >= 1:  # not of one that takes longer than was thought
+            times += f", {duration(job['left_s'])} left"
+        table.add_row(one_line(job["name"]), progress(job), times)
+    if len(jobs) > MOST:
+        table.add_row(f"and {len(jobs) - MOST} more", "", "")
+    return table
+
+
+def _gpu_hours(status: dict[str, Any]) -> str:
+    hours = status["gpu_hours"]
+    if not hours["planned"]:
+        return ""
+    return f"GPU-hours: {hours['spent']:.3g} spent of {hours['planned']:.3g}"
