@@ -17,7 +17,6 @@ from workflow.scripts.cluster.driver import (
     own_locks,
     remove_stale_locks,
 )
-from workflow.scripts.cluster.follow import Follower, say_failures, takes_over
 from workflow.scripts.cluster.node import check_gpus, job_environment
 from workflow.scripts.cluster.resources import (
     combine_resources,
@@ -38,6 +37,7 @@ from workflow.scripts.cluster.slurm import (
     query_nodes,
     room_to_grow,
 )
+from workflow.scripts.graph.follow import Follower, say_failures, takes_over
 from workflow.scripts.graph.plan import check_budget, make_plan
 from workflow.scripts.graph.status import last_line
 

@@ -42,9 +42,11 @@ def draw(status: dict[str, Any]) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
-    parts: list[RenderableType] = [Text(summary(status), "bold"), _stages(status["stages"])]
-    if hours := _gpu_hours(status):
-        parts.append(Text(hours, "dim"))
+    parts: list[RenderableType] = [
+        Text(jobs(status), "bold"),
+        Text(f"{times(status)}{_gpu_hours(status)}"),
+        _stages(status["stages"]),
+    ]
     if status["changed"]:
         parts.append(Text(CHANGED, "yellow"))
     if status["running"]:
@@ -64,15 +66,24 @@ CHANGED = (
 
 
 def summary(status: dict[str, Any]) -> str:
-    """Return how far the run is, in a line."""
+    """Return how far the run is, in a line of a log."""
+    return f"{jobs(status)} {times(status)}"
+
+
+def jobs(status: dict[str, Any]) -> str:
+    """Return how many jobs are done, run, wait and have failed."""
     counts = status["jobs"]
     parts = [f"{status['experiment']}: {counts[DONE]} of {sum(counts.values())} jobs done"]
     parts += [f"{counts[one]} {one}" for one in ("running", "queued", "failed") if counts[one]]
-    text = ", ".join(parts) + "."
+    return ", ".join(parts) + "."
+
+
+def times(status: dict[str, Any]) -> str:
+    """Return how long the run goes on, and how long it will."""
     if not status["driver"]:
-        return f"{text} No run is going on."
-    text += f" {duration(status['elapsed_s'])} gone"
-    return text + (f", {left(status)}." if status["left_s"] >= 1 else ".")
+        return "No run is going on."
+    gone = f"{duration(status['elapsed_s'])} gone"
+    return f"{gone}, {left(status)}." if status["left_s"] >= 1 else f"{gone}."
 
 
 def left(status: dict[str, Any]) -> str:
@@ -116,20 +127,20 @@ def _stages(stages: dict[str, dict[str, int]]) -> RenderableType:
     return table
 
 
-def _running(jobs: Sequence[dict[str, Any]]) -> RenderableType:
+def _running(running: Sequence[dict[str, Any]]) -> RenderableType:
     from rich.table import Table
 
     table = Table.grid(padding=(0, 2, 0, 0), expand=True)
     table.add_column(ratio=1, overflow="fold")
     table.add_column(justify="right")
     table.add_column(no_wrap=True, justify="right")
-    for job in jobs[:MOST]:
-        times = duration(job["elapsed_s"])
+    for job in running[:MOST]:
+        spent = duration(job["elapsed_s"])
         if job["left_s"] >= 1:  # not of one that takes longer than was thought
-            times += f", {duration(job['left_s'])} left"
-        table.add_row(one_line(job["name"]), progress(job), times)
-    if len(jobs) > MOST:
-        table.add_row(f"and {len(jobs) - MOST} more", "", "")
+            spent += f", {duration(job['left_s'])} left"
+        table.add_row(one_line(job["name"]), progress(job), spent)
+    if len(running) > MOST:
+        table.add_row(f"and {len(running) - MOST} more", "", "")
     return table
 
 
@@ -137,4 +148,4 @@ def _gpu_hours(status: dict[str, Any]) -> str:
     hours = status["gpu_hours"]
     if not hours["planned"]:
         return ""
-    return f"GPU-hours: {hours['spent']:.3g} spent of {hours['planned']:.3g}"
+    return f" GPU-hours: {hours['spent']:.3g} spent of {hours['planned']:.3g}."

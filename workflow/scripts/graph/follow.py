@@ -87,7 +87,7 @@ class Follower(logging.Handler):
     def start(self) -> None:
         """Take the place of Snakemake's messages, to the end of the process."""
         for handler in self.logger.handlers:
-            if getattr(handler, "stream", None) in (sys.stdout, sys.stderr):
+            if not isinstance(handler, logging.FileHandler):
                 handler.addFilter(lambda record: False)
         self.logger.addHandler(self)
         self.done = complete_jobs(self.graph)
@@ -160,7 +160,8 @@ class Follower(logging.Handler):
         if self.live:
             self.live.console.print(text)
         else:
-            print(time.strftime("%Y-%m-%d %H:%M:%S"), one_line(text), file=self.stream, flush=True)
+            now = time.strftime("%Y-%m-%d %H:%M:%S")
+            print(now, one_line(text, most=2000), file=self.stream, flush=True)
 
 
 def end_with_error(log: Path) -> None:
