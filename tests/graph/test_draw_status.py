@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from workflow.scripts.graph.draw_status import console_on, draw, duration, summary
+from workflow.scripts.graph.draw_status import draw, summary
 
 NAME = "models/aligned/a-model-of-32b/an-alignment-with-a-long-name-of-its-own/seed42"
 
@@ -86,13 +86,6 @@ def test_colour_is_left_out_where_nobody_wants_it(monkeypatch: pytest.MonkeyPatc
     assert "\x1b[31m" not in drawn(80, colour=True)
 
 
-def test_a_file_has_80_columns_and_no_colour(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("COLUMNS", raising=False)
-    file = io.StringIO()
-    console_on(file).print(draw(status()))
-    assert max(map(len, file.getvalue().splitlines())) <= 80 and "\x1b" not in file.getvalue()
-
-
 def test_what_a_log_said_acts_on_no_terminal() -> None:
     failed = [status()["failed"][0] | {"said": "error: \x1b[2J [bold]x[/bold]"}]
     text = drawn(80, colour=True, failed=failed)
@@ -103,8 +96,3 @@ def test_jobs_that_wait_for_nodes_make_the_time_left_a_bound() -> None:
     assert summary(status(waits=True)).endswith("at least 8 min left.")
     assert summary(status(driver=False)).endswith("1 failed. No run is going on.")
     assert summary(status(left_s=0.0)).endswith("61 s gone.")
-
-
-def test_times_have_the_unit_that_suits_them() -> None:
-    times = [duration(seconds) for seconds in (0, 99, 100, 7000, 7200, 360_000)]
-    assert times == ["0 s", "99 s", "2 min", "117 min", "2.0 h", "100.0 h"]

@@ -25,7 +25,8 @@ from snakemake_interface_logger_plugins.common import LogEvent
 from snakemake_interface_logger_plugins.settings import OutputSettingsLoggerInterface
 
 from workflow.scripts.common.result import is_complete
-from workflow.scripts.graph.draw_status import console_on, draw, progress, summary
+from workflow.scripts.common.terminal import console_on
+from workflow.scripts.graph.draw_status import draw, progress, summary
 from workflow.scripts.graph.jobs import Graph
 from workflow.scripts.graph.status import ERROR, last_line, make_status, title
 from workflow.scripts.report.escape import one_line

@@ -30,7 +30,8 @@ from workflow.scripts.cluster.resources import GPUS_PER_NODE
 from workflow.scripts.common.errors import run
 from workflow.scripts.common.io import write_json
 from workflow.scripts.common.result import STATE
-from workflow.scripts.graph.draw_status import console_on, draw
+from workflow.scripts.common.terminal import console_on
+from workflow.scripts.graph.draw_status import draw
 from workflow.scripts.graph.estimate import Cost, Estimator
 from workflow.scripts.graph.jobs import DISPENSABLE, DONE, TO_RUN, Graph, Job, read_graph
 from workflow.scripts.graph.plan import list_waits, list_work
