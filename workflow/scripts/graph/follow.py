@@ -196,6 +196,14 @@ def say_failures(failures: Iterable[tuple[str, str, str]], graph: Graph) -> None
     )
 
 
+def say_where(graph: Graph) -> None:
+    """Say on stderr where the result is, unless another command started the run and shows it."""
+    reports = [name for name in graph.asked if name.startswith("report/")]
+    if reports and STARTED_AS not in os.environ:
+        page = f"{graph.link(reports[0])}/index.html"
+        print(f"The result: make show EXPERIMENT={graph.name}, or {page}", file=sys.stderr)
+
+
 def complete_jobs(graph: Graph) -> set[str]:
     """Return the keys of the jobs whose results are all there by now."""
     return {
