@@ -141,6 +141,7 @@ def test_an_end_says_why_where_and_how_to_go_on(project, monkeypatch, capsys):
         "    log: results/log.txt",
         "1 of 16 jobs are done and stay. When that is mended, the same command goes on from there:",
         "    snakemake -c2 --config 'only=a b'",
+        "A report of the scores that are there: make report EXPERIMENT=tiny",
     ]
     monkeypatch.setenv("STARTED_AS", "make EXPERIMENT=tiny")
     say_failures([], project.read())

@@ -189,9 +189,10 @@ def say_failures(failures: Iterable[tuple[str, str, str]], graph: Graph) -> None
     done = len(complete_jobs(graph))
     started = os.environ.get(STARTED_AS) or shlex.join(["snakemake", *sys.argv[1:]])
     again = "When that is mended, the" if listed else "The"
+    report = f"make report EXPERIMENT={graph.name}"
     print(
         f"{done} of {len(graph.jobs)} jobs are done and stay. {again} same command goes on from "
-        f"there:\n    {started}",
+        f"there:\n    {started}\nA report of the scores that are there: {report}",
         file=sys.stderr,
     )
 

@@ -262,9 +262,9 @@ def make_status(graph: Graph) -> dict[str, Any]:
             _entry(graph.jobs[key]) | one.entry(costs[key].seconds) for key, one in running.items()
         ],
         "failed": [
-            _entry(graph.jobs[key]) | {"log": graph.jobs[key].log, "said": _said(graph, key)}
+            _entry(job) | {"log": job.log, "said": said(graph, job)}
             for key, state in found.items()
-            if state == FAILED
+            if state == FAILED and (job := graph.jobs[key])
         ],
         "elapsed_s": round(max(0.0, elapsed), 1),
         "left_s": round(rest, 1),
@@ -338,11 +338,12 @@ def _entry(job: Job) -> dict[str, Any]:
     return {"rule": job.rule, "name": title(job)}
 
 
-def _said(graph: Graph, key: str) -> str:
-    said = last_line(graph.root / graph.jobs[key].log)
-    if not said:
+def said(graph: Graph, job: Job) -> str:
+    """Return what the log of a failed job ends with."""
+    last = last_line(graph.root / job.log)
+    if not last:
         return "wrote nothing into its log"
-    return said if ERROR.match(said) else f"was stopped; its last line: {said}"
+    return last if ERROR.match(last) else f"was stopped; its last line: {last}"
 
 
 def main(argv: list[str] | None = None) -> None:

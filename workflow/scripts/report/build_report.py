@@ -15,6 +15,7 @@ from workflow.scripts.report.headline import caveats, headline
 from workflow.scripts.report.inputs import Inputs
 from workflow.scripts.report.methods import METHODS, limits
 from workflow.scripts.report.metrics import MAIN
+from workflow.scripts.report.missing import describe_missing, say_partial
 from workflow.scripts.report.origins import read_origins
 from workflow.scripts.report.published import against_published
 from workflow.scripts.report.results import Results
@@ -44,7 +45,8 @@ def build_report(inputs: Inputs) -> dict[str, Any]:
         "description": experiment.get("description", ""),
         "seeds": experiment.get("seeds", []),
         "headline": headline(rows),
-        "caveats": caveats(rows),
+        "caveats": say_partial(inputs) + caveats(rows),
+        "missing": describe_missing(inputs),
         "benchmarks": _benchmarks(results, overlap),
         "rows": rows,
         "alignments": compare_alignments(results),

@@ -43,7 +43,11 @@ def show(report: Mapping[str, Any], width: int) -> RenderableType:
     for lrm in dict.fromkeys(row["lrm"] for row in final):
         rows = [row for row in final if row["lrm"] == lrm]
         parts += [_table(lrm, rows, intervals=width >= NARROWEST), Text()]
-    return Group(*parts, Text(CAPTION, "dim"))
+    parts.append(Text(CAPTION, "dim"))
+    missing = report.get("missing", [])  # a report of an older version has none
+    parts += [Text("\nMissing:", "bold yellow")] * bool(missing)
+    parts += [Text(f"- {one_line(line)}") for line in missing]
+    return Group(*parts)
 
 
 def _table(lrm: str, rows: Sequence[Mapping[str, Any]], intervals: bool) -> RenderableType:
@@ -79,18 +83,25 @@ def _cell(one: Mapping[str, Any] | None, intervals: bool, style: str = "") -> Te
     return text if limits == MISSING else text.append(f"\n{limits}", "not bold dim")
 
 
+def print_report(folder: Path) -> None:
+    """Print a report's result, and where to look further."""
+    console = console_on()
+    console.width = min(console.width, WIDEST)
+    console.print(show(read_report(folder / "tradeoff.json"), console.width))
+    further = f"\nTables and figures: {folder}/\nOpen {folder / 'index.html'}\n"
+    console.print(further, soft_wrap=True)
+
+
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--experiment", required=True)
     folder = Path("results") / parser.parse_args(argv).experiment / "report"
     if not (folder / "tradeoff.json").exists():
-        raise InputError(f"{folder}: no report, expected one of a finished run")
-    console = console_on()
-    console.width = min(console.width, WIDEST)
-    console.print(show(read_report(folder / "tradeoff.json"), console.width))
-    console.print(
-        f"\nTables and figures: {folder}/\nOpen {folder / 'index.html'}\n", soft_wrap=True
-    )
+        raise InputError(
+            f"{folder}: no report, expected one of a finished run; `make report` makes one of the "
+            "scores that are there"
+        )
+    print_report(folder)
 
 
 if __name__ == "__main__":
