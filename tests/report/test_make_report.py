@@ -185,6 +185,7 @@ def test_a_collapse_of_one_of_two_seeds_is_not_no_tax(
     tmp_path: Path, make_score: Any, build: Any, experiment: dict[str, Any]
 ) -> None:
     report = taxed(tmp_path, make_score, build, experiment, [[0] * 40, [1] * 40])
+    assert "went from 100.0 % to 0.0 %." in report["headline"]  # one alignment needs no name
     assert "50.0 (" in report["headline"] and "No tax was measured" not in report["headline"]
 
 

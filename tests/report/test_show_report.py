@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.report import show_report
+from workflow.scripts.report.spread import over_both
+from workflow.scripts.report.tables.table import interval, number
 
 LONG = "a-method-with-a-name-that-is-longer-than-any-column-of-a-terminal-can-be"
 
@@ -65,9 +70,55 @@ def test_the_table_has_the_counts_and_fits_80_columns(
     sentence = " ".join(printed.partition("\n\n")[0].split())
     refused = [counts[name][2] for name in ("LRM", "refuse", "reason")]
     assert sentence.endswith(
-        f", over-refusal from {refused[0]} % to {refused[1]} % and {refused[2]} %."
+        f", over-refusal from {refused[0]} % to {refused[1]} % with refuse and {refused[2]} % "
+        "with reason."
     )
     assert "Open results/mine/report/index.html\n" in printed
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_no_number_is_cut_off_at_any_width(
+    experiment: dict[str, Any], score_files: list[Path], build: Any, columns: int
+) -> None:
+    file = io.StringIO()
+    report = build(experiment, score_files)
+    Console(file=file, width=columns).print(show_report.show(report, columns))
+    lines = file.getvalue().splitlines()
+    assert max(map(len, lines)) <= columns
+    tax = next(
+        r["tax"]["points"]
+        for r in report["rows"]
+        if r["final"] and r["seed"] == "mean" and r["alignment"] == "refuse"
+    )
+    (row,) = (n for n, line in enumerate(lines) if re.match(r"refuse +[\d.]+ ", line))
+    assert lines[row].split()[-1] == number(tax["estimate"])
+    limits = interval(over_both(tax), "")
+    assert lines[row + 1].rstrip().endswith(limits) is (columns >= 80)
+
+
+def test_a_clear_tax_is_red_and_none_is_green_where_colour_is_had(
+    experiment: dict[str, Any],
+    score_files: list[Path],
+    build: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    report = build(experiment, score_files)
+    for row in report["rows"]:
+        if row["tax"] and row["alignment"] == "reason":
+            row["tax"]["points"] |= {"estimate": 0.012, "low": -0.1, "high": 0.1, "all_low": -0.1}
+            row["change"]["reasoning_accuracy"]["p_holm"] = 0.8
+
+    def shown() -> str:
+        file = io.StringIO()
+        console = Console(file=file, width=80, force_terminal=True, color_system="standard")
+        console.print(show_report.show(report, 80))
+        return file.getvalue()
+
+    text = shown()
+    red, green = (re.search(rf"\x1b\[{code}m *([\d.]+)\x1b", text) for code in ("1;31", "32"))
+    assert red and green and green[1] == "1.2" and float(red[1]) > 20
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not re.search(r"\x1b\[[\d;]*3[12]m", shown())
 
 
 def test_long_and_hostile_names_are_wrapped_and_act_on_nothing(

@@ -40,11 +40,15 @@ class Work:
         makes: Folders of the results that it makes.
         refers: Folders and files of the store that its graph refers to.
         locks: Snakemake's lock files that it took, with their times in ns.
+        at_once: Jobs without a GPU that it runs at a time; 0 where that is not known.
+        gpus: GPUs that its running jobs hold together at most; 0 where that is not known.
     """
 
     makes: tuple[str, ...] = ()
     refers: tuple[str, ...] = ()
     locks: dict[str, int] = field(default_factory=dict)
+    at_once: int = 0
+    gpus: int = 0
 
 
 def claim_experiment(experiment: str, folder: Path) -> IO[str]:
@@ -150,7 +154,8 @@ def read_work(experiment: str, folder: Path) -> Work:
     if not work.strip():  # it has just started, or an older version wrote it
         return Work()
     found = json.loads(work)
-    return Work(tuple(found["makes"]), tuple(found["refers"]), found["locks"])
+    room = found.get("at_once", 0), found.get("gpus", 0)  # not of an older version
+    return Work(tuple(found["makes"]), tuple(found["refers"]), found["locks"], *room)
 
 
 @contextmanager

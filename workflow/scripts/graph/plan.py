@@ -19,6 +19,7 @@ from typing import Any
 
 from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.io import canonical_json, write_json
+from workflow.scripts.common.terminal import duration
 from workflow.scripts.graph.estimate import Cost, Estimator
 from workflow.scripts.graph.jobs import DISPENSABLE, DONE, MISSING, STALE, TO_RUN, Graph, read_graph
 from workflow.scripts.graph.results import Result
@@ -272,9 +273,10 @@ def _print_reasons(plan: dict[str, Any]) -> None:
 
 def _print_times(plan: dict[str, Any]) -> None:
     starts, path = plan["starts"], plan["critical_path"]
+    least, wall = duration(path["hours"] * 3600), duration(plan["wall_hours"] * 3600)
     print(
-        f"\nAt least {_time(path['hours'])} (critical path of {len(path['jobs'])} jobs); "
-        f"{_time(plan['wall_hours'])} on {plan['nodes']} node{'s' * (plan['nodes'] > 1)}, "
+        f"\nAt least {least} (critical path of {len(path['jobs'])} jobs); "
+        f"{wall} on {plan['nodes']} node{'s' * (plan['nodes'] > 1)}, "
         f"{plan['cores']} cores\nStarts: {starts['engines']} of an engine, {starts['judges']} of a "
         "judge"
     )
@@ -294,13 +296,6 @@ def _print_detectable(plan: dict[str, Any]) -> None:
 
 def _points(share: float | int | None) -> str:
     return "none" if share is None else f"{100 * share:.1f}"
-
-
-def _time(hours: float) -> str:
-    seconds = hours * 3600
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{hours:.1f} h"
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -15,26 +15,35 @@ from __future__ import annotations
 import argparse
 import fcntl
 import json
+import os
 import re
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from workflow.scripts.cluster.driver import Work, read_work
+from workflow.scripts.cluster.resources import GPUS_PER_NODE
 from workflow.scripts.common.errors import run
 from workflow.scripts.common.io import write_json
 from workflow.scripts.common.result import STATE
-from workflow.scripts.graph.estimate import Estimator
+from workflow.scripts.common.terminal import console_on
+from workflow.scripts.graph.draw_status import draw
+from workflow.scripts.graph.estimate import Cost, Estimator
 from workflow.scripts.graph.jobs import DISPENSABLE, DONE, TO_RUN, Graph, Job, read_graph
-from workflow.scripts.graph.plan import list_work
+from workflow.scripts.graph.plan import list_waits, list_work
 from workflow.scripts.graph.results import Result
+from workflow.scripts.graph.schedule import wall_time
 
 RUNNING, QUEUED, FAILED, TO_DO = "running", "queued", "failed", "to do"
+STAGES = ("data", "models", "generate", "score", "report")
 COLUMNS = (DONE, RUNNING, QUEUED, FAILED, TO_DO)
-STEPS = re.compile(r"epoch (\d+): step (\d+) of (\d+)")
+# Lines of logs that tell how far a job is: of a training, and of `common/progress.py`.
+STEPS = re.compile(r"\bstep (\d+)(?: of (\d+))?(?:, loss [\d.]+)?(?:, (\d+) tokens/s)?", re.I)
+TRACKED = re.compile(r": (\d+)/(\d+), \d+ min left$", re.M)
 # The last line of a log whose job has failed: an error of ours, or of Python.
 ERROR = re.compile(r"error: |[\w.]*(Error|Exception|Interrupt)\b")
 
@@ -44,10 +53,10 @@ class Progress:
     """How far a running job is.
 
     Attributes:
-        done: Steps, samples or results that are finished.
+        done: Steps, samples, batches or results that are finished.
         total: Of how many; 0 when unknown.
-        unit: `steps`, `samples` or `results`.
-        tokens_per_s: For generation; 0 when unknown.
+        unit: `steps`, `samples`, `batches` or `results`.
+        tokens_per_s: For training and generation; 0 when unknown.
         elapsed: Seconds since it began.
     """
 
@@ -147,14 +156,16 @@ def read_progress(graph: Graph, job: Job, estimator: Estimator, now: float) -> P
     if job.results[0].stage == "models":
         steps = STEPS.findall(_tail(log))
         # a training behind a gate may take several rounds: the last one counts
-        done, total = map(int, steps[-1][1:]) if steps else (0, 0)
-        return Progress(done, total, "steps", 0.0, elapsed)
+        done, total, speed = (int(one or 0) for one in steps[-1]) if steps else (0, 0, 0)
+        return Progress(done, total, "steps", speed, elapsed)
     if job.rule == "generate_samples":
         return _generated(graph, job.results, estimator, elapsed)
     if len(job.results) > 1:
         done = sum(result.name in graph.complete for result in job.results)
         return Progress(done, len(job.results), "results", 0.0, elapsed)
-    return Progress(0, 0, "steps", 0.0, elapsed)
+    tracked = TRACKED.findall(_tail(log))
+    done, total = map(int, tracked[-1]) if tracked else (0, 0)
+    return Progress(done, total, "batches", 0.0, elapsed)
 
 
 def _generated(
@@ -208,66 +219,131 @@ def last_line(log: str | Path) -> str:
     return lines[-1].strip() if lines else ""
 
 
-def make_status(name: str, root: Path) -> dict[str, Any]:
-    """Return counts of results per rule, running and failed jobs, and GPU-hours."""
-    graph = read_graph(name, root)
+def make_status(graph: Graph) -> dict[str, Any]:
+    """Return how far an experiment is, or the run of it that goes on.
+
+    Returns:
+        `driver`: whether a run goes on; then only what it makes and what is done counts;
+        `changed`: whether code or experiment have changed since it began; `jobs`: how many are in
+        each of `COLUMNS`, and `stages`: the same by stage; `rules`: results in each of them by
+        rule; `running`: jobs with their progress; `failed`: jobs with their log and its last line;
+        `elapsed_s`, `left_s`: of the run, and `waits`: whether jobs wait for nodes of a cluster;
+        `gpu_hours`.
+    """
     estimator = Estimator(graph)
     states = graph.states()
+    driver = driver_lives(graph.root, graph.name)
+    declared = read_work(graph.name, graph.root) if driver else Work()
     work = list_work(graph, states)
-    found = find_states(graph, work)
-    rules = {result.rule: Counter[str]() for result in graph.results.values()}
-    for result in graph.results.values():
-        state = states[result.name]
-        if state != DISPENSABLE:
-            column = found[graph.job_of[result.name].key] if state in TO_RUN else state
-            rules[result.rule][column] += 1
+    own = {key: made for key, made in work.items() if _is_made(graph, made, declared)}
+    changed = not _is_made(graph, graph.results.values(), declared)
+    found = find_states(graph, own)
+    costs = {key: estimator.cost(graph.jobs[key], made) for key, made in own.items()}
+    running = {
+        key: read_progress(graph, graph.jobs[key], estimator, time.time())
+        for key, state in found.items()
+        if state == RUNNING
+    }
+    stages = _by_stage(graph, states, found)
     done = [graph.results[one] for one, state in states.items() if state == DONE]
     spent = sum(estimator.spent(result).gpu_hours for result in done)
-    planned = spent
-    running, failed = [], []
-    for key, made in work.items():
-        job, cost = graph.jobs[key], estimator.cost(graph.jobs[key], made)
-        planned += cost.gpu_hours
-        entry = {"rule": job.rule, "name": _title(job)}
-        if found[key] == RUNNING:
-            progress = read_progress(graph, job, estimator, time.time())
-            spent += cost.gpu * progress.elapsed / 3600
-            running.append(entry | progress.entry(cost.seconds))
-        if found[key] == FAILED:
-            log = graph.root / job.log
-            failed.append(entry | {"log": str(log), "said": last_line(log)})
+    planned = spent + sum(cost.gpu_hours for cost in costs.values())
+    spent += sum(costs[key].gpu * one.elapsed / 3600 for key, one in running.items())
+    elapsed = time.time() - started_at(graph.root, graph.name) if driver else 0.0
+    rest = _seconds_left(graph, own, found, costs, running, declared) if driver else 0.0
     return {
-        "experiment": name,
-        "driver": driver_lives(root, name),
-        "rules": {rule: {key: counts[key] for key in COLUMNS} for rule, counts in rules.items()},
-        "running": running,
-        "failed": failed,
+        "experiment": graph.name,
+        "driver": driver,
+        "changed": changed,
+        "jobs": {key: sum(counts[key] for counts in stages.values()) for key in COLUMNS},
+        "stages": stages,
+        "rules": _by_rule(graph, states, found),
+        "running": [
+            _entry(graph.jobs[key]) | one.entry(costs[key].seconds) for key, one in running.items()
+        ],
+        "failed": [
+            _entry(job) | {"log": job.log, "said": said(graph, job)}
+            for key, state in found.items()
+            if state == FAILED and (job := graph.jobs[key])
+        ],
+        "elapsed_s": round(max(0.0, elapsed), 1),
+        "left_s": round(rest, 1),
+        "waits": driver and any(costs[k].gpu for k, one in found.items() if one == QUEUED),
         "gpu_hours": {"spent": spent, "planned": planned},
     }
 
 
-def _title(job: Job) -> str:
+def _is_made(graph: Graph, results: Iterable[Result], declared: Work) -> bool:
+    """Tell whether a run makes some of the results; one that has not said what it makes, all."""
+    makes = set(declared.makes)
+    return not makes or any(graph.folder(one.name) in makes for one in results)
+
+
+def _by_stage(
+    graph: Graph, states: Mapping[str, str], found: Mapping[str, str]
+) -> dict[str, dict[str, int]]:
+    """Return how many jobs of each stage are in each of `COLUMNS`."""
+    stages = {stage: Counter[str]() for stage in STAGES}
+    for key, job in graph.jobs.items():
+        wanted = {states[result.name] for result in job.results} - {DISPENSABLE}
+        if key in found or wanted == {DONE}:
+            stages[job.results[0].stage][found.get(key, DONE)] += 1
+    return {
+        stage: {key: counts[key] for key in COLUMNS} for stage, counts in stages.items() if counts
+    }
+
+
+def _by_rule(
+    graph: Graph, states: Mapping[str, str], found: Mapping[str, str]
+) -> dict[str, dict[str, int]]:
+    """Return how many results of each rule are in each of `COLUMNS`."""
+    rules = {result.rule: Counter[str]() for result in graph.results.values()}
+    for result in graph.results.values():
+        state = states[result.name]
+        if state in TO_RUN:
+            state = found.get(graph.job_of[result.name].key, DISPENSABLE)
+        rules[result.rule][state] += 1
+    return {rule: {key: counts[key] for key in COLUMNS} for rule, counts in rules.items()}
+
+
+def _seconds_left(
+    graph: Graph,
+    work: Mapping[str, Sequence[Result]],
+    found: Mapping[str, str],
+    costs: Mapping[str, Cost],
+    running: Mapping[str, Progress],
+    declared: Work,
+) -> float:
+    """Return the seconds until a run has made all that no failed job keeps from being made."""
+    waits, possible = list_waits(graph, work), dict[str, list[str]]()
+    for key, inputs in waits.items():
+        if found[key] != FAILED and all(one in possible for one in inputs):
+            possible[key] = list(inputs)
+    rest = {
+        key: replace(cost, parts={"left": running[key].seconds_left(cost.seconds)})
+        if key in running
+        else cost
+        for key, cost in costs.items()
+    }
+    gpus, at_once = declared.gpus or GPUS_PER_NODE, declared.at_once or os.cpu_count() or 1
+    return wall_time(possible, rest, gpus, at_once)
+
+
+def title(job: Job) -> str:
     """Return what a job is called for people: its result, or its rule and what that is for."""
     return job.results[0].name if len(job.results) == 1 else f"{job.rule} {job.name}"
 
 
-def print_status(status: dict[str, Any]) -> None:
-    from tabulate import tabulate
+def _entry(job: Job) -> dict[str, Any]:
+    return {"rule": job.rule, "name": title(job)}
 
-    rows = [[rule, *counts.values()] for rule, counts in status["rules"].items()]
-    rows.append(["total", *(sum(row[i] for row in rows) for i in range(1, len(COLUMNS) + 1))])
-    print(tabulate(rows, ["rule", *COLUMNS]))
-    alive = "A driver is at work." if status["driver"] else "No driver is at work."
-    hours = status["gpu_hours"]
-    print(f"\n{alive} GPU-hours: {hours['spent']:.3g} spent of {hours['planned']:.3g}.")
-    for job in status["running"]:
-        total = f" of {job['total']}" if job["total"] else ""
-        done = f"{job['done']}{total} {job['unit']}, " if job["done"] or job["total"] else ""
-        speed = f"{job['tokens_per_s']:.0f} tokens/s, " if job["tokens_per_s"] else ""
-        times = f"{job['elapsed_s']:.0f} s gone, about {job['left_s']:.0f} s left"
-        print(f"running: {job['name']}: {done}{speed}{times}")
-    for job in status["failed"]:
-        print(f"failed: {job['name']}: {job['said']}\n    {job['log']}")
+
+def said(graph: Graph, job: Job) -> str:
+    """Return what the log of a failed job ends with."""
+    last = last_line(graph.root / job.log)
+    if not last:
+        return "wrote nothing into its log"
+    return last if ERROR.match(last) else f"was stopped; its last line: {last}"
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -275,10 +351,10 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--experiment", required=True)
     parser.add_argument("--json", type=Path, help="write the status to this file as well")
     arguments = parser.parse_args(argv)
-    status = make_status(arguments.experiment, Path.cwd())
+    status = make_status(read_graph(arguments.experiment, Path.cwd()))
     if arguments.json:
         write_json(arguments.json, status)
-    print_status(status)
+    console_on().print(draw(status))
 
 
 if __name__ == "__main__":

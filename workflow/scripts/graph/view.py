@@ -10,7 +10,7 @@ from workflow.scripts.common.result import link
 from workflow.scripts.graph.jobs import Graph
 
 # Not links: what a run itself leaves there.
-OWN = (".driver", "logs", "publish")
+OWN = (".driver", "logs", "publish", "partial")
 
 
 def update_view(graph: Graph) -> None:

@@ -17,6 +17,7 @@ import json
 import random
 import re
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -203,6 +204,10 @@ def train(
         target_tokens += sum(len(ids) - context for ids, context in rows)
         if step % 50 == 0:
             history.append({"step": step, "loss": round(loss.item(), 4)})
+            speed = tokens / (time.perf_counter() - begin)
+            of = "" if last is None else f" of {last}"
+            said = f"step {step}{of}, loss {history[-1]['loss']}, {speed:.0f} tokens/s"
+            print(said, file=sys.stderr, flush=True)
         if last is None and step >= gate["min_steps"] and step % gate["every"] == 0:
             skills.append(probe_accuracy(model, tokenizer, chat, problems, gate["cue"]))
             if skills[-1] >= gate["threshold"] or step >= gate["max_steps"]:

@@ -162,7 +162,7 @@ class Rounds:
         from trl import SFTConfig
 
         from workflow.scripts.models import sharding, state, weights
-        from workflow.scripts.models.trainer import build_trainer, say
+        from workflow.scripts.models.trainer import build_trainer
 
         disable_progress_bar()
         recipe, runtime = self.recipe, self.runtime
@@ -179,7 +179,6 @@ class Rounds:
         writer = weights.Writer()
 
         def after_epoch(trainer: Any, epoch: int) -> None:
-            say(trainer, epoch)
             if recipe.checkpoints == "each_epoch" or epoch == recipe.epochs:
                 name = f"epoch{(number - 1) * recipe.epochs + epoch}"
                 weights.save_weights(trainer, self.parent, self.weights / name, recipe, writer)

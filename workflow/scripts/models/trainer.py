@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +41,8 @@ def build_trainer(
     from datasets import Dataset
     from transformers import PrinterCallback, TrainerCallback, set_seed
     from trl import SFTTrainer
+
+    from workflow.scripts.models.say import Say
 
     class Trainer(SFTTrainer):
         def _get_train_sampler(self, train_dataset: Any = None) -> Any:
@@ -107,21 +108,9 @@ def build_trainer(
         args=config,
         train_dataset=data,
         processing_class=tokenizer,
-        callbacks=[AtEpoch(), keep_state],
+        callbacks=[Say(), AtEpoch(), keep_state],
     )
     trainer.remove_callback(PrinterCallback)
     if trainer.is_fsdp_enabled:
         configure_sharding(trainer.accelerator.state.fsdp_plugin, recipe.precision == "bf16_mixed")
     return trainer
-
-
-def say(trainer: SFTTrainer, epoch: int) -> None:
-    """Report one finished epoch on stderr."""
-    if trainer.is_world_process_zero() and trainer.state.log_history:
-        last = [entry for entry in trainer.state.log_history if "loss" in entry][-1]
-        print(
-            f"epoch {epoch}: step {trainer.state.global_step} of {trainer.state.max_steps}, "
-            f"loss {last['loss']:.4f}",
-            file=sys.stderr,
-            flush=True,
-        )

@@ -15,6 +15,7 @@ from workflow.scripts.report.headline import caveats, headline
 from workflow.scripts.report.inputs import Inputs
 from workflow.scripts.report.methods import METHODS, limits
 from workflow.scripts.report.metrics import MAIN
+from workflow.scripts.report.missing import describe_missing, say_partial
 from workflow.scripts.report.origins import read_origins
 from workflow.scripts.report.published import against_published
 from workflow.scripts.report.results import Results
@@ -48,7 +49,8 @@ def build_report(inputs: Inputs) -> dict[str, Any]:
         "seeds": experiment.get("seeds", []),
         "titles": {section: found for section, found in titles.items() if found},
         "headline": headline(titled_rows),
-        "caveats": caveats(titled_rows),
+        "caveats": say_partial(inputs) + caveats(titled_rows),
+        "missing": describe_missing(inputs),
         "benchmarks": _benchmarks(results, overlap),
         "rows": rows,
         "alignments": compare_alignments(results),

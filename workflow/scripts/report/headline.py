@@ -8,6 +8,7 @@ from workflow.scripts.report.spread import over_both
 from workflow.scripts.report.tables.table import Row, join, model_name, number, points
 
 MANY = 4  # alignments that a sentence can still list
+INTERVALS = " (95 % intervals)"
 OTHERWISE = {
     "none": "no tax was measured for",
     "unclear": "over training seeds not distinguishable from none:",
@@ -47,16 +48,17 @@ def _losses(where: str, aligned: Sequence[Row]) -> str:
         taxed = len(lost.get("taxed", []))
         return (
             f"On {where} {taxed} of {len(aligned)} alignments cost reasoning "
-            f"accuracy; points lost: from {least} to {most}"
+            f"accuracy; points lost{INTERVALS}: from {least} to {most}"
         )
     if "taxed" in lost:
         taxed_by = join(lost.pop("taxed"))
         others = "".join(f"; {OTHERWISE[kind]} {join(one)}" for kind, one in sorted(lost.items()))
-        start = f"On {where} safety alignment cost points of reasoning accuracy"
+        start = f"On {where} safety alignment cost points of reasoning accuracy{INTERVALS}"
         return f"{start}: {taxed_by}{others}"
     none = "No tax stands out from the spread of training seeds"
     start = none if "unclear" in lost else "No tax was measured"
-    return f"{start} on {where}; points of reasoning accuracy lost: {join(map(_loss, aligned))}"
+    lost_points = join(map(_loss, aligned))
+    return f"{start} on {where}; points of reasoning accuracy lost{INTERVALS}: {lost_points}"
 
 
 def _cheapest_and_dearest(aligned: Sequence[Row]) -> list[Row]:
@@ -65,8 +67,17 @@ def _cheapest_and_dearest(aligned: Sequence[Row]) -> list[Row]:
 
 
 def _change(metric: str, before: Row, aligned: Sequence[Row]) -> str:
-    after = [f"{number(row['metrics'][metric]['estimate'])} %" for row in aligned]
-    return f"from {number(before[metric]['estimate'])} % to {join(after)}"
+    """Return "from 99.3 % to 0.0 % with a and 1.4 % with b", what is the same said once."""
+    after: dict[str, list[str]] = {}
+    for row in aligned:
+        percent = f"{number(row['metrics'][metric]['estimate'])} %"
+        after.setdefault(percent, []).append(str(row["alignment"]))
+    if len(after) == 1:
+        ends = [*after, "with each"][: 1 + (len(aligned) > 1)]
+        to = " ".join(ends)
+    else:
+        to = join(f"{percent} with {join(names)}" for percent, names in after.items())
+    return f"from {number(before[metric]['estimate'])} % to {to}"
 
 
 def _of_a_benchmark(key: str) -> bool:
@@ -102,6 +113,11 @@ def _finals(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
     final = [row for row in rows if row["final"] and row["seed"] == "mean"]
     names = dict.fromkeys(row["lrm"] for row in final)
     return [(name, [row for row in final if row["lrm"] == name]) for name in names]
+
+
+def is_taxed(row: Row) -> bool:
+    """Tell whether an alignment clearly cost reasoning accuracy."""
+    return bool(row["tax"]) and _verdict(row) == "taxed"
 
 
 def _verdict(row: Row) -> str:

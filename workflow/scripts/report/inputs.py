@@ -30,6 +30,17 @@ class Score(Section):
     """Holds samples.jsonl and manifest.json"""
 
 
+class Missing(Section):
+    """A score that the experiment asks for and that is not there."""
+
+    run: str
+    """As in `scores`"""
+    benchmark: str
+    scorer: str
+    why: str
+    """One line"""
+
+
 class Adopted(Section):
     """A result that was taken over from older code or settings, by decision."""
 
@@ -55,6 +66,8 @@ class Inputs(Section):
     judges: dict[str, Path] = Field({})
     """Judge -> folder with judge.json"""
     adopted: tuple[Adopted, ...] = ()
+    missing: tuple[Missing, ...] = ()
+    """Of a run that is not finished"""
     transcripts: bool = False
     """Put what the models wrote beside the page"""
 

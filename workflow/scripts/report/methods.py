@@ -49,6 +49,7 @@ LIMITS = (
 def limits(report: Row) -> list[str]:
     """Return what the numbers do not say, with this experiment's own failures first."""
     return [
+        *(f"Missing: {line}." for line in report["missing"]),
         *_unfinished(report),
         *_failed_training(report),
         *_judges(report),

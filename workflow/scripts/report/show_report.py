@@ -6,58 +6,90 @@ python -m workflow.scripts.report.show_report --experiment micro
 from __future__ import annotations
 
 import argparse
-import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from workflow.scripts.common.errors import InputError, run
+from workflow.scripts.common.terminal import console_on
 from workflow.scripts.report.build_report import read_report
 from workflow.scripts.report.escape import one_line, visible
+from workflow.scripts.report.headline import is_taxed
 from workflow.scripts.report.spread import over_both
 from workflow.scripts.report.tables.table import MISSING, interval, marked_name, number
 
-WIDTH = 80
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.text import Text
+
+WIDEST = 110  # columns; a wider terminal's lines would be hard to follow
+NARROWEST = 72  # columns; a narrower terminal has no room for intervals
 METRICS = {
     "Reasoning": "reasoning_accuracy",
     "Harmful score": "harmful_score",
     "Over-refusal": "over_refusal",
 }
+CAPTION = "Percent with 95 % intervals; safety tax: points of reasoning accuracy lost."
 
 
-def show(report: Mapping[str, Any]) -> str:
-    """Return headline, caveats and the table of the final epoch, at most `WIDTH` columns wide."""
-    from tabulate import tabulate
+def show(report: Mapping[str, Any], width: int) -> RenderableType:
+    """Return headline, caveats and a table of each LRM's final epoch, for so many columns."""
+    from rich.console import Group
+    from rich.text import Text
 
-    parts = [textwrap.fill(visible(report[key]), WIDTH) for key in ("headline", "caveats")]
+    parts: list[RenderableType] = [Text(visible(report["headline"]), "bold"), Text()]
+    parts += [Text(visible(report["caveats"])), Text()]
     final = [row for row in report["rows"] if row["final"] and row["seed"] == "mean"]
-    shown = {head: key for head, key in METRICS.items() if any(key in r["metrics"] for r in final)}
     for lrm in dict.fromkeys(row["lrm"] for row in final):
         rows = [row for row in final if row["lrm"] == lrm]
-        numbers = [
-            [_cell(row["metrics"].get(key)) for key in shown.values()]
-            + [_cell(row["tax"].get("points"))]
-            for row in rows
-        ]
-        heads = [*shown, "Safety tax"]
-        # two blanks between columns; tabulate makes every head two wider than its text
-        columns = zip([f"{head}  " for head in heads], *numbers, strict=True)
-        left = WIDTH - sum(2 + max(map(len, "\n".join(column).split("\n"))) for column in columns)
-        names = ["\n".join(textwrap.wrap(one_line(marked_name(row)), left)) for row in rows]
-        cells = [[name, *line] for name, line in zip(names, numbers, strict=True)]
-        head = "\n".join(textwrap.wrap(one_line(lrm), left - 2))
-        align = ["left"] + ["right"] * len(heads)
-        parts.append(tabulate(cells, [head, *heads], disable_numparse=True, colalign=align))
-    parts.append("Percent; safety tax: points of reasoning accuracy lost against the LRM.")
-    return "\n\n".join(parts)
+        parts += [_table(lrm, rows, intervals=width >= NARROWEST), Text()]
+    parts.append(Text(CAPTION, "dim"))
+    missing = report.get("missing", [])  # a report of an older version has none
+    parts += [Text("\nMissing:", "bold yellow")] * bool(missing)
+    parts += [Text(f"- {one_line(line)}") for line in missing]
+    return Group(*parts)
 
 
-def _cell(one: Mapping[str, Any] | None) -> str:
-    """Return a number with its interval below it."""
+def _table(lrm: str, rows: Sequence[Mapping[str, Any]], intervals: bool) -> RenderableType:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = {head: key for head, key in METRICS.items() if any(key in r["metrics"] for r in rows)}
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column(Text(one_line(lrm)), overflow="fold", min_width=8)
+    for head in (*shown, "Safety tax"):
+        table.add_column(head, justify="right", no_wrap=intervals)
+    for row in rows:
+        name = Text(one_line(marked_name(row)), "" if row["status"] == "ok" else "yellow")
+        cells = [_cell(row["metrics"].get(key), intervals) for key in shown.values()]
+        table.add_row(name, *cells, _cell(row["tax"].get("points"), intervals, _colour(row)))
+    return table
+
+
+def _colour(row: Mapping[str, Any]) -> str:
+    """Return the colour of a tax: it is there, or was not shown to be."""
+    return ("bold red" if is_taxed(row) else "green") if row["tax"] else ""
+
+
+def _cell(one: Mapping[str, Any] | None, intervals: bool, style: str = "") -> Text:
+    """Return a number, and its interval below it where there is room for it."""
+    from rich.text import Text
+
     if not one or one.get("estimate") is None:
-        return MISSING
-    limits = interval(over_both(one), "")
-    return number(one["estimate"]) + ("" if limits == MISSING else f"\n{limits}")
+        return Text(MISSING, "dim")
+    limits = interval(over_both(one), "") if intervals else MISSING
+    text = Text(number(one["estimate"]), style or "bold")
+    return text if limits == MISSING else text.append(f"\n{limits}", "not bold dim")
+
+
+def print_report(folder: Path) -> None:
+    """Print a report's result, and where to look further."""
+    console = console_on()
+    console.width = min(console.width, WIDEST)
+    console.print(show(read_report(folder / "tradeoff.json"), console.width))
+    further = f"\nTables and figures: {folder}/\nOpen {folder / 'index.html'}\n"
+    console.print(further, soft_wrap=True)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -65,9 +97,11 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--experiment", required=True)
     folder = Path("results") / parser.parse_args(argv).experiment / "report"
     if not (folder / "tradeoff.json").exists():
-        raise InputError(f"{folder}: no report, expected one of a finished run")
-    print(show(read_report(folder / "tradeoff.json")))
-    print(f"\nTables and figures: {folder}/\nOpen {folder / 'index.html'}\n")
+        raise InputError(
+            f"{folder}: no report, expected one of a finished run; `make report` makes one of the "
+            "scores that are there"
+        )
+    print_report(folder)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,98 @@
+"""How a status looks: complete at 80 columns and at 120, with colours where they are wanted."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from workflow.scripts.graph.draw_status import draw, summary
+
+NAME = "models/aligned/a-model-of-32b/an-alignment-with-a-long-name-of-its-own/seed42"
+
+
+def status(**changes: Any) -> dict[str, Any]:
+    """Return a status of 26 jobs."""
+
+    def counts(**some: int) -> dict[str, int]:
+        return dict.fromkeys(("done", "running", "queued", "failed", "to do"), 0) | some
+
+    job = {"rule": "safety_sft", "name": NAME, "done": 40, "total": 80, "unit": "steps"}
+    job |= {"tokens_per_s": 1234.4, "elapsed_s": 30.0, "left_s": 300.0}
+    unknown = {"tokens_per_s": 0.0, "left_s": 0.0}
+    failed = {"rule": "train_judge", "name": "score/judges/ngram", "said": "error: no rows"}
+    return {
+        "experiment": "tiny",
+        "driver": True,
+        "changed": False,
+        "jobs": counts(done=2, running=2, queued=1, failed=1) | {"to do": 20},
+        "stages": {"data": counts(done=2), "models": counts(running=2, queued=1, failed=1)},
+        "running": [job, job | {"name": "data/overlap", "total": 0, "done": 0} | unknown],
+        "failed": [failed | {"log": "results/store/score/judges/ngram-0/log.txt"}],
+        "elapsed_s": 61.0,
+        "left_s": 480.0,
+        "waits": False,
+        "gpu_hours": {"spent": 0.0, "planned": 0.0},
+    } | changes
+
+
+def drawn(width: int, colour: bool = False, **changes: Any) -> str:
+    file = io.StringIO()
+    console = Console(
+        file=file,
+        width=width,
+        force_terminal=colour,
+        color_system="standard" if colour else None,
+    )
+    console.print(draw(status(**changes)))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_everything_is_there_within_the_width(width: int) -> None:
+    lines = drawn(width).splitlines()
+    assert max(map(len, lines)) <= width
+    assert lines[0].rstrip() == "tiny: 2 of 26 jobs done, 2 running, 1 queued, 1 failed."
+    assert lines[1].rstrip() == "61 s gone, about 8 min left."
+    text = " ".join(" ".join(lines).split())
+    for part in (
+        "data",
+        "2 of 2",
+        "0 of 4 2 running, 1 queued, 1 failed",
+        "40 of 80 steps, 1234 tokens/s 30 s, 5 min left",
+        "data/overlap 30 s",
+        "failed: score/judges/ngram: error: no rows",
+        "results/store/score/judges/ngram-0/log.txt",
+    ):
+        assert part in text
+    # a name that is too long goes on in the next line, and is all there
+    (first,) = (n for n, line in enumerate(lines) if line.startswith("models/aligned/"))
+    column = lines[first].index("  40 of 80")
+    assert NAME in "".join(line[:column].strip() for line in lines[first:])
+
+
+def test_a_long_list_is_cut_and_says_how_much() -> None:
+    jobs = status()["running"][:1] * 20
+    text = drawn(100, running=jobs, failed=status()["failed"] * 9)
+    assert text.count("40 of 80 steps") == 8 and "and 12 more" in text
+    assert text.count("error: no rows") == 8 and "and 1 more have failed" in text
+
+
+def test_colour_is_left_out_where_nobody_wants_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "\x1b[31m" in drawn(80, colour=True)
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b[31m" not in drawn(80, colour=True)
+
+
+def test_what_a_log_said_acts_on_no_terminal() -> None:
+    failed = [status()["failed"][0] | {"said": "error: \x1b[2J [bold]x[/bold]"}]
+    text = drawn(80, colour=True, failed=failed)
+    assert "\x1b[2J" not in text and "[bold]x[/bold]" in text
+
+
+def test_jobs_that_wait_for_nodes_make_the_time_left_a_bound() -> None:
+    assert summary(status(waits=True)).endswith("at least 8 min left.")
+    assert summary(status(driver=False)).endswith("1 failed. No run is going on.")
+    assert summary(status(left_s=0.0)).endswith("61 s gone.")
