@@ -179,8 +179,8 @@ def alignments_that(train):
 
 def input_options(job):
     """Return `--NAME FILE` for each input of a method's script."""
-    inputs = job.results[0].inputs.items()
-    return [text for role, (name,) in inputs for text in (f"--{role}", GRAPH.path(name))]
+    inputs = [(role, name) for role, names in job.results[0].inputs.items() for name in names]
+    return [text for role, name in inputs for text in (f"--{role}", GRAPH.path(name))]
 
 
 def published_name(wildcards):

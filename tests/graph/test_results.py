@@ -104,7 +104,9 @@ def micro(names: Names) -> Names:
 
 LRM, JUDGES = ("lrm/tiny", "aligned/tiny"), ("score/judges/ngram", "score/judges/second")
 FETCHED = ("fetched/classifier", "/packed/classifier")
-DIRECT = ("/directrefusal/seed", "/merged/seed")  # merged is made from it
+SUM = "/summed/seed"  # made from both
+DIRECT = ("/directrefusal/seed", "/merged/seed", SUM)  # merged is made from it, too
+CHAIN = ("/safechain/seed", SUM)
 # Key of the experiment (a prefix of it) to what a change makes stale; the longest prefix counts.
 MATRIX: dict[str, Callable[[Names], Names]] = {
     "description": having(),
@@ -123,10 +125,10 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "micro_data.judge_test": having("data/micro/judge_test", *JUDGES, "/harmful/ngram"),
     "data.reasoning": having(*LRM),
     "data.directrefusal": having(*DIRECT),
-    "data.safechain": having("/safechain/seed"),
+    "data.safechain": having(*CHAIN),
     "data.reasoning.generated": having(*LRM, OVERLAP),
     "data.directrefusal.generated": having(*DIRECT, OVERLAP),
-    "data.safechain.generated": having("/safechain/seed", OVERLAP),
+    "data.safechain.generated": having(*CHAIN, OVERLAP),
     "data.from_hub": having("records/from_hub", "/retrained/seed", OVERLAP),
     "data.from_package": having("records/from_package", OVERLAP),
     "data.from_path": having("records/from_path", OVERLAP),
@@ -142,18 +144,20 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "lrms.bundled": having("lrm/bundled"),
     "lrms.own": having("lrm/own"),
     "recipes.reasoning": having(*LRM),
-    "recipes.safety": having(*DIRECT, "/safechain/seed"),
+    "recipes.safety": having(*DIRECT, *CHAIN),
     "recipes.other": having("/retrained/seed"),
     "recipes.other.epochs": having(),  # a training for each of the alignment's own
     "recipes.other.checkpoints": having(),
     "alignments.directrefusal": having(*DIRECT),
     "alignments.merged": having("/merged/seed"),
     "alignments.merged.lrms": having(),
+    "alignments.summed": having(SUM),
+    "alignments.summed.lrms": having(),
     "alignments.directrefusal.epochs": having(
         *("generate/aligned/tiny/directrefusal", "score/aligned/tiny/directrefusal"),
         *("generate/aligned/ready/directrefusal", "score/aligned/ready/directrefusal"),
     ),
-    "alignments.safechain": having("/safechain/seed"),
+    "alignments.safechain": having(*CHAIN),
     "alignments.retrained": having("/retrained/seed"),
     "benchmarks.clock_sums": having("benchmark clock_sums"),
     "benchmarks.harmful": having("benchmark harmful"),
@@ -178,8 +182,9 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "judges.second": having("score/judges/second"),
     # names of other entries, and what decides which results there are
     "alignments.directrefusal.lrms": having(),
-    "alignments.directrefusal.per_epoch": having("/merged/seed"),
-    "alignments.safechain.per_epoch": having(),
+    "alignments.directrefusal.per_epoch": having("/merged/seed", SUM),
+    "alignments.safechain.lrms": having(),
+    "alignments.safechain.per_epoch": having(SUM),
     "alignments.retrained.per_epoch": having(),
     "alignments.retrained.epochs": having(),
     "benchmarks.clock_sums.generated": having("benchmark clock_sums", OVERLAP),
@@ -203,6 +208,7 @@ OTHERS = {
     "alignments.directrefusal.recipe": "other",
     "alignments.directrefusal.per_epoch": "retrain",
     "alignments.safechain.data": "directrefusal",
+    "alignments.safechain.lrms": ["tiny", "ready"],  # some model is made from tiny's
     "alignments.safechain.recipe": "other",
     "alignments.safechain.per_epoch": "retrain",
     "alignments.merged.alignment": "safechain",
@@ -308,11 +314,8 @@ def test_every_key_of_the_schema_is_in_the_matrix(root):
     ends = {key for key in known if not any(other.startswith(f"{key}.") for other in known)}
 
     def pattern(key: str) -> str:
-        parts = key.split(".")
-        if {"patternProperties", "additionalProperties"} & set(schema["properties"][parts[0]]):
-            parts[1] = "NAME"
-        key = ".".join(parts)
-        return max((end for end in known if f"{key}.".startswith(f"{end}.")), key=len)
+        named = {end: re.escape(end).replace("NAME", r"[^.]+") for end in known}
+        return max((end for end in known if re.match(rf"{named[end]}(\.|$)", key)), key=len)
 
     assert ends - {pattern(key) for key in keys_of(root)} == set()
 

@@ -10,7 +10,9 @@ import pytest
 from huggingface_hub import ModelCard
 
 from workflow.scripts.report import make_report
+from workflow.scripts.report.origins import describe_model
 from workflow.scripts.report.tables.registry import build_tables
+from workflow.scripts.report.write_cards import write_card
 
 SHA = "ab" * 32
 DATA = {"name": "refusals", "n": 500, "sha256": "cd" * 32}
@@ -110,3 +112,54 @@ def test_what_was_adopted_from_older_code_is_named(
     assert any(line.startswith("1 results are older") for line in report["limits"])
     (table,) = (one for one in build_tables(report) if one.key == "adopted")
     assert table.rows == [["score/x", "k", "ada", "2026-01-01", "a clearer message"]]
+
+
+def merged_manifest() -> dict[str, Any]:
+    """A manifest as merge_models writes it, of two alignments."""
+    lrm = manifest("aligned/tiny/refuse/seed1")["lineage"]["base"]
+    others = {
+        f"other{number}": {
+            **{"run": f"aligned/tiny/{name}/seed1", "checkpoint": "epoch5", "scale": scale},
+            "lineage": {"base": lrm, "data": {**DATA, "name": data}},
+        }
+        for number, (name, data, scale) in enumerate(
+            (("reason", "thoughts", 0.25), ("refuse", "refusals", -1.0)), 1
+        )
+    }
+    own = manifest("aligned/tiny/summed/seed1")
+    return {**own, "lineage": {"base": lrm, "others": others, "data": None}}
+
+
+def test_a_merged_model_is_said_to_be_merged_from_all_its_parents(
+    experiment_of_cards: dict[str, Any], folder: Path
+) -> None:
+    alignments = {**experiment_of_cards["alignments"], "summed": {"method": "task_arithmetic"}}
+    changed = {**experiment_of_cards, "alignments": alignments}
+    run, made = "aligned/tiny/summed/seed1", merged_manifest()
+    how = (
+        "merged from lrm/tiny/seed1 and differences from it: "
+        "0.25 × aligned/tiny/reason/seed1 (epoch5), -1 × aligned/tiny/refuse/seed1 (epoch5)"
+    )
+    about = describe_model(run, made, changed)
+    assert about["source"] == how
+    assert about["parent"] == (
+        "lrm/tiny/seed1, aligned/tiny/reason/seed1, aligned/tiny/refuse/seed1"
+    )
+    report = json.loads((folder / "tradeoff.json").read_text())
+    text = write_card(report, changed, run, made)
+    lines = text.split("## Lineage")[1].split("##")[0].strip().splitlines()
+    assert [line.split()[1] for line in lines] == [
+        *(run, "lrm/tiny/seed1", "aligned/tiny/reason/seed1", "aligned/tiny/refuse/seed1"),
+        "base/tiny/seed1",
+    ]
+    assert how.replace("*", "") in lines[0] and "as it came" not in text
+    assert "trained on refusals (500 examples" in lines[3]
+    assert ModelCard(text).data.datasets == ["someone/refusals"]
+
+
+def test_a_model_of_another_method_is_not_said_to_be_trained(
+    experiment_of_cards: dict[str, Any],
+) -> None:
+    changed = {**experiment_of_cards, "alignments": {"other": {"method": "steered"}}}
+    about = describe_model("aligned/tiny/other/seed1", {"final": "f", "checkpoints": {}}, changed)
+    assert about["source"] == "made here, method steered"

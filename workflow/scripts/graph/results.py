@@ -328,8 +328,8 @@ def _model(experiment: dict[str, Any], run: Run, texts: dict[str, str]) -> Resul
         "manifest.json",
         method.sections(run, experiment),
         {
-            role: (_input_of(kind, one, texts),)
-            for role, (kind, one) in method.inputs(run, experiment).items()
+            role: tuple(_input_of(kind, one, texts) for one in names)
+            for role, (kind, *names) in method.inputs(run, experiment).items()
         },
         also=(f"models.methods.{run.method}",),  # tells the script's arguments
         run=run,

@@ -25,7 +25,7 @@ class Run:
         write_as: The chat format of the training text, where it is another one than the model's.
         method: What makes it from its parent, see `models/methods/`; None for a base or a
             ready-made model.
-        others: Further runs that it is made from, by the name of the input.
+        others: Further runs that it is made from, by a name of the method's own.
     """
 
     id: RunId

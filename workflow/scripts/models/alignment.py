@@ -24,7 +24,7 @@ class Variant:
         epochs: A part of its name, where each number of epochs is a run of its own.
         recipe: Its training recipe; empty where nothing is trained.
         data: The training set's name; None where nothing is trained.
-        others: Runs of other alignments that it is made from, by the name of the input: the
+        others: Runs of other alignments that it is made from, by a name of the method's own: the
             alignment, and its `epochs`.
     """
 

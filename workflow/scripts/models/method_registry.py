@@ -37,8 +37,9 @@ class Method(Protocol):
     Attributes:
         ALIGNMENT: The class of its entries of `alignments`.
         SCRIPT: What makes its models, such as `models.train_sft`. The script takes `--NAME FILE`
-            for each of its inputs, what `arguments` returns, `--run`, `--role`, `--chat-format`,
-            `--seed`, `--out`, `--result` and, where it trains, `--runtime`.
+            for each of its inputs (again for each of several of a name), what `arguments` returns,
+            `--run`, `--role`, `--chat-format`, `--seed`, `--out`, `--result` and, where it trains,
+            `--runtime`.
         TRAINS: Whether it trains, on GPUs where there are any; else it is a job for a CPU.
     """
 
@@ -49,11 +50,11 @@ class Method(Protocol):
     def list_variants(self, alignment: dict[str, Any], experiment: dict[str, Any]) -> list[Variant]:
         """Return the runs that an entry of `alignments` asks for, for each LRM and seed."""
 
-    def inputs(self, run: Run, experiment: dict[str, Any]) -> dict[str, tuple[str, str]]:
-        """Return (kind, name) of what a run is made from, by the name of the input.
+    def inputs(self, run: Run, experiment: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+        """Return (kind, name, …) of what a run is made from, by the name of the input.
 
-        The kinds: `run`, `data` (an entry of the experiment's data) and `generated` (a file of
-        micro_data).
+        An input has one name or several. The kinds: `run`, `data` (an entry of the experiment's
+        data) and `generated` (a file of micro_data).
         """
 
     def sections(self, run: Run, experiment: dict[str, Any]) -> dict[str, Any]:

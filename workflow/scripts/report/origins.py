@@ -64,17 +64,42 @@ def describe_model(
     """Return a model run's source, hash, data, parent, status and GPU-hours."""
     section = section_of(run, experiment)
     lineage = manifest.get("lineage") or {}
-    data, parent = lineage.get("data") or {}, lineage.get("base") or {}
+    data = lineage.get("data") or {}
     return {
         "run": run,
-        "source": source_of(section) or f"trained here, recipe {section.get('recipe', 'pretrain')}",
+        "source": source_of(section) or made_here(section, lineage),
         "weights_sha256": weights_digest(manifest, manifest["final"]),
         "data": f"{data['name']} ({data['n']})" if data else "",
-        "parent": parent.get("run", ""),
+        "parent": ", ".join(parent["run"] for parent in parents_of(lineage)),
         "status": manifest.get("status", "ok"),
         "seed": manifest.get("seed"),
         "gpu_hours": gpu_hours(manifest),
     }
+
+
+def parents_of(lineage: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the models that a model is made from, the one that it begins from first."""
+    base = lineage.get("base")
+    return [*([base] if base else []), *(lineage.get("others") or {}).values()]
+
+
+def made_here(section: Mapping[str, Any], lineage: Mapping[str, Any]) -> str:
+    """Return how a model was made here."""
+    if merged := merged_from(lineage):
+        return merged
+    if "method" in section and "recipe" not in section:
+        return f"made here, method {section['method']}"
+    return f"trained here, recipe {section.get('recipe', 'pretrain')}"
+
+
+def merged_from(lineage: Mapping[str, Any]) -> str:
+    """Return which models were merged and how, "" for a model that was not merged."""
+    others = [one for one in (lineage.get("others") or {}).values() if "scale" in one]
+    if not others:
+        return ""
+    differences = [f"{one['scale']:g} × {one['run']} ({one['checkpoint']})" for one in others]
+    base = lineage["base"]["run"]
+    return f"merged from {base} and differences from it: {', '.join(differences)}"
 
 
 def section_of(run: str, experiment: Mapping[str, Any]) -> Mapping[str, Any]:

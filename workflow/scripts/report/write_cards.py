@@ -18,6 +18,8 @@ from workflow.scripts.report.escape import escape_markdown, one_line
 from workflow.scripts.report.inputs import Inputs
 from workflow.scripts.report.metrics import MAIN
 from workflow.scripts.report.origins import (
+    merged_from,
+    parents_of,
     read_models,
     section_of,
     source_of,
@@ -165,14 +167,12 @@ def _base_model(
 
 
 def _datasets(lineage: Mapping[str, Any], experiment: Mapping[str, Any]) -> list[str] | None:
-    found = []
-    step: Mapping[str, Any] | None = lineage
-    while step:
-        name = (step.get("data") or {}).get("name", "")
-        section = experiment.get("data", {}).get(name, {})
-        hub = ((section.get("prepare") or {}).get("source") or {}).get("hub")
-        found += [hub] if hub else []
-        step = (step.get("base") or {}).get("lineage")
+    name = (lineage.get("data") or {}).get("name", "")
+    section = experiment.get("data", {}).get(name, {})
+    hub = ((section.get("prepare") or {}).get("source") or {}).get("hub")
+    found = [hub] if hub else []
+    for parent in parents_of(lineage):
+        found += _datasets(parent.get("lineage") or {}, experiment) or []
     return list(dict.fromkeys(found)) or None
 
 
@@ -189,21 +189,28 @@ def _what(
 
 
 def _lineage(run_name: str, lineage: Mapping[str, Any]) -> str:
-    lines: list[str] = []
-    name, step = run_name, lineage
-    while True:
-        data, base = step.get("data") or {}, step.get("base") or {}
-        trained = (
-            f" trained on {escape_markdown(data['name'])} ({data['n']} examples, sha256 "
-            f"`{one_line(data.get('sha256', ''))}`)"
-            if data
-            else " as it came"
+    """Return a numbered list of a model and all that it is made from, the nearest first."""
+    lines: dict[str, str] = {}
+    waiting = [(run_name, lineage)]
+    for name, step in waiting:
+        if name not in lines:
+            number = f"{len(lines) + 1}. {escape_markdown(name)}"
+            lines[name] = f"{number} {_how_made(step)}"
+            waiting += [(one["run"], one.get("lineage") or {}) for one in parents_of(step)]
+    return "\n".join(lines.values())
+
+
+def _how_made(lineage: Mapping[str, Any]) -> str:
+    if merged := merged_from(lineage):
+        return escape_markdown(merged)
+    data, base = lineage.get("data") or {}, lineage.get("base")
+    start = f", from {escape_markdown(base['run'])}" if base else ""
+    if data:
+        return (
+            f"trained on {escape_markdown(data['name'])} ({data['n']} examples, sha256 "
+            f"`{one_line(data.get('sha256', ''))}`){start}"
         )
-        start = f", from {escape_markdown(base['run'])}" if base else ""
-        lines.append(f"{len(lines) + 1}. {escape_markdown(name)}{trained}{start}")
-        if not base:
-            return "\n".join(lines)
-        name, step = base["run"], base.get("lineage") or {}
+    return f"made{start}" if base else "as it came"
 
 
 def _fenced(value: Any) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from workflow.scripts.config.section import Positive, Share, expect_entry
+from workflow.scripts.config.section import Positive, Share
+from workflow.scripts.models.aligned import checkpoint_of, expect_training, find_run
 from workflow.scripts.models.alignment import Alignment, Variant
 
 if TYPE_CHECKING:
@@ -32,34 +33,21 @@ class Merge(Alignment):
 
     def check(self, key: str, experiment: Experiment) -> None:
         super().check(key, experiment)
-        expect_entry(f"{key}.alignment", self.alignment, "alignments", experiment.alignments)
-        other = experiment.alignments[self.alignment]
-        if isinstance(other, Merge):
-            raise ValueError(f"{key}.alignment: {self.alignment!r} is a merge, expected a training")
+        place = f"{key}.alignment"
+        other = expect_training(place, self.alignment, key, self.lrms, experiment)
         if self.epoch is not None:
             other.check_epoch(f"{key}.epoch", self.epoch, experiment)
-        aligned = other.lrms or tuple(experiment.lrms)
-        for lrm in self.lrms or experiment.lrms:
-            if lrm not in aligned:
-                raise ValueError(
-                    f"{key}.lrms: {self.alignment} does not align {lrm!r}, expected some of "
-                    f"{', '.join(aligned)}"
-                )
 
 
 ALIGNMENT = Merge
 
 
 def list_variants(alignment: dict[str, Any], experiment: dict[str, Any]) -> list[Variant]:
-    name, epoch = alignment["alignment"], alignment.get("epoch")
-    other = experiment["alignments"][name]
-    if other.get("per_epoch") != "retrain":
-        return [Variant(others={"other": (name, None)})]
-    last = max(other.get("epochs", [experiment["recipes"][other["recipe"]]["epochs"]]))
-    return [Variant(others={"other": (name, epoch or last)})]
+    found = find_run(alignment["alignment"], alignment.get("epoch"), experiment)
+    return [Variant(others={"other": found})]
 
 
-def inputs(run: Run, experiment: dict[str, Any]) -> dict[str, tuple[str, str]]:
+def inputs(run: Run, experiment: dict[str, Any]) -> dict[str, tuple[str, ...]]:
     return {"parent": ("run", str(run.parent)), "other": ("run", run.others["other"])}
 
 
@@ -71,9 +59,8 @@ def sections(run: Run, experiment: dict[str, Any]) -> dict[str, Any]:
 
 
 def arguments(run: Run, experiment: dict[str, Any]) -> list[str]:
-    epoch = run.section.get("epoch")
-    checkpoint = ["--other-checkpoint", f"epoch{epoch}"] if epoch else []
-    return ["--alpha", str(run.section["alpha"]), *checkpoint]
+    checkpoint = checkpoint_of(run.section.get("epoch"))
+    return ["--alpha", str(run.section["alpha"]), "--other-checkpoint", checkpoint]
 
 
 def estimate_memory(shape: Shape, recipe: Recipe, runtime: Runtime, world: int) -> dict[str, float]:

@@ -1,0 +1,54 @@
+"""Models that are made from aligned ones: which trainings they take, and which weights of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from workflow.scripts.config.section import expect_entry
+from workflow.scripts.models.alignment import TrainedAlignment
+
+if TYPE_CHECKING:
+    from workflow.scripts.config.experiment import Experiment
+
+
+def expect_training(
+    place: str, name: str, key: str, lrms: Sequence[str] | None, experiment: Experiment
+) -> TrainedAlignment:
+    """Return an alignment that trains models of these LRMs.
+
+    Args:
+        place: The key that names it.
+        name: Of the alignment.
+        key: The entry that asks for its models.
+        lrms: Those that the entry is applied to; None for all.
+        experiment: The experiment.
+
+    Raises:
+        ValueError: In one line: there is no such alignment, or it leaves out one of the LRMs.
+    """
+    expect_entry(place, name, "alignments", experiment.alignments)
+    found = experiment.alignments[name]
+    if not isinstance(found, TrainedAlignment):
+        raise ValueError(f"{place}: {name!r} is a {found.method}, expected a training")
+    aligned = found.lrms or tuple(experiment.lrms)
+    for lrm in lrms or experiment.lrms:
+        if lrm not in aligned:
+            raise ValueError(
+                f"{key}.lrms: {name} does not align {lrm!r}, expected some of {', '.join(aligned)}"
+            )
+    return found
+
+
+def find_run(name: str, epoch: int | None, experiment: dict[str, Any]) -> tuple[str, int | None]:
+    """Return the run of an alignment that has the weights of an epoch, see `Variant.others`."""
+    other = experiment["alignments"][name]
+    if other.get("per_epoch") != "retrain":
+        return name, None
+    last = max(other.get("epochs", [experiment["recipes"][other["recipe"]]["epochs"]]))
+    return name, epoch or last
+
+
+def checkpoint_of(epoch: int | None) -> str:
+    """Return the name of a checkpoint as scripts take it."""
+    return "final" if epoch is None else f"epoch{epoch}"
