@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.models.conftest import sums
+from tests.models.conftest import sums, write_parent
 from workflow.scripts.common.chat import CHAT_FORMATS
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.manifest import load_checkpoint, read_manifest
@@ -293,7 +293,31 @@ def test_a_gate_that_is_passed_ends_the_training_and_one_that_is_missed_fails_it
 
 
 @pytest.mark.slow
-def test_adapters_are_merged_as_peft_merges_them(parent, data, tmp_path, monkeypatch):
+@pytest.mark.parametrize("precision", ["fp32", "bf16_mixed"])
+def test_what_gets_no_adapters_stays_bit_for_bit(tmp_path, data, precision):
+    """Adapters on up_proj of the second of three layers."""
+    import torch
+    from safetensors.torch import load_file
+
+    dtype = "float32" if precision == "fp32" else "bfloat16"
+    parent = write_parent(tmp_path, tied=False, num_hidden_layers=3, dtype=dtype)
+    lora = {"r": 2, "alpha": 4, "dropout": 0.0, "target_modules": ["up_proj"], "layers": [1, 1]}
+    recipe = RECIPE | {"lora": lora, "precision": precision, "learning_rate": 0.05}
+    train(parent, data, tmp_path / "out", recipe)
+    before = load_file(parent / "final" / "model.safetensors")
+    after = load_file(tmp_path / "out" / "epoch2" / "model.safetensors")
+    assert after.keys() == before.keys()
+    changed = [
+        name
+        for name, weight in after.items()
+        if not torch.equal(weight.view(torch.uint8), before[name].view(torch.uint8))
+    ]
+    assert changed == ["model.layers.1.mlp.up_proj.weight"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rslora", [False, True])
+def test_adapters_are_merged_as_peft_merges_them(parent, data, tmp_path, monkeypatch, rslora):
     from workflow.scripts.models import weights as module
 
     save, kept = module.save_weights, {}
@@ -307,6 +331,7 @@ def test_adapters_are_merged_as_peft_merges_them(parent, data, tmp_path, monkeyp
 
     monkeypatch.setattr(module, "save_weights", save_and_merge)
     lora = {"r": 4, "alpha": 8, "dropout": 0.0, "target_modules": ["q_proj", "down_proj"]}
+    lora |= {"rslora": rslora}
     train(parent, data, tmp_path / "out", RECIPE | {"lora": lora})
     from safetensors.torch import load_file
 

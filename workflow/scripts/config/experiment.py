@@ -227,11 +227,28 @@ class Experiment(Section):
                 )
         return self
 
+    def check_layers(self, lrm: str, recipe: str) -> None:
+        """Make sure that a model has the layers that get adapters, where its size is known.
+
+        Raises:
+            ValueError: In one line.
+        """
+        base, lora = self.bases.get(self.lrms[lrm].base or ""), self.recipes[recipe].lora
+        if base and base.pretrain and lora and lora.layers:
+            last = base.pretrain.num_hidden_layers - 1
+            if lora.layers[1] > last:
+                raise ValueError(
+                    f"recipes.{recipe}.lora.layers is {list(lora.layers)}, expected layers from 0 "
+                    f"to {last}: lrms.{lrm} has no others"
+                )
+
     def _check_models(self) -> None:
         for name, lrm in self.lrms.items():
             for key, section in (("base", "bases"), ("data", "data"), ("recipe", "recipes")):
                 if entry := getattr(lrm, key):
                     expect_entry(f"lrms.{name}.{key}", entry, section, getattr(self, section))
+            if lrm.recipe:
+                self.check_layers(name, lrm.recipe)
         for section in ("data", "benchmarks"):
             for name, entry in getattr(self, section).items():
                 if entry.generated and self.micro_data is None:

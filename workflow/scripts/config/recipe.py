@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from workflow.scripts.config.section import (
     AboveZero,
+    Count,
     NotNegative,
     Positive,
     Section,
@@ -41,10 +42,21 @@ class Lora(Section):
     """Rank"""
     alpha: Positive
     """Scale: the update is alpha / r · B A"""
+    rslora: bool = False
+    """Scale by alpha / √r instead, which is as strong at any rank (Kalajdzievski 2023, arXiv
+    2312.03732)"""
     dropout: Beta
     """Of the adapters' inputs"""
     target_modules: Annotated[tuple[str, ...], Field(min_length=1)]
     """Names of the linear layers that get adapters, such as q_proj"""
+    layers: tuple[Count, Count] | None = None
+    """First and last decoder layer that get adapters, counted from 0; default, all"""
+
+    @model_validator(mode="after")
+    def _check_layers(self) -> Lora:
+        if self.layers and self.layers[0] > self.layers[1]:
+            raise ValueError(f"layers is {list(self.layers)}, expected the first and the last")
+        return self
 
 
 class Recipe(Section):

@@ -76,6 +76,8 @@ class TrainedAlignment(Alignment):
         super().check(key, experiment)
         expect_entry(f"{key}.data", self.data, "data", experiment.data)
         expect_entry(f"{key}.recipe", self.recipe, "recipes", experiment.recipes)
+        for lrm in self.lrms or experiment.lrms:
+            experiment.check_layers(lrm, self.recipe)
         if self.per_epoch == "one_run" and self.epochs:
             recipe = experiment.recipes[self.recipe]
             if max(self.epochs) > recipe.epochs:

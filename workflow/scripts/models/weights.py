@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from workflow.scripts.common.manifest import describe_files, hash_record
 from workflow.scripts.config.recipe import Recipe
-from workflow.scripts.models.lora import merge_lora
+from workflow.scripts.models.lora import merge_lora, update_scale
 from workflow.scripts.models.sharding import gather_weights
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def save_weights(
     if state is None:
         return
     if recipe.lora:
-        merged = merge_lora(state, recipe.lora.alpha / recipe.lora.r, dtype)
+        merged = merge_lora(state, update_scale(recipe.lora), dtype)
         state = {name: weight for name, weight in merged.items() if name not in tied}
     if (parent / "generation_config.json").exists():
         shell.generation_config = GenerationConfig.from_pretrained(parent)
