@@ -46,6 +46,7 @@ CASES: list[tuple[str, Any, str]] = [
         lora(layers=[2, 1]),
         "recipes.safety.lora: layers is [2, 1], expected the ",
     ),
+    ("recipes.reasoning.lora", lora(merge=False), "lrms.tiny.recipe: 'reasoning' has lora.merge f"),
     (f"{RECIPE}.lora", lora(layers=[0, 3]), "recipes.safety.lora.layers is [0, 3], expected layer"),
     (f"{RECIPE}.learning_rate", float("nan"), "recipes.safety.learning_rate is nan, expected a "),
     (f"{RECIPE}.learning_rate", float("inf"), "recipes.safety.learning_rate is inf, expected a "),

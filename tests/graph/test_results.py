@@ -107,6 +107,7 @@ FETCHED = ("fetched/classifier", "/packed/classifier")
 SUM = "/summed/seed"  # made from both
 DIRECT = ("/directrefusal/seed", "/merged/seed", SUM)  # merged is made from it, too
 CHAIN = ("/safechain/seed", SUM)
+KEPT = "/kept/seed"  # adapters, for the weights of lrm/tiny
 # Key of the experiment (a prefix of it) to what a change makes stale; the longest prefix counts.
 MATRIX: dict[str, Callable[[Names], Names]] = {
     "description": having(),
@@ -125,10 +126,10 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "micro_data.judge_test": having("data/micro/judge_test", *JUDGES, "/harmful/ngram"),
     "data.reasoning": having(*LRM),
     "data.directrefusal": having(*DIRECT),
-    "data.safechain": having(*CHAIN),
+    "data.safechain": having(*CHAIN, KEPT),
     "data.reasoning.generated": having(*LRM, OVERLAP),
     "data.directrefusal.generated": having(*DIRECT, OVERLAP),
-    "data.safechain.generated": having(*CHAIN, OVERLAP),
+    "data.safechain.generated": having(*CHAIN, KEPT, OVERLAP),
     "data.from_hub": having("records/from_hub", "/retrained/seed", OVERLAP),
     "data.from_package": having("records/from_package", OVERLAP),
     "data.from_path": having("records/from_path", OVERLAP),
@@ -145,12 +146,16 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "lrms.own": having("lrm/own"),
     "recipes.reasoning": having(*LRM),
     "recipes.safety": having(*DIRECT, *CHAIN),
+    "recipes.adapters": having(KEPT),
     "recipes.other": having("/retrained/seed"),
     "recipes.other.epochs": having(),  # a training for each of the alignment's own
     "recipes.other.checkpoints": having(),
     "alignments.directrefusal": having(*DIRECT),
     "alignments.merged": having("/merged/seed"),
     "alignments.merged.lrms": having(),
+    "alignments.kept": having(KEPT),
+    "alignments.kept.lrms": having(),
+    "alignments.kept.per_epoch": having(),
     "alignments.summed": having(SUM),
     "alignments.summed.lrms": having(),
     "alignments.directrefusal.epochs": having(
@@ -212,6 +217,9 @@ OTHERS = {
     "alignments.safechain.recipe": "other",
     "alignments.safechain.per_epoch": "retrain",
     "alignments.merged.alignment": "safechain",
+    "alignments.kept.data": "directrefusal",
+    "alignments.kept.per_epoch": "retrain",
+    "alignments.kept.recipe": "safety",
     "alignments.retrained.data": "safechain",
     "alignments.retrained.recipe": "safety",
     "alignments.retrained.per_epoch": "one_run",
@@ -400,6 +408,7 @@ WITH_TORCH = has(
     *("models/aligned/", "generate/", *FETCHED, "/filed/own_classifier"),
     but=("/letters/",),
 )
+ADAPTED = has("generate/aligned/tiny/kept/", but=("/letters/",))
 TRANSFORMERS = has("generate/", but=("/letters/",))
 VLLM = has("benchmark letters", but=("score/",))
 PREPARED = ("data/records/", "data/benchmarks/")
@@ -409,7 +418,7 @@ SCORES = tuple(
 # Package of an environment's lock: the results that it computes something of.
 COMPUTES: dict[tuple[str, str], Callable[[str], bool]] = {
     ("train", "trl"): TRAINED,
-    ("train", "peft"): TRAINED,
+    ("train", "peft"): lambda name: TRAINED(name) or ADAPTED(name),
     ("train", "accelerate"): TRAINED,
     ("train", "torch"): WITH_TORCH,
     ("train", "tokenizers"): has("models/base/tiny"),

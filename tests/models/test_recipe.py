@@ -38,6 +38,13 @@ RECIPE = {"learning_rate": 1e-4, "epochs": 5, "global_batch": 16}
         ({"packing": True}, "recipe: packing"),
         ({"checkpoints": "all"}, "recipe: checkpoints is 'all'"),
         ({"lora": {"r": 8}}, "recipe: lora.alpha is missing"),
+        (
+            {
+                "lora": {"r": 1, "alpha": 1, "dropout": 0, "target_modules": ["q"], "merge": False},
+                "gate": {"threshold": 0.5, "n": 1, "max_rounds": 1},
+            },
+            "recipe: lora.merge is false with a gate, expected true",
+        ),
         ({"lora": {"r": 0, "alpha": 1, "dropout": 0, "target_modules": ["q"]}}, "recipe: lora.r"),
         (
             {"gate": {"threshold": 0.9, "max_rounds": 3, "n": 4, "tries": 1}},

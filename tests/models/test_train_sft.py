@@ -344,6 +344,33 @@ def test_adapters_are_merged_as_peft_merges_them(parent, data, tmp_path, monkeyp
         assert bool((weight != before[name]).any()) == adapted, name
 
 
+@pytest.mark.slow
+def test_adapters_that_are_kept_compute_what_the_merged_ones_do(parent, data, tmp_path):
+    """Loaded by PEFT on the parent, in fp32; logits are below 10 here."""
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    lora = {"r": 4, "alpha": 8, "dropout": 0.0, "target_modules": ["up_proj"], "rslora": True}
+    merged = train(parent, data, tmp_path / "a", RECIPE | {"lora": lora})
+    kept = train(parent, data, tmp_path / "b", RECIPE | {"lora": lora | {"merge": False}})
+    again = train(parent, data, tmp_path / "c", RECIPE | {"lora": lora | {"merge": False}})
+    assert losses(kept) == losses(merged)
+    files = {"adapter_config.json", "adapter_model.safetensors"}
+    assert [set(one) for one in kept["checkpoints"].values()] == [files, files]
+    assert kept["checkpoints"] == again["checkpoints"]  # byte for byte
+    ids, found = torch.arange(30)[None], {}
+    for epoch in ("epoch1", "epoch2"):
+        base = AutoModelForCausalLM.from_pretrained(parent / "final")
+        one = PeftModel.from_pretrained(base, tmp_path / "b" / epoch).eval()
+        other = AutoModelForCausalLM.from_pretrained(tmp_path / "a" / epoch).eval()
+        with torch.inference_mode():
+            found[epoch] = one(ids).logits
+            assert (found[epoch] - other(ids).logits).abs().max() < 1e-4
+    assert (found["epoch1"] - found["epoch2"]).abs().max() > 1e-2
+    assert merged["final"] == kept["final"] == "epoch2"
+
+
 @pytest.fixture
 def looks(monkeypatch):
     """Type names of what a training holds, and of what a layer computes, by kind, at each step."""

@@ -249,6 +249,11 @@ class Experiment(Section):
                     expect_entry(f"lrms.{name}.{key}", entry, section, getattr(self, section))
             if lrm.recipe:
                 self.check_layers(name, lrm.recipe)
+                if self.recipes[lrm.recipe].keeps_adapters:
+                    raise ValueError(
+                        f"lrms.{name}.recipe: {lrm.recipe!r} has lora.merge false, expected true: "
+                        "alignments start from whole weights"
+                    )
         for section in ("data", "benchmarks"):
             for name, entry in getattr(self, section).items():
                 if entry.generated and self.micro_data is None:

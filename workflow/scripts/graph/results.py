@@ -30,6 +30,7 @@ from workflow.scripts.score.scorer import ScorerSection
 
 # Modules that are loaded by name, for some jobs of a rule only.
 ENGINE_MODULES = {name: f"generate.{name}_engine" for name in ENGINES}
+ADAPTER_MODULES = {"hf": ("generate.hf_adapters",)}  # by engine
 CONVERSION = "models.convert_gguf"
 
 MICRO_FILES = (
@@ -370,10 +371,17 @@ def _measured(
                 "checkpoints": list(run.checkpoints),
                 "engine": engine,
             },
-            {"model": (f"models/{run.name}",), "prompts": (texts[f"benchmark {name}"],)},
+            {
+                "model": (f"models/{run.name}",),
+                "prompts": (texts[f"benchmark {name}"],),
+                **({"base": (f"models/{run.parent}",)} if run.keeps_adapters else {}),
+            },
             ENGINES[engine],
             task_files(benchmark.get("task", "prompts")),
-            (ENGINE_MODULES[engine],),
+            (
+                ENGINE_MODULES[engine],
+                *(ADAPTER_MODULES.get(engine, ()) if run.keeps_adapters else ()),
+            ),
             run=run,
             benchmark=name,
         )

@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workflow.scripts.common.errors import InputError
+from workflow.scripts.common.io import write_json
 from workflow.scripts.config.recipe import Lora
 
 if TYPE_CHECKING:
     import torch
+    from peft import LoraConfig
     from torch import Tensor
 
     from workflow.scripts.models.tensors import Tensor as Weight
@@ -25,9 +28,21 @@ def update_scale(lora: Lora) -> float:
     return lora.alpha / (math.sqrt(lora.r) if lora.rslora else lora.r)
 
 
-def adapted_layers(lora: Lora) -> list[int] | None:
-    """Return the numbers of the decoder layers that get adapters; None for all."""
-    return list(range(lora.layers[0], lora.layers[1] + 1)) if lora.layers else None
+def adapter_config(lora: Lora) -> LoraConfig:
+    """Return a recipe's adapters as PEFT describes them."""
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=lora.r,
+        lora_alpha=lora.alpha,
+        use_rslora=lora.rslora,
+        lora_dropout=lora.dropout,
+        target_modules=list(lora.target_modules),
+        layers_to_transform=list(range(lora.layers[0], lora.layers[1] + 1))
+        if lora.layers
+        else None,
+        task_type="CAUSAL_LM",
+    )
 
 
 def expect_modules(lora: Lora, weights: Mapping[str, Weight]) -> None:
@@ -60,6 +75,23 @@ def expect_modules(lora: Lora, weights: Mapping[str, Weight]) -> None:
             raise InputError(
                 f"recipe.lora.target_modules names {target!r}, expected some of {', '.join(known)}"
             )
+
+
+def write_adapters(state: dict[str, Tensor], lora: Lora, folder: Path) -> None:
+    """Write adapters as PEFT does; they name no model, whose place is not the same everywhere.
+
+    Args:
+        state: The adapters' weights in the state dict of a PEFT model (full tensors).
+        lora: Of the recipe.
+        folder: Of the checkpoint.
+    """
+    from safetensors.torch import save_file
+
+    # PEFT itself writes the modules in another order each time.
+    config = {**adapter_config(lora).to_dict(), "target_modules": sorted(lora.target_modules)}
+    write_json(folder / "adapter_config.json", {**config, "inference_mode": True})
+    weights = {name.replace(".default.", "."): weight for name, weight in state.items()}
+    save_file(weights, folder / "adapter_model.safetensors", metadata={"format": "pt"})
 
 
 def merge_lora(state: dict[str, Tensor], scale: float, dtype: torch.dtype) -> dict[str, Tensor]:
