@@ -221,7 +221,18 @@ def prompts_of(samples):
     """Return what the experiment says of a benchmark's generation, with its items' path."""
     (items,) = samples.inputs["prompts"]
     section = {**samples.sections["benchmark"], "data": GRAPH.path(items)}
-    return {"name": samples.benchmark, "section": section}
+    run = {"run": adapters_of(samples)} if samples.run.keeps_adapters else {}
+    return {"name": samples.benchmark, "section": section, **run}
+
+
+def adapters_of(samples):
+    """Return the run whose adapters write samples: a job has several."""
+    return {
+        "name": samples.run.name,
+        "model": GRAPH.path(samples.inputs["model"][0]),
+        "checkpoints": samples.run.checkpoints,
+        "base": GRAPH.path(samples.inputs["base"][0]),
+    }
 
 
 @known

@@ -6,9 +6,10 @@ MAKES: results/store/generate/
 
 
 rule generate_samples:
-    """Let one run think and answer on all benchmarks; its engine starts once."""
+    """Let one run, or all adapters of one model, answer all benchmarks; its engine starts once."""
     input:
         model=needs("model"),
+        base=needs("base"),
         prompts=needs("prompts"),
     output:
         "results/store/jobs/generate_samples/{name}-{key}.json",

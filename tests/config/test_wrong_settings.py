@@ -48,6 +48,13 @@ CASES: list[tuple[str, Any, str]] = [
     (f"{RECIPE}.lora", lora(dropout=1), "recipes.safety.lora.dropout is 1, expected below 1"),
     (f"{RECIPE}.lora", lora(target_modules=[]), "recipes.safety.lora.target_modules is []"),
     (f"{RECIPE}.lora", lora(r=0), "recipes.safety.lora.r is 0, expected at least 1"),
+    (
+        f"{RECIPE}.lora",
+        lora(layers=[2, 1]),
+        "recipes.safety.lora: layers is [2, 1], expected the ",
+    ),
+    ("recipes.reasoning.lora", lora(merge=False), "lrms.tiny.recipe: 'reasoning' has lora.merge f"),
+    (f"{RECIPE}.lora", lora(layers=[0, 3]), "recipes.safety.lora.layers is [0, 3], expected layer"),
     (f"{RECIPE}.learning_rate", float("nan"), "recipes.safety.learning_rate is nan, expected a "),
     (f"{RECIPE}.learning_rate", float("inf"), "recipes.safety.learning_rate is inf, expected a "),
     (f"{RECIPE}.learning_rate", "1e-4", "recipes.safety.learning_rate is '1e-4', expected a n"),

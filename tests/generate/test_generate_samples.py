@@ -257,7 +257,7 @@ def test_weights_are_read_for_their_hash_just_before_they_are_loaded(
         seen.append(("load", folder.name))
         load(engine, folder, *rest)
 
-    monkeypatch.setattr(generate_samples, "load_checkpoint", checking)
+    monkeypatch.setattr(samples_module, "load_checkpoint", checking)
     monkeypatch.setattr(hf_engine.Engine, "load", loading)
     generate("--checkpoints", "epoch1", "epoch2")
     assert seen == [(step, name) for name in ("epoch1", "epoch2") for step in ("hash", "load")]

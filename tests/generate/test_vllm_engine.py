@@ -20,6 +20,7 @@ import pytest
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.generate import vllm_setup
 
+from .adapters import ADAPTERS, write_adapter_run
 from .conftest import read_samples, write_run
 
 # On a CPU gpu_memory_utilization is the share of the main memory.
@@ -53,9 +54,11 @@ def asked(vllm_python: Path, root: Path, folder: Path, run: Path, tokenizer: Any
     tied = write_run(
         folder / "tied", tokenizer, ["epoch1", "epoch2"], hidden_size=64, tie_word_embeddings=True
     )
+    for place, lora in enumerate(ADAPTERS):
+        write_adapter_run(folder / "kept" / str(place), run, lora, place, tokenizer)
     program = root / "tests/generate/vllm_process.py"
     done = subprocess.run(
-        [vllm_python, program, run.parent, tied.parent, folder / "asked.json"],
+        [vllm_python, program, run.parent, tied.parent, folder / "kept", folder / "asked.json"],
         env=environment(root, folder),
         stderr=subprocess.PIPE,
         text=True,
@@ -231,6 +234,20 @@ def test_vllm_knows_every_variable_and_argument_that_we_set(asked: dict[str, Any
 def test_the_gpu_lock_has_the_release_that_was_looked_at(asked: dict[str, Any], root: Path) -> None:
     pins = (root / "envs/vllm.txt").read_text().splitlines()
     assert f"vllm=={asked['knowledge']['version'].partition('+')[0]}" in pins
+
+
+@pytest.mark.slow
+def test_one_engine_answers_with_several_adapters_what_the_merged_models_say(
+    asked: dict[str, Any],
+) -> None:
+    """Token by token, greedily and drawn."""
+    found = asked["adapters"]
+    assert found["starts"] == 1
+    first, second, again = found["kept"]
+    assert [first, second] == found["merged"]
+    assert again == first
+    assert len({json.dumps(said) for said in (first, second, found["plain"])}) == 3
+    assert found["plain"] == asked["swap"]["first"]
 
 
 @pytest.mark.slow

@@ -1,8 +1,9 @@
 """Run by the vLLM environment's Python: all that the tests ask of vLLM in one process.
 
-    python tests/generate/vllm_process.py RUN TIED_RUN OUT
+    python tests/generate/vllm_process.py RUN TIED_RUN KEPT OUT
 
-Writes JSON: what vLLM knows; completions after a swap of weights and of a fresh engine; the errors
+Writes JSON: what vLLM knows; completions after a swap of weights and of a fresh engine, and with
+the adapters below KEPT (see `adapters.py`) and the same ones merged; the errors
 of starts that fail; the requests to an engine that fails now and then. Importing vLLM takes longer
 than all that is done here.
 """
@@ -55,14 +56,14 @@ def knowledge() -> dict[str, Any]:
     }
 
 
-def ask(engine: Engine, folder: Path, questions: list[str] = QUESTIONS) -> list[dict[str, Any]]:
+def ask(engine: Engine, folder: Path, adapters: Path | None = None) -> list[dict[str, Any]]:
     """Load a checkpoint and return its completions under both decodings."""
-    engine.load(folder, "float32", 256)
+    engine.load(folder, "float32", 256, adapters)
     tokenizer = load_tokenizer(folder)
     said: list[dict[str, Any]] = []
     for decoding in DECODINGS:
         form = load_form(folder, tokenizer, "micro", decoding, True)
-        turns = [Turn(form, question) for question in questions]
+        turns = [Turn(form, question) for question in QUESTIONS]
         engine.complete(turns, list(range(len(turns))), set(), lambda new: None)
         said += [dataclasses.asdict(turn.completion()) for turn in turns]
     return said
@@ -80,6 +81,19 @@ def swaps(run: Path) -> dict[str, Any]:
     found["fresh"] = ask(fresh, run / "epoch2")
     fresh.close()
     return found
+
+
+def adapters(run: Path, kept: Path) -> dict[str, Any]:
+    """Return what several adapters of one checkpoint say on one engine, and merged ones."""
+    runs, engine = sorted(kept.iterdir()), Engine(RUNTIME)
+    said, started = [], set()
+    for one in (*runs, runs[0]):
+        said.append(ask(engine, run / "epoch1", one / "adapters" / "epoch1"))
+        started.add(id(engine.llm))
+    plain = ask(engine, run / "epoch1")
+    merged = [ask(engine, one / "merged" / "epoch1") for one in runs]
+    engine.close()
+    return {"kept": said, "starts": len(started), "merged": merged, "plain": plain}
 
 
 def failure(run: Path, **runtime: Any) -> str:
@@ -139,7 +153,7 @@ class Scripted:
     def has_unfinished_requests(self) -> bool:
         return bool(self.queue)
 
-    def add_request(self, name: str, prompt: Any, parameters: Any) -> None:
+    def add_request(self, name: str, prompt: Any, parameters: Any, lora_request: Any) -> None:
         self.asked.append((name, len(prompt["prompt_token_ids"]), parameters.seed))
         self.queue.append((name, parameters))
 
@@ -170,12 +184,13 @@ def scripted(run: Path, failures: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    run, tied, out = map(Path, sys.argv[1:])
+    run, tied, kept, out = map(Path, sys.argv[1:])
     found = {
         "knowledge": knowledge(),
         "failing": [scripted(run, 2), scripted(run, 10**9)],
         "swap": swaps(run),
         "tied": swaps(tied),
+        "adapters": adapters(run, kept),
         "long": failure(run, max_model_len=4096),
     }
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "1"  # as on GPUs

@@ -101,6 +101,26 @@ def test_a_runs_samples_on_all_benchmarks_are_one_job(every_key, large):
         assert made == dict.fromkeys(graph.runs, len(graph.experiment["benchmarks"]))
 
 
+def test_samples_of_all_adapters_of_a_model_are_one_job_that_waits_for_that_model(every_key, root):
+    experiment = copy.deepcopy(every_key.experiment)
+    experiment["seeds"] = [1, 2]
+    kept = experiment["alignments"]["kept"]
+    experiment["alignments"]["more"] = {**kept, "data": "directrefusal"}
+    graph = graph_of(experiment, root)
+    jobs = [
+        job
+        for job in graph.jobs.values()
+        if job.rule == "generate_samples" and job.results[0].run.keeps_adapters
+    ]
+    assert [job.name for job in jobs] == [f"lrm/tiny/seed{seed}/adapters/hf" for seed in (1, 2)]
+    for seed, job in enumerate(jobs, 1):
+        runs = {result.run.name for result in job.results}
+        assert runs == {f"aligned/tiny/{name}/seed{seed}" for name in ("kept", "more")}
+        assert len(job.results) == 2 * len(experiment["benchmarks"])
+        assert graph.needs(job, "base") == [graph.awaited(f"models/lrm/tiny/seed{seed}")]
+        assert len(graph.needs(job, "model")) == 2
+
+
 def test_benchmarks_with_other_engines_are_jobs_of_their_own(every_key, root):
     experiment = copy.deepcopy(every_key.experiment)
     experiment["benchmarks"]["letters"]["engine"] = "vllm"

@@ -120,6 +120,7 @@ RETRAINED = ("/retrained/seed", SAFEST)
 NGRAM = ("/harmful/ngram", "/dev_harmful/ngram", CHOSEN, SAFEST)
 MATH = ("/clock_sums/math", "/dev_sums/math", CHOSEN)
 CHAIN = ("/safechain/seed", SUM)
+KEPT = "/kept/seed"  # adapters, for the weights of lrm/tiny
 MIXED = ("mixtures/mixed", "/replayed/seed")
 JOINT = ("mixtures/safechain+from_path@1", "/joint/seed")
 # Key of the experiment (a prefix of it) to what a change makes stale; the longest prefix counts.
@@ -145,10 +146,10 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "data.reasoning": having(*LRM),
     "data.mixed": having(*MIXED),
     "data.directrefusal": having(*DIRECT),
-    "data.safechain": having(*CHAIN, "/joint/seed"),
+    "data.safechain": having(*CHAIN, KEPT, "/joint/seed"),
     "data.reasoning.generated": having(*LRM, *MIXED, OVERLAP),
     "data.directrefusal.generated": having(*DIRECT, *MIXED, OVERLAP),
-    "data.safechain.generated": having(*CHAIN, *JOINT, OVERLAP),
+    "data.safechain.generated": having(*CHAIN, KEPT, *JOINT, OVERLAP),
     "data.from_hub": having("records/from_hub", *RETRAINED, *MIXED, OVERLAP),
     "data.from_package": having("records/from_package", OVERLAP),
     "data.from_path": having("records/from_path", *JOINT, OVERLAP),
@@ -165,12 +166,16 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "lrms.own": having("lrm/own"),
     "recipes.reasoning": having(*LRM),
     "recipes.safety": having(*DIRECT, *CHAIN),
+    "recipes.adapters": having(KEPT),
     "recipes.other": having(*RETRAINED, "/joint/seed"),
     "recipes.other.epochs": having("/joint/seed"),  # retrained has its own
     "recipes.other.checkpoints": having("/joint/seed"),
     "alignments.directrefusal": having(*DIRECT),
     "alignments.merged": having("/merged/seed"),
     "alignments.merged.lrms": having(),
+    "alignments.kept": having(KEPT),
+    "alignments.kept.lrms": having(),
+    "alignments.kept.per_epoch": having(),
     "alignments.summed": having(SUM),
     "alignments.summed.lrms": having(),
     "alignments.directrefusal.epochs": having(
@@ -269,6 +274,9 @@ OTHERS = {
     "alignments.safechain.recipe": "other",
     "alignments.safechain.per_epoch": "retrain",
     "alignments.merged.alignment": "safechain",
+    "alignments.kept.data": "directrefusal",
+    "alignments.kept.per_epoch": "retrain",
+    "alignments.kept.recipe": "safety",
     "alignments.retrained.data": "safechain",
     "alignments.replayed.data": "safechain",
     "alignments.replayed.recipe": "other",
@@ -478,6 +486,7 @@ WITH_TORCH = has(
     *("models/aligned/", "generate/", *FETCHED, "/filed/own_classifier"),
     but=("/letters/",),
 )
+ADAPTED = has("generate/aligned/tiny/kept/", but=("/letters/",))
 TRANSFORMERS = has("generate/", but=("/letters/",))
 TASKS = has("data/benchmarks/told", "/told/task")
 VLLM = has("benchmark letters", but=("score/",))
@@ -489,7 +498,7 @@ SCORES = tuple(
 # Package of an environment's lock: the results that it computes something of.
 COMPUTES: dict[tuple[str, str], Callable[[str], bool]] = {
     ("train", "trl"): TRAINED,
-    ("train", "peft"): TRAINED,
+    ("train", "peft"): lambda name: TRAINED(name) or ADAPTED(name),
     ("train", "accelerate"): TRAINED,
     ("train", "torch"): WITH_TORCH,
     ("train", "tokenizers"): has("models/base/tiny"),

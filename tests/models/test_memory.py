@@ -116,6 +116,8 @@ def test_adapters_alone_have_gradients_and_moments():
     lora = Lora(r=16, alpha=32, dropout=0.0, target_modules=("q_proj", "v_proj"))
     # by hand, 64 layers: q 16 · (5120 + 5120), v 16 · (5120 + 1024)
     assert count_adapters(QWEN_32B, lora) == 64 * 16 * (10240 + 6144)
+    some = lora.model_copy(update={"layers": (8, 16)})
+    assert count_adapters(QWEN_32B, some) == 9 * 16 * (10240 + 6144)
     parts = estimate("bf16_mixed", 32768, accumulation=2, lora=lora)
     assert parts["weights"] == pytest.approx(4 * 32_763_876_352 / 8 / GB, abs=0.01)
     adapters = parts["moments"] + parts["gradients"]

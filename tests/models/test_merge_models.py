@@ -408,6 +408,14 @@ def test_task_arithmetic_that_cannot_be_done_is_refused_before_any_job(experimen
     assert str(error.value).startswith(f"mine.yaml: alignments.summed.{words}")
 
 
+def test_a_merge_of_adapters_that_are_kept_apart_is_refused(experiment):
+    changed, name = with_merge(experiment)
+    lora = {"r": 1, "alpha": 1, "dropout": 0, "target_modules": ["up_proj"], "merge": False}
+    changed["recipes"][changed["alignments"][name]["recipe"]]["lora"] = lora
+    with pytest.raises(InputError, match=f"merged.alignment: '{name}' keeps its adapters apart"):
+        check_experiment(changed, "mine.yaml")
+
+
 def test_a_merge_of_an_lrm_that_the_alignment_leaves_out_is_refused(experiment):
     changed, name = with_merge(experiment)
     changed["lrms"]["second"] = changed["lrms"]["tiny"]

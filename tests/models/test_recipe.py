@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pytest
 
 from workflow.scripts.common.errors import InputError
@@ -37,6 +38,13 @@ RECIPE = {"learning_rate": 1e-4, "epochs": 5, "global_batch": 16}
         ({"packing": True}, "recipe: packing"),
         ({"checkpoints": "all"}, "recipe: checkpoints is 'all'"),
         ({"lora": {"r": 8}}, "recipe: lora.alpha is missing"),
+        (
+            {
+                "lora": {"r": 1, "alpha": 1, "dropout": 0, "target_modules": ["q"], "merge": False},
+                "gate": {"threshold": 0.5, "n": 1, "max_rounds": 1},
+            },
+            "recipe: lora.merge is false with a gate, expected true",
+        ),
         ({"lora": {"r": 0, "alpha": 1, "dropout": 0, "target_modules": ["q"]}}, "recipe: lora.r"),
         (
             {"gate": {"threshold": 0.9, "max_rounds": 3, "n": 4, "tries": 1}},
@@ -119,6 +127,40 @@ def test_dropout_with_recomputation_on_several_devices_is_refused(tmp_path):
         check_fit(run, run, tmp_path, knobs, 8, 1, 32e9)  # before the first job
     without = read_section(Recipe, RECIPE | {"lora": LORA | {"dropout": 0}}, "recipe")
     check_recomputation(without, runtime, 8)
+
+
+def write_weights(folder, layers=3):
+    """Write the shapes of a model, whose manifest says that it is here."""
+    from safetensors.numpy import save_file
+
+    square, line = np.zeros((2, 2), np.float32), np.zeros(2, np.float32)
+    names = [f"model.layers.{n}.mlp.{name}_proj" for n in range(layers) for name in ("up", "down")]
+    weights = {f"{name}.weight": square for name in (*names, "model.embed_tokens", "lm_head")}
+    norms = {f"model.layers.{n}.input_layernorm.weight": line for n in range(layers)}
+    (folder / "final").mkdir(parents=True)
+    save_file({**weights, **norms}, folder / "final" / "model.safetensors")
+    (folder / "manifest.json").write_text("{}")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"target_modules": ["up_proj", "q_proj"]}, "target_modules names 'q_proj', expected some"),
+        ({"target_modules": ["input_layernorm"]}, "expected some of down_proj, up_proj"),
+        ({"target_modules": ["embed_tokens"]}, "expected some of down_proj, up_proj"),
+        ({"layers": [1, 3]}, r"layers is \[1, 3\], expected layers from 0 to 2"),
+    ],
+)
+def test_adapters_that_a_fetched_model_has_no_place_for_are_refused_before_any_job(
+    tmp_path, changes, words
+):
+    write_weights(tmp_path)
+    lora = LORA | {"target_modules": ["up_proj"], "layers": [1, 2]}
+    run = Run(RunId.parse("aligned/m/x/seed1"), {}, "s1", recipe=RECIPE | {"lora": lora})
+    check_fit(run, run, tmp_path, {}, 8, 1, 32e9)
+    wrong = Run(run.id, {}, "s1", recipe=RECIPE | {"lora": lora | changes})
+    with pytest.raises(InputError, match=rf"^aligned/m/x/seed1: recipe\.lora\..*{words}"):
+        check_fit(wrong, wrong, tmp_path, {}, 8, 1, 32e9)
 
 
 def test_what_the_trainer_is_told_on_gpus_and_on_the_cpu():

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.models.conftest import sums
+from tests.models.conftest import sums, write_parent
 from workflow.scripts.common.chat import CHAT_FORMATS
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.manifest import load_checkpoint, read_manifest
@@ -304,7 +304,31 @@ def test_a_gate_that_is_passed_ends_the_training_and_one_that_is_missed_fails_it
 
 
 @pytest.mark.slow
-def test_adapters_are_merged_as_peft_merges_them(parent, data, tmp_path, monkeypatch):
+@pytest.mark.parametrize("precision", ["fp32", "bf16_mixed"])
+def test_what_gets_no_adapters_stays_bit_for_bit(tmp_path, data, precision):
+    """Adapters on up_proj of the second of three layers."""
+    import torch
+    from safetensors.torch import load_file
+
+    dtype = "float32" if precision == "fp32" else "bfloat16"
+    parent = write_parent(tmp_path, tied=False, num_hidden_layers=3, dtype=dtype)
+    lora = {"r": 2, "alpha": 4, "dropout": 0.0, "target_modules": ["up_proj"], "layers": [1, 1]}
+    recipe = RECIPE | {"lora": lora, "precision": precision, "learning_rate": 0.05}
+    train(parent, data, tmp_path / "out", recipe)
+    before = load_file(parent / "final" / "model.safetensors")
+    after = load_file(tmp_path / "out" / "epoch2" / "model.safetensors")
+    assert after.keys() == before.keys()
+    changed = [
+        name
+        for name, weight in after.items()
+        if not torch.equal(weight.view(torch.uint8), before[name].view(torch.uint8))
+    ]
+    assert changed == ["model.layers.1.mlp.up_proj.weight"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rslora", [False, True])
+def test_adapters_are_merged_as_peft_merges_them(parent, data, tmp_path, monkeypatch, rslora):
     from workflow.scripts.models import weights as module
 
     save, kept = module.save_weights, {}
@@ -318,6 +342,7 @@ def test_adapters_are_merged_as_peft_merges_them(parent, data, tmp_path, monkeyp
 
     monkeypatch.setattr(module, "save_weights", save_and_merge)
     lora = {"r": 4, "alpha": 8, "dropout": 0.0, "target_modules": ["q_proj", "down_proj"]}
+    lora |= {"rslora": rslora}
     train(parent, data, tmp_path / "out", RECIPE | {"lora": lora})
     from safetensors.torch import load_file
 
@@ -328,6 +353,33 @@ def test_adapters_are_merged_as_peft_merges_them(parent, data, tmp_path, monkeyp
         assert (weight - kept[name]).abs().max() < 1e-6, name
         adapted = "q_proj.weight" in name or "down_proj" in name
         assert bool((weight != before[name]).any()) == adapted, name
+
+
+@pytest.mark.slow
+def test_adapters_that_are_kept_compute_what_the_merged_ones_do(parent, data, tmp_path):
+    """Loaded by PEFT on the parent, in fp32; logits are below 10 here."""
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    lora = {"r": 4, "alpha": 8, "dropout": 0.0, "target_modules": ["up_proj"], "rslora": True}
+    merged = train(parent, data, tmp_path / "a", RECIPE | {"lora": lora})
+    kept = train(parent, data, tmp_path / "b", RECIPE | {"lora": lora | {"merge": False}})
+    again = train(parent, data, tmp_path / "c", RECIPE | {"lora": lora | {"merge": False}})
+    assert losses(kept) == losses(merged)
+    files = {"adapter_config.json", "adapter_model.safetensors"}
+    assert [set(one) for one in kept["checkpoints"].values()] == [files, files]
+    assert kept["checkpoints"] == again["checkpoints"]  # byte for byte
+    ids, found = torch.arange(30)[None], {}
+    for epoch in ("epoch1", "epoch2"):
+        base = AutoModelForCausalLM.from_pretrained(parent / "final")
+        one = PeftModel.from_pretrained(base, tmp_path / "b" / epoch).eval()
+        other = AutoModelForCausalLM.from_pretrained(tmp_path / "a" / epoch).eval()
+        with torch.inference_mode():
+            found[epoch] = one(ids).logits
+            assert (found[epoch] - other(ids).logits).abs().max() < 1e-4
+    assert (found["epoch1"] - found["epoch2"]).abs().max() > 1e-2
+    assert merged["final"] == kept["final"] == "epoch2"
 
 
 @pytest.fixture

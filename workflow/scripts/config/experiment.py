@@ -260,6 +260,21 @@ class Experiment(Section):
                 )
         return self
 
+    def check_layers(self, lrm: str, recipe: str) -> None:
+        """Make sure that a model has the layers that get adapters, where its size is known.
+
+        Raises:
+            ValueError: In one line.
+        """
+        base, lora = self.bases.get(self.lrms[lrm].base or ""), self.recipes[recipe].lora
+        if base and base.pretrain and lora and lora.layers:
+            last = base.pretrain.num_hidden_layers - 1
+            if lora.layers[1] > last:
+                raise ValueError(
+                    f"recipes.{recipe}.lora.layers is {list(lora.layers)}, expected layers from 0 "
+                    f"to {last}: lrms.{lrm} has no others"
+                )
+
     def _check_models(self) -> None:
         for name, lrm in self.lrms.items():
             for key, section in (("base", "bases"), ("recipe", "recipes")):
@@ -267,6 +282,13 @@ class Experiment(Section):
                     expect_entry(f"lrms.{name}.{key}", entry, section, getattr(self, section))
             if lrm.data:
                 check_data(f"lrms.{name}.data", lrm.data, self)
+            if lrm.recipe:
+                self.check_layers(name, lrm.recipe)
+                if self.recipes[lrm.recipe].keeps_adapters:
+                    raise ValueError(
+                        f"lrms.{name}.recipe: {lrm.recipe!r} has lora.merge false, expected true: "
+                        "alignments start from whole weights"
+                    )
         for name, dataset in self.data.items():
             if dataset.mix:
                 check_mix(f"data.{name}.mix", dataset.mix, self.data)

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from workflow.scripts.config.section import (
     AboveZero,
+    Count,
     NotNegative,
     Positive,
     Section,
@@ -35,16 +36,31 @@ class Gate(Section):
 
 
 class Lora(Section):
-    """Low-rank adapters (Hu et al. 2021, arXiv 2106.09685), merged whenever weights are saved."""
+    """Low-rank adapters (Hu et al. 2021, arXiv 2106.09685)."""
 
     r: Positive
     """Rank"""
     alpha: Positive
     """Scale: the update is alpha / r · B A"""
+    rslora: bool = False
+    """Scale by alpha / √r instead, which is as strong at any rank (Kalajdzievski 2023, arXiv
+    2312.03732)"""
     dropout: Beta
     """Of the adapters' inputs"""
     target_modules: Annotated[tuple[str, ...], Field(min_length=1)]
     """Names of the linear layers that get adapters, such as q_proj"""
+    layers: tuple[Count, Count] | None = None
+    """First and last decoder layer that get adapters, counted from 0; default, all"""
+    merge: bool = True
+    """Merge them into the weights that are saved. False keeps them apart, for alignments: a
+    checkpoint is the adapters alone, and one start of an engine answers with all adapters of an
+    LRM, unmerged"""
+
+    @model_validator(mode="after")
+    def _check_layers(self) -> Lora:
+        if self.layers and self.layers[0] > self.layers[1]:
+            raise ValueError(f"layers is {list(self.layers)}, expected the first and the last")
+        return self
 
 
 class Recipe(Section):
@@ -85,6 +101,20 @@ class Recipe(Section):
     """Train adapters instead of all weights"""
     gate: Gate | None = None
     """More rounds until greedy accuracy on the probe problems suffices"""
+
+    @property
+    def keeps_adapters(self) -> bool:
+        """Whether its checkpoints are adapters, for the weights that they were trained on."""
+        return self.lora is not None and not self.lora.merge
+
+    @model_validator(mode="after")
+    def _check_gate(self) -> Recipe:
+        if self.gate and self.keeps_adapters:
+            raise ValueError(
+                "lora.merge is false with a gate, expected true: its rounds start from whole "
+                "weights"
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_schedule(self) -> Recipe:

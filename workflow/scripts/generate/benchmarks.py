@@ -41,6 +41,19 @@ class Benchmark:
     items: list[Item]
 
 
+class ModelRun(Section):
+    """A model run whose samples are generated."""
+
+    name: str
+    """Its name, for the manifest"""
+    model: Path
+    """Its manifest.json"""
+    checkpoints: tuple[str, ...] = ()
+    """Those that are asked; none means the final one"""
+    base: Path | None = None
+    """Of a run that keeps adapters: the manifest.json of the model that they were trained on"""
+
+
 class Request(Section):
     """One benchmark that is asked of a run."""
 
@@ -52,6 +65,8 @@ class Request(Section):
     """The folder of the result"""
     result: dict[str, Any] | None = None
     """What the result is made from, see common/result.py; null when called by hand"""
+    run: ModelRun | None = None
+    """Another run than the one that the command names"""
 
 
 def read_requests(text: str) -> list[Request]:
@@ -70,8 +85,8 @@ def read_requests(text: str) -> list[Request]:
         read_section(Request, entry, f"--benchmarks: entry {number}")
         for number, entry in enumerate(entries, 1)
     ]
-    names = [request.name for request in requests]
-    if twice := [name for name in names if names.count(name) > 1]:
+    asked = [(request.run and request.run.name, request.name) for request in requests]
+    if twice := [name for run, name in asked if asked.count((run, name)) > 1]:
         raise InputError(f"--benchmarks: {twice[0]!r} is there twice, expected each name once")
     return requests
 

@@ -41,13 +41,15 @@ class BaseEngine(ABC):
         return context_length(folder)
 
     @abstractmethod
-    def load(self, folder: Path, dtype: str, longest: int) -> None:
+    def load(self, folder: Path, dtype: str, longest: int, adapters: Path | None = None) -> None:
         """Load a checkpoint in place of the one before.
 
         Args:
             folder: The checkpoint.
             dtype: Of the weights, see `Decoding`.
             longest: Tokens of the longest turn that will be asked.
+            adapters: A checkpoint of low-rank adapters, which are added to what each layer
+                computes. The weights stay loaded for further adapters of the same checkpoint.
         """
 
     @abstractmethod

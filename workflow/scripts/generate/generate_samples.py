@@ -4,7 +4,9 @@ Reads the run's manifest and checkpoints and a list of benchmarks: `[{"name", "s
 "result"}, …]`, JSON from a file or from standard input. Each benchmark's samples are a result of
 their own in its `out`: `samples.jsonl` and `manifest.json`. An engine is started once for all of
 them; what is complete is not generated again, and where nothing is left no engine starts. Finished
-samples of a killed job are in `<out>/state`, where its next start finds them. By hand:
+samples of a killed job are in `<out>/state`, where its next start finds them. Runs that keep
+adapters of one model come together: their benchmarks have a field `run` (see `ModelRun`), and the
+model is loaded once. By hand:
 
     python -m workflow.scripts.generate.generate_samples \
         --model results/micro/models/lrm/tiny/seed1/manifest.json --run lrm/tiny/seed1 <<END
@@ -28,14 +30,13 @@ from pathlib import Path
 from workflow.scripts.common.codehash import PACKAGE
 from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.io import canonical_json, write_text
-from workflow.scripts.common.manifest import load_checkpoint
 from workflow.scripts.common.result import check_code, is_complete
 from workflow.scripts.common.tokenizer import load_tokenizer
 from workflow.scripts.config.planning import GenerationRuntime
 from workflow.scripts.config.section import parse_section
-from workflow.scripts.generate.benchmarks import read_requests
+from workflow.scripts.generate.benchmarks import ModelRun, Request, read_requests
 from workflow.scripts.generate.engine import BaseEngine, engine_module
-from workflow.scripts.generate.samples import MODULE, Job, Samples
+from workflow.scripts.generate.samples import MODULE, Job, Samples, Work
 from workflow.scripts.generate.shards import run_shards
 from workflow.scripts.generate.turns import Turn
 
@@ -54,13 +55,13 @@ def main(argv: list[str] | None = None) -> None:
     check_devices(runtime)
     engine = make_engine(arguments.engine, runtime)
     shard, shards = (int(part) for part in arguments.shard.split("/"))
-    job = Job(arguments, runtime, shard, shards)
-    work = [Samples(job, request) for request in requests]
+    work = Work(arguments.engine, runtime, shard, shards)
+    asked = list_samples(work, run_of(arguments), requests)
     if runtime.data_parallel > 1:
-        generate_in_shards(job, work)
+        generate_in_shards(work, run_of(arguments), asked)
         return
     try:
-        for samples in generate(job, engine, work):
+        for samples in generate(engine, asked):
             samples.write() if shards == 1 else samples.mark()
     finally:
         engine.close()
@@ -71,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", type=Path, required=True, help="the run's manifest.json")
     parser.add_argument("--checkpoints", nargs="*", default=[], help="default: the final one")
     parser.add_argument("--run", required=True, help="name of the run, for the manifest")
+    parser.add_argument("--base", type=Path, help="of adapters: their model's manifest.json")
     parser.add_argument("--engine", default="hf", help="an engine of config/engines.py")
     parser.add_argument("--runtime", default="{}", help="JSON, see GenerationRuntime")
     parser.add_argument(
@@ -78,6 +80,24 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--shard", default="0/1", help=argparse.SUPPRESS)
     return parser
+
+
+def run_of(arguments: argparse.Namespace) -> ModelRun:
+    """Return the model run that the command names."""
+    asked = [name for text in arguments.checkpoints for name in text.split(",") if name]
+    return ModelRun(
+        name=arguments.run,
+        model=arguments.model,
+        checkpoints=tuple(asked),
+        base=arguments.base,
+    )
+
+
+def list_samples(work: Work, run: ModelRun, requests: list[Request]) -> list[Samples]:
+    """Return the samples that are asked for, of a run or of those that the requests name."""
+    runs = [request.run or run for request in requests]
+    jobs = {one: Job(one, work) for one in dict.fromkeys(runs)}
+    return [Samples(jobs[one], request) for one, request in zip(runs, requests, strict=True)]
 
 
 def check_devices(runtime: GenerationRuntime) -> None:
@@ -112,14 +132,16 @@ def make_engine(name: str, runtime: GenerationRuntime) -> BaseEngine:
     return import_module(module).Engine(runtime)
 
 
-def generate(job: Job, engine: BaseEngine, work: list[Samples]) -> Iterator[Samples]:
+def generate(engine: BaseEngine, asked: list[Samples]) -> Iterator[Samples]:
     """Generate what is missing, and yield each benchmark's samples when they are all there.
 
-    Benchmarks with weights of the same type share the loads: for each type the checkpoints are
-    loaded once, one after the other.
+    Benchmarks with weights of the same type share the loads: for each type the checkpoints of each
+    run are loaded once, one after the other.
     """
-    for dtype in dict.fromkeys(samples.dtype for samples in work):
-        group = [samples for samples in work if samples.dtype == dtype]
+    dtypes = list(dict.fromkeys(samples.dtype for samples in asked))
+    groups = dict.fromkeys((samples.dtype, samples.job) for samples in asked)
+    for dtype, job in sorted(groups, key=lambda one: dtypes.index(one[0])):
+        group = [one for one in asked if one.dtype == dtype and one.job is job]
         last = list(job.checkpoints)[-1]
         for checkpoint in job.checkpoints:
             turns = _open_turns(job, engine, group, checkpoint)
@@ -129,9 +151,9 @@ def generate(job: Job, engine: BaseEngine, work: list[Samples]) -> Iterator[Samp
                     if not loaded:
                         _load(job, engine, checkpoint, dtype, turns)
                         loaded = True
-                        samples.add_load(job.lap())
+                        samples.add_load(job.work.lap())
                     samples.complete(engine, checkpoint, turns[samples.name])
-                samples.seconds += job.lap()
+                samples.seconds += job.work.lap()
                 if checkpoint == last:
                     yield samples
 
@@ -139,8 +161,9 @@ def generate(job: Job, engine: BaseEngine, work: list[Samples]) -> Iterator[Samp
 def _load(
     job: Job, engine: BaseEngine, checkpoint: str, dtype: str, turns: dict[str, list[Turn]]
 ) -> None:
-    folder = load_checkpoint(job.arguments.model, job.checkpoints[checkpoint])
-    engine.load(folder, dtype, max(turn.longest for one in turns.values() for turn in one))
+    folder, adapters = job.weights(checkpoint)
+    longest = max(turn.longest for one in turns.values() for turn in one)
+    engine.load(folder, dtype, longest, adapters)
 
 
 def _open_turns(
@@ -155,7 +178,7 @@ def _open_turns(
     """
     if not any(samples.missing(checkpoint) for samples in group):
         return {}
-    folder = load_checkpoint(job.arguments.model, job.checkpoints[checkpoint], checked=True)
+    folder, _ = job.weights(checkpoint, checked=True)
     tokenizer, context = load_tokenizer(folder), engine.context(folder)
     turns = {
         samples.name: samples.turns(folder, tokenizer) for samples in group if samples.unfinished
@@ -169,26 +192,26 @@ def _open_turns(
     return turns
 
 
-def generate_in_shards(job: Job, work: list[Samples]) -> None:
+def generate_in_shards(work: Work, run: ModelRun, asked: list[Samples]) -> None:
     """Have several processes generate, each with a part of all samples; write what they finish."""
-    waiting = list(work)
+    waiting, runtime = list(asked), work.runtime
 
     def look() -> None:
-        for samples in [one for one in waiting if one.is_finished(job.runtime.data_parallel)]:
-            samples.seconds = job.lap()
+        for samples in [one for one in waiting if one.is_finished(runtime.data_parallel)]:
+            samples.seconds = work.lap()
             samples.write()
             waiting.remove(samples)
 
-    arguments, runtime = job.arguments, job.runtime
     own = runtime.model_copy(update={"data_parallel": 1})
-    requests = [samples.request.model_dump(mode="json") for samples in work]
+    requests = [samples.request.model_dump(mode="json") for samples in asked]
     with tempfile.TemporaryDirectory(prefix="shards-") as folder:
         file = Path(folder) / "benchmarks.json"
         write_text(file, canonical_json(requests))
         command = [
-            *(sys.executable, "-m", f"{PACKAGE}{MODULE}", "--model", str(arguments.model)),
-            *("--checkpoints", *job.checkpoints, "--run", arguments.run),
-            *("--engine", arguments.engine, "--runtime", canonical_json(own.with_defaults())),
+            *(sys.executable, "-m", f"{PACKAGE}{MODULE}", "--model", str(run.model)),
+            *("--checkpoints", *run.checkpoints, "--run", run.name),
+            *(("--base", str(run.base)) if run.base else ()),
+            *("--engine", work.engine, "--runtime", canonical_json(own.with_defaults())),
             *("--benchmarks", str(file)),
         ]
         run_shards(command, runtime.data_parallel, runtime.tensor_parallel, look)

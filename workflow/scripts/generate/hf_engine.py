@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Container
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +12,30 @@ import torch
 from transformers import AutoModelForCausalLM, LogitsProcessor, StoppingCriteria
 from transformers.utils.logging import disable_progress_bar
 
+from workflow.scripts.common.codehash import PACKAGE
 from workflow.scripts.common.kernels import pin_kernels
 from workflow.scripts.common.progress import track
 from workflow.scripts.config.decoding import Decoding
 from workflow.scripts.generate.engine import BaseEngine
 from workflow.scripts.generate.turns import Completion, Turn
 
+ADAPTERS = "generate.hf_adapters"  # loaded by name, for adapters alone
+
 
 class Engine(BaseEngine):
     """Generates in batches with `transformers`; tokens do not depend on a row's company."""
 
     model: Any = None
+    _loaded: tuple[Path, str] | None = None
 
-    def load(self, folder: Path, dtype: str, longest: int) -> None:
+    def load(self, folder: Path, dtype: str, longest: int, adapters: Path | None = None) -> None:
+        if adapters is None or self._loaded != (folder, dtype):
+            self._load(folder, dtype)
+        if adapters is not None:
+            attach = import_module(PACKAGE + ADAPTERS).attach_adapters
+            self.model = attach(self.model, adapters)
+
+    def _load(self, folder: Path, dtype: str) -> None:
         self.close()
         disable_progress_bar()
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -35,6 +47,7 @@ class Engine(BaseEngine):
             dtype=dtype if dtype == "auto" else getattr(torch, dtype),
             device_map="auto" if spread else {"": device},
         ).eval()
+        self._loaded = folder, dtype
 
     def complete(
         self,
@@ -55,7 +68,7 @@ class Engine(BaseEngine):
             keep({place: turns[place].completion() for place in batch})
 
     def close(self) -> None:
-        self.model = None
+        self.model = self._loaded = None
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

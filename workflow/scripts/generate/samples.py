@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from workflow.scripts.common.codehash import code_version
+from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.hardware import describe_hardware
 from workflow.scripts.common.io import (
     canonical_json,
@@ -27,7 +27,13 @@ from workflow.scripts.common.manifest import (
 )
 from workflow.scripts.common.result import STATE, making
 from workflow.scripts.config.planning import GenerationRuntime
-from workflow.scripts.generate.benchmarks import Benchmark, Item, Request, load_benchmark
+from workflow.scripts.generate.benchmarks import (
+    Benchmark,
+    Item,
+    ModelRun,
+    Request,
+    load_benchmark,
+)
 from workflow.scripts.generate.engine import BaseEngine, engine_module, load_form
 from workflow.scripts.generate.partials import Partials
 from workflow.scripts.generate.turns import Completion, Turn
@@ -35,6 +41,7 @@ from workflow.scripts.generate.turns import Completion, Turn
 MODULE = "generate.generate_samples"
 # What samples call the final checkpoint, whose epoch depends on the recipe's gate.
 FINAL = "final"
+ADAPTERS = "adapter_config.json"  # a checkpoint with such a file is adapters, in PEFT's format
 
 
 @dataclass(frozen=True)
@@ -76,38 +83,79 @@ def list_questions(benchmark: Benchmark) -> list[Question]:
     ]
 
 
-class Job:
-    """A model run on an engine, for all benchmarks of this process.
+@dataclass
+class Work:
+    """What a process has to do, and its clock.
 
     Attributes:
-        arguments: As they were given.
+        engine: The engine's name.
         runtime: How to run.
-        manifest: The run's.
-        checkpoints: The checkpoint folder's name by the name that samples give it.
         shard: Which of the processes that share the samples this is.
         shards: How many share them.
-
-    Raises:
-        InputError: A checkpoint is absent or incomplete.
     """
 
-    def __init__(
-        self, arguments: argparse.Namespace, runtime: GenerationRuntime, shard: int, shards: int
-    ) -> None:
-        self.arguments, self.runtime, self.shard, self.shards = arguments, runtime, shard, shards
-        self.manifest = read_manifest(arguments.model)
-        asked = [name for text in arguments.checkpoints for name in text.split(",") if name]
-        self.checkpoints = {
-            name: self.manifest["final"] if name == FINAL else name for name in asked or [FINAL]
-        }
-        for found in self.checkpoints.values():  # all are there; each is hashed when it is loaded
-            load_checkpoint(arguments.model, found, checked=True)
+    engine: str
+    runtime: GenerationRuntime
+    shard: int
+    shards: int
+
+    def __post_init__(self) -> None:
         self._lap = time.monotonic()
 
     def lap(self) -> float:
         """Return the seconds since the last call, or since the start."""
         before, self._lap = self._lap, time.monotonic()
         return self._lap - before
+
+
+class Job:
+    """A model run on an engine, for all its benchmarks of this process.
+
+    Attributes:
+        run: The model run.
+        work: That of the process.
+        manifest: The run's.
+        checkpoints: The checkpoint folder's name by the name that samples give it.
+
+    Raises:
+        InputError: A checkpoint is absent or incomplete, or adapters without their model.
+    """
+
+    def __init__(self, run: ModelRun, work: Work) -> None:
+        self.run, self.work = run, work
+        self.manifest = read_manifest(run.model)
+        self.checkpoints = {
+            name: self.manifest["final"] if name == FINAL else name
+            for name in run.checkpoints or [FINAL]
+        }
+        for found in self.checkpoints:  # all are there; each is hashed when it is loaded
+            self.weights(found, checked=True)
+
+    def weights(self, checkpoint: str, checked: bool = False) -> tuple[Path, Path | None]:
+        """Return the folder of a checkpoint's weights, and of adapters for them where it is such.
+
+        Args:
+            checkpoint: As samples call it.
+            checked: Do not hash the files.
+
+        Raises:
+            InputError: A file is missing or differs from the manifest, or the adapters were
+                trained on other weights.
+        """
+        name = self.checkpoints[checkpoint]
+        folder = load_checkpoint(self.run.model, name, checked)
+        if ADAPTERS not in self.manifest["checkpoints"][name]:
+            return folder, None
+        if self.run.base is None:
+            raise InputError(f"{folder}: has adapters alone, expected --base, their model")
+        base, trained = read_manifest(self.run.base), self.manifest["lineage"]["base"]
+        files = base["checkpoints"].get(trained["checkpoint"])
+        if files is None or sha256_text(canonical_json(files)) != trained["sha256"]:
+            raise InputError(
+                f"{self.run.base}: has other weights than {folder} was trained on, expected those "
+                f"of {trained['run']} {trained['checkpoint']}"
+            )
+        return load_checkpoint(self.run.base, trained["checkpoint"], checked), folder
 
 
 class Samples:
@@ -128,7 +176,7 @@ class Samples:
         self.job, self.request = job, request
         self.benchmark = load_benchmark(request.section)
         self.questions = list_questions(self.benchmark)
-        self.indices = range(job.shard, len(self.questions), job.shards)
+        self.indices = range(job.work.shard, len(self.questions), job.work.shards)
         self.seconds = self.load_seconds = 0.0
         self._partials = {name: self.partials(name) for name in job.checkpoints}
         self._before = {name: set(one.done) for name, one in self._partials.items()}
@@ -148,7 +196,7 @@ class Samples:
     def partials(self, checkpoint: str) -> Partials:
         """Return what is finished of a checkpoint's samples, as it is on the disk."""
         digest = _digest(self.job, checkpoint, self.benchmark)
-        return Partials(self.folder, digest, self.job.shard)
+        return Partials(self.folder, digest, self.job.work.shard)
 
     @property
     def unfinished(self) -> bool:
@@ -192,7 +240,7 @@ class Samples:
 
     def mark(self) -> None:
         """Tell the process that gathers the shards that this one's samples are there."""
-        write_text(self._mark(self.job.shard, self.job.shards), "")
+        write_text(self._mark(self.job.work.shard, self.job.work.shards), "")
 
     def is_finished(self, shards: int) -> bool:
         """Tell whether all shards' samples are there; they are read then."""
@@ -220,19 +268,19 @@ class Samples:
             if index not in self._before[name]
         )
         model = {key: job.manifest.get(key) for key in ("role", "chat_format", "status")}
-        devices = job.runtime.tensor_parallel * job.runtime.data_parallel
+        devices = job.work.runtime.tensor_parallel * job.work.runtime.data_parallel
         return {
             "format": FORMAT,
-            "run": job.arguments.run,
+            "run": job.run.name,
             "benchmark": self.request.name,
             "kind": section.kind,
-            "engine": job.arguments.engine,
+            "engine": job.work.engine,
             "decoding": section.decoding.with_defaults(),
             "seed": section.decoding.seed,
             "n_items": len(benchmark.items),
             "repeats": section.repeats,
             "checkpoints": list(job.checkpoints),
-            "model": {**model, "manifest_sha256": sha256_file(job.arguments.model)},
+            "model": {**model, "manifest_sha256": sha256_file(job.run.model)},
             "template": section.template,
             **({"task": section.task} if section.task else {}),
             "data": {"sha256": benchmark.data_sha256},
@@ -250,9 +298,12 @@ class Samples:
 
 def _digest(job: Job, checkpoint: str, benchmark: Benchmark) -> str:
     """Digest all that decides a checkpoint's completions."""
-    manifest, engine = job.manifest, job.arguments.engine
+    manifest, engine = job.manifest, job.work.engine
+    files = manifest["checkpoints"][job.checkpoints[checkpoint]]
+    base = {"base": manifest["lineage"]["base"]["sha256"]} if ADAPTERS in files else {}
     decides = {
-        "weights": manifest["checkpoints"][job.checkpoints[checkpoint]],
+        "weights": files,
+        **base,
         "chat_format": manifest["chat_format"],
         "thinking": manifest["thinking"],
         "benchmark": benchmark.section.model_dump(mode="json", exclude={"data"}),

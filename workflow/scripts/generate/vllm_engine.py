@@ -16,10 +16,11 @@ import tempfile
 from collections.abc import Callable, Container
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from unittest import mock
 
 from workflow.scripts.common.errors import InputError
+from workflow.scripts.common.io import read_json
 from workflow.scripts.config.planning import GenerationRuntime
 from workflow.scripts.generate.engine import BaseEngine
 from workflow.scripts.generate.turns import Completion, Turn, TurnFormat
@@ -35,6 +36,7 @@ from workflow.scripts.generate.vllm_setup import (
 TRIES = 3  # of a request that the engine ends without having answered it
 # Lengths are rounded up to a multiple, for a model is compiled once for each.
 LENGTH_STEP = 1024
+Served = tuple[Path, str, int, int]  # checkpoint, dtype, longest turn, rank of the adapters
 OPTIONS = ("gpu_memory_utilization", "max_num_seqs", "enforce_eager")
 
 
@@ -51,6 +53,9 @@ class Engine(BaseEngine):
         check_build(is_cpu_build(), runtime.enforce_eager)
         self.llm: Any = None
         self._dtype = ""
+        self._served: Served | None = None  # what an engine with adapters was started for
+        self._request: Any = None  # the adapters that are asked
+        self._adapters = 0  # counts those that were loaded
         # The key of a compiled model holds the path that vLLM is given. This one is the same for
         # all models; the engine's processes stay in the folder that it is relative to.
         self._temporary = tempfile.TemporaryDirectory(prefix="vllm-")
@@ -59,9 +64,11 @@ class Engine(BaseEngine):
     def context(self, folder: Path) -> int:
         return self.runtime.max_model_len or super().context(folder)
 
-    def load(self, folder: Path, dtype: str, longest: int) -> None:
+    def load(self, folder: Path, dtype: str, longest: int, adapters: Path | None = None) -> None:
         try:
-            if self.llm is not None and self._dtype == dtype and _can_swap(folder):
+            if adapters is not None:
+                self._load_adapters(folder, dtype, longest, adapters)
+            elif self._can_swap(folder, dtype):
                 self._swap(folder)
             else:
                 self._shut_down()
@@ -69,7 +76,7 @@ class Engine(BaseEngine):
         except Exception as error:
             verb = "start on" if self.llm is None else "load"
             cause = find_cause(error, self._folder)
-            raise InputError(f"vLLM did not {verb} {folder}: {cause}") from error
+            raise InputError(f"vLLM did not {verb} {adapters or folder}: {cause}") from error
         self._dtype = dtype
 
     def complete(
@@ -98,8 +105,21 @@ class Engine(BaseEngine):
         self._shut_down()
         self._temporary.cleanup()
 
-    def _start(self, folder: Path, dtype: str, longest: int) -> None:
-        """Start vLLM on a checkpoint."""
+    def _load_adapters(self, folder: Path, dtype: str, longest: int, adapters: Path) -> None:
+        """Have the engine answer with adapters, on a checkpoint that stays loaded for others."""
+        rank = read_json(adapters / "adapter_config.json")["r"]
+        if not _serves(self._served, (folder, dtype, longest, rank)):
+            self._shut_down()
+            self._start(folder, dtype, longest, rank)
+        from vllm.lora.request import LoRARequest
+
+        self._adapters += 1
+        name = f"adapters{self._adapters}"
+        self._request = LoRARequest(name, self._adapters, str(adapters.resolve()))
+        self.llm.llm_engine.add_lora(self._request)  # an error of theirs is one of this load
+
+    def _start(self, folder: Path, dtype: str, longest: int, rank: int = 0) -> None:
+        """Start vLLM on a checkpoint, for adapters up to a rank where it is not 0."""
         set_variables()
         from vllm import LLM
         from vllm.logger import DEFAULT_LOGGING_CONFIG
@@ -117,12 +137,20 @@ class Engine(BaseEngine):
                 tensor_parallel_size=self.runtime.tensor_parallel,
                 enable_prefix_caching=True,  # the answer's request finds the thinking in it
                 **ARGUMENTS,
+                **({"enable_lora": True, "max_lora_rank": _room(rank)} if rank else {}),
                 **{
                     name: value
                     for name in OPTIONS
                     if (value := getattr(self.runtime, name)) is not None
                 },
             )
+
+        self._served = (folder, dtype, longest, rank) if rank else None
+
+    def _can_swap(self, folder: Path, dtype: str) -> bool:
+        """Tell whether the running engine can read a checkpoint in place of its own."""
+        plain = self.llm is not None and self._served is None
+        return plain and self._dtype == dtype and _takes_all_weights(folder)
 
     def _swap(self, folder: Path) -> None:
         """Read a checkpoint of the same architecture into the running engine."""
@@ -133,7 +161,7 @@ class Engine(BaseEngine):
     def _shut_down(self) -> None:
         if self.llm is not None:
             self.llm.llm_engine.engine_core.shutdown()
-        self.llm = None
+        self.llm = self._served = self._request = None
         gc.collect()
 
     def _step(self) -> list[Any]:
@@ -191,7 +219,9 @@ class Engine(BaseEngine):
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
         prompt = TokensPrompt(prompt_token_ids=list(turn.tokens))
-        self.llm.llm_engine.add_request(f"{place}/{part}/{tries}", prompt, parameters)
+        self.llm.llm_engine.add_request(
+            f"{place}/{part}/{tries}", prompt, parameters, lora_request=self._request
+        )
 
     @staticmethod
     def _push(turn: Turn, tokens: list[int]) -> None:
@@ -203,7 +233,32 @@ class Engine(BaseEngine):
             turn.push(token)
 
 
-def _can_swap(folder: Path) -> bool:
+def _serves(served: Served | None, asked: Served) -> bool:
+    """Tell whether an engine that was started for adapters can answer with others."""
+    if served is None:
+        return False
+    _, _, length, rank = asked
+    return served[:2] == asked[:2] and length <= served[2] and rank <= _room(served[3])
+
+
+def _room(rank: int) -> int:
+    """Return the smallest rank that vLLM can be started for, and that holds adapters of `rank`.
+
+    Raises:
+        InputError: vLLM has none.
+    """
+    from vllm.config.lora import MaxLoRARanks
+
+    ranks = [one for one in get_args(MaxLoRARanks) if one >= rank]
+    if not ranks:
+        raise InputError(
+            f"rank {rank} of the adapters, expected at most {max(get_args(MaxLoRARanks))}, or "
+            "engine hf"
+        )
+    return int(ranks[0])
+
+
+def _takes_all_weights(folder: Path) -> bool:
     """Tell whether a running engine takes all weights of a checkpoint.
 
     vLLM 0.32.0's CPU build keeps a packed copy of the output layer. Where it is tied to the

@@ -37,10 +37,13 @@ from workflow.scripts.cluster.resources import (
 from workflow.scripts.common.cost_model import JUDGED_TOKENS, ONCE, Parts, combine_parts
 from workflow.scripts.common.known_sizes import answer_tokens
 from workflow.scripts.common.result import read_result
+from workflow.scripts.config.recipe import Lora
+from workflow.scripts.config.section import read_section
 from workflow.scripts.graph.jobs import Graph, Job
 from workflow.scripts.graph.results import Result, list_texts
 from workflow.scripts.graph.runs import Run
 from workflow.scripts.graph.store import earlier_results, folder_of
+from workflow.scripts.models.memory import count_adapters, guess_shape
 
 BYTES_PER_SAMPLE_TOKEN = 12  # text, token ids and keys in samples.jsonl
 # Where a finished result tells how large it is.
@@ -383,12 +386,18 @@ class Estimator:
             kept = run.recipe.get("epochs", 1) if run.recipe.get("checkpoints") != "last" else 1
             each = 4 if run.recipe.get("precision", "bf16") == "fp32" else 2
             kept = 1 if run.role == "base" or not run.recipe else kept
+            if run.keeps_adapters:
+                return 4 * kept * self._adapter_parameters(run) / 1e9
             return each * kept * parameters(self.experiment, run) / 1e9
         if result.stage == "generate" and result.benchmark:
             section = self.experiment["benchmarks"][result.benchmark]
             tokens = answer_tokens(section, self.hardware["budget_share"])
             return self.samples(result) * tokens * BYTES_PER_SAMPLE_TOKEN / 1e9
         return 0.0
+
+    def _adapter_parameters(self, run: Run) -> int:
+        shape = guess_shape(parameters(self.experiment, run))
+        return count_adapters(shape, read_section(Lora, run.recipe["lora"], run.name))
 
     def _usd(self, results: Sequence[Result]) -> float:
         """Return what a job pays for its results; a scorer's cap is for all of them."""

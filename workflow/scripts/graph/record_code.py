@@ -34,7 +34,12 @@ from workflow.scripts.common.codehash import (
 )
 from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.io import write_text
-from workflow.scripts.graph.results import CONVERSION, ENGINE_MODULES, TASK_ITEMS
+from workflow.scripts.graph.results import (
+    ADAPTER_MODULES,
+    CONVERSION,
+    ENGINE_MODULES,
+    TASK_ITEMS,
+)
 from workflow.scripts.models import method_registry
 from workflow.scripts.score.answer_scorer import EXTRACTOR
 from workflow.scripts.score.registry import FOLDER, list_types
@@ -47,6 +52,7 @@ STAGES = ("data", "models", "generate", "score", "report")
 # Modules that are loaded by name, for some results only.
 PARTS = (
     *ENGINE_MODULES.values(),
+    *(name for names in ADAPTER_MODULES.values() for name in names),
     *(f"{FOLDER}{name}" for name in list_types()),
     EXTRACTOR,
     CONVERSION,

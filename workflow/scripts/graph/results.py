@@ -32,6 +32,7 @@ from workflow.scripts.score.scorer import ScorerSection
 
 # Modules that are loaded by name, for some jobs of a rule only.
 ENGINE_MODULES = {name: f"generate.{name}_engine" for name in ENGINES}
+ADAPTER_MODULES = {"hf": ("generate.hf_adapters",)}  # by engine
 CONVERSION = "models.convert_gguf"
 TASK_ITEMS = "data.task_items"
 
@@ -477,9 +478,16 @@ def _measured(
                 "checkpoints": list(run.checkpoints),
                 "engine": engine,
             },
-            {"model": (f"models/{run.name}",), "prompts": (texts[f"benchmark {name}"],)},
+            {
+                "model": (f"models/{run.name}",),
+                "prompts": (texts[f"benchmark {name}"],),
+                **({"base": (f"models/{run.parent}",)} if run.keeps_adapters else {}),
+            },
             ENGINES[engine],
-            also=(ENGINE_MODULES[engine],),
+            also=(
+                ENGINE_MODULES[engine],
+                *(ADAPTER_MODULES.get(engine, ()) if run.keeps_adapters else ()),
+            ),
             run=run,
             benchmark=name,
             development=is_development(benchmark),

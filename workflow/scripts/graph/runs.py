@@ -53,6 +53,11 @@ class Run:
     def seed(self) -> int | None:
         return self.id.seed
 
+    @property
+    def keeps_adapters(self) -> bool:
+        """Whether its weights are adapters, for those of its parent."""
+        return (self.recipe.get("lora") or {}).get("merge") is False
+
 
 def origin_of(run: Run, runs: Mapping[str, Run]) -> Run:
     """Return the ready-made or pretrained model that a run comes from in the end."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def expect_training(
     place: str, name: str, key: str, lrms: Sequence[str] | None, experiment: Experiment
 ) -> TrainedAlignment:
-    """Return an alignment that trains models of these LRMs.
+    """Return an alignment that trains models of these LRMs, with whole weights.
 
     Args:
         place: The key that names it.
@@ -25,12 +25,18 @@ def expect_training(
         experiment: The experiment.
 
     Raises:
-        ValueError: In one line: there is no such alignment, or it leaves out one of the LRMs.
+        ValueError: In one line: there is no such alignment, it leaves out one of the LRMs, or it
+            keeps adapters.
     """
     expect_entry(place, name, "alignments", experiment.alignments)
     found = experiment.alignments[name]
     if not isinstance(found, TrainedAlignment):
         raise ValueError(f"{place}: {name!r} is a {found.method}, expected a training")
+    if experiment.recipes[found.recipe].keeps_adapters:
+        raise ValueError(
+            f"{place}: {name!r} keeps its adapters apart, expected lora.merge true in "
+            f"recipes.{found.recipe}"
+        )
     expect_applied(place, name, key, lrms, experiment)
     return found
 

@@ -132,6 +132,8 @@ class TrainedAlignment(Alignment):
         check_data(f"{key}.data", self.data, experiment)
         expect_entry(f"{key}.recipe", self.recipe, "recipes", experiment.recipes)
         self._check_after(key, experiment)
+        for lrm in self.lrms or experiment.lrms:
+            experiment.check_layers(lrm, self.recipe)
         if self.per_epoch == "one_run" and self.epochs:
             recipe = experiment.recipes[self.recipe]
             if max(self.epochs) > recipe.epochs:

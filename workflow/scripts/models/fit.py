@@ -11,8 +11,10 @@ from workflow.scripts.config.recipe import Recipe
 from workflow.scripts.config.section import read_section
 from workflow.scripts.graph.runs import Run
 from workflow.scripts.models import method_registry
+from workflow.scripts.models.lora import expect_modules
 from workflow.scripts.models.memory import check_memory, guess_shape, read_shape
 from workflow.scripts.models.recipe import check_recomputation
+from workflow.scripts.models.tensors import list_tensors
 
 GUESS_MARGIN = 1.15  # how far a guessed need may lie above the memory of a GPU
 
@@ -49,9 +51,15 @@ def check_fit(
         check_recomputation(recipe, runtime, gpus * nodes)
     except InputError as error:
         raise InputError(f"{run.name}: {error}") from None
+    here = (source / "manifest.json").exists()
+    if recipe.lora and here:
+        try:
+            expect_modules(recipe.lora, list_tensors(source / "final"))
+        except InputError as error:
+            raise InputError(f"{run.name}: {error}") from None
     if "gpu_memory_gb" not in knobs or not gpus:
         return
-    if (source / "manifest.json").exists():
+    if here:
         shape, basis, margin = read_shape(source / "final"), "", 1.0
     else:
         shape, margin = guess_shape(parameters), GUESS_MARGIN

@@ -209,7 +209,8 @@ def count_adapters(shape: Shape, lora: Lora) -> int:
     kv, ffn = shape.hidden + shape.kv, shape.hidden + shape.ffn
     widths = {"k_proj": kv, "v_proj": kv, "gate_proj": ffn, "up_proj": ffn, "down_proj": ffn}
     per_layer = sum(widths.get(name, 2 * shape.hidden) for name in lora.target_modules)
-    return shape.layers * lora.r * per_layer
+    layers = lora.layers[1] - lora.layers[0] + 1 if lora.layers else shape.layers
+    return layers * lora.r * per_layer
 
 
 def check_memory(

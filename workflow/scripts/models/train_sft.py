@@ -58,6 +58,7 @@ from workflow.scripts.models.launch import (
     world_size,
 )
 from workflow.scripts.models.lineage import describe_parent, failure_of_parents, hash_parents
+from workflow.scripts.models.lora import expect_modules
 from workflow.scripts.models.memory import check_training, read_shape
 from workflow.scripts.models.recipe import (
     batch_plan,
@@ -66,6 +67,7 @@ from workflow.scripts.models.recipe import (
     steps_per_epoch,
 )
 from workflow.scripts.models.sharding import process_group
+from workflow.scripts.models.tensors import list_tensors
 
 LOGGED = ("step", "epoch", "loss", "learning_rate", "grad_norm")
 MODULE = "workflow.scripts.models.train_sft"
@@ -334,6 +336,8 @@ def fine_tune(args: argparse.Namespace, recipe: Recipe, runtime: Runtime, argv: 
     records = read_records(args.data)
     problems = read_probe(args.probe, recipe.gate.n) if recipe.gate else None
     parent = load_checkpoint(args.parent, args.checkpoint, checked=launched())
+    if recipe.lora:
+        expect_modules(recipe.lora, list_tensors(parent))
     start_processes(parent, recipe, runtime, argv)
 
     lineage = {

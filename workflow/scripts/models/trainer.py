@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.config.recipe import Recipe
 from workflow.scripts.models.encode import IGNORED, Encoded
+from workflow.scripts.models.lora import adapter_config
 from workflow.scripts.models.order import EpochOrder
 from workflow.scripts.models.sharding import configure_sharding
 
@@ -89,15 +90,9 @@ def build_trainer(
         }
     )
     if recipe.lora:
-        from peft import LoraConfig, get_peft_model
+        from peft import get_peft_model
 
-        adapters = LoraConfig(
-            r=recipe.lora.r,
-            lora_alpha=recipe.lora.alpha,
-            lora_dropout=recipe.lora.dropout,
-            target_modules=list(recipe.lora.target_modules),
-            task_type="CAUSAL_LM",
-        )
+        adapters = adapter_config(recipe.lora)
         # Adapters start from random values: seed them here, since how a model is loaded differs
         # between one process and several.
         set_seed(config.seed)

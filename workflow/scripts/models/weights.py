@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from workflow.scripts.common.manifest import describe_files, hash_record
 from workflow.scripts.config.recipe import Recipe
-from workflow.scripts.models.lora import merge_lora
+from workflow.scripts.models.lora import merge_lora, update_scale, write_adapters
 from workflow.scripts.models.sharding import gather_weights
 
 if TYPE_CHECKING:
@@ -50,10 +50,13 @@ def save_weights(
 ) -> None:
     """Write the model of a trainer as a plain Hugging Face folder, from the first process.
 
-    Adapters are merged, and weights trained under bf16 compute are stored in bf16. Every process
-    must call this: sharded weights are gathered. They are copied, and `writer` writes and hashes
-    the copies.
+    Adapters are merged or, where the recipe keeps them, are all that is written; weights trained
+    under bf16 compute are stored in bf16. Every process must call this: sharded weights are
+    gathered. They are copied, and `writer` writes and hashes the copies.
     """
+    if recipe.keeps_adapters:
+        _save_adapters(trainer, folder, recipe, writer)
+        return
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 
@@ -67,20 +70,39 @@ def save_weights(
     if state is None:
         return
     if recipe.lora:
-        merged = merge_lora(state, recipe.lora.alpha / recipe.lora.r, dtype)
+        merged = merge_lora(state, update_scale(recipe.lora), dtype)
         state = {name: weight for name, weight in merged.items() if name not in tied}
     if (parent / "generation_config.json").exists():
         shell.generation_config = GenerationConfig.from_pretrained(parent)
     writer.start(lambda: _write(shell, state, parent, folder))
 
 
+def _save_adapters(trainer: SFTTrainer, folder: Path, recipe: Recipe, writer: Writer) -> None:
+    """Write the adapters of a trainer's model alone; they stay in the type of their training."""
+    assert recipe.lora is not None
+    lora, model = recipe.lora, trainer.model
+    writer.wait()
+    state = gather_weights(model, {name for name in model.state_dict() if ".lora_" not in name})
+    if state is not None:
+        writer.start(lambda: _put(folder, lambda place: write_adapters(state, lora, place)))
+
+
 def _write(shell: Any, state: dict[str, Any], parent: Path, folder: Path) -> None:
+    def write(place: Path) -> None:
+        shell.save_pretrained(place, state_dict=state, max_shard_size=SHARD_SIZE)
+        for pattern in TOKENIZER_FILES:
+            for file in parent.glob(pattern):
+                shutil.copyfile(file, place / file.name)
+
+    _put(folder, write)
+
+
+def _put(folder: Path, write: Callable[[Path], None]) -> None:
+    """Have a folder written in another place, take it over and hash it."""
     temporary = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(temporary, ignore_errors=True)
-    shell.save_pretrained(temporary, state_dict=state, max_shard_size=SHARD_SIZE)
-    for pattern in TOKENIZER_FILES:
-        for file in parent.glob(pattern):
-            shutil.copyfile(file, temporary / file.name)
+    temporary.mkdir(parents=True)
+    write(temporary)
     shutil.rmtree(folder, ignore_errors=True)
     temporary.rename(folder)
     describe_files(folder, hash_record(folder.parent, folder.name))
