@@ -170,10 +170,8 @@ def method_of_run(run):
 
 def alignments_that(train):
     """Return a regular expression of the alignments whose method trains, or of those that do not."""
-    entries = EXPERIMENT["alignments"].items()
-    found = [
-        re.escape(name) for name, one in entries if method_registry.method_of(one).TRAINS == train
-    ]
+    methods = {n: method_registry.method_of(one) for n, one in EXPERIMENT["alignments"].items()}
+    found = [re.escape(n) for n, one in methods.items() if one.SCRIPT and one.TRAINS == train]
     return "|".join(found) or r"(?!)"
 
 
@@ -217,7 +215,8 @@ def prompts_of(samples):
     """Return what the experiment says of a benchmark's generation, with its items' path."""
     (items,) = samples.inputs["prompts"]
     section = {**samples.sections["benchmark"], "data": GRAPH.path(items)}
-    return {"name": samples.benchmark, "section": section}
+    told = {key: samples.sections[key] for key in ("prompting",) if key in samples.sections}
+    return {"name": samples.benchmark, "run": samples.run.name, "section": section, **told}
 
 
 @known

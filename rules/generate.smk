@@ -6,7 +6,7 @@ MAKES: results/store/generate/
 
 
 rule generate_samples:
-    """Let one run think and answer on all benchmarks; its engine starts once."""
+    """Let one model think and answer on all benchmarks; its engine starts once."""
     input:
         model=needs("model"),
         prompts=needs("prompts"),

@@ -88,7 +88,8 @@ def nothing(names: Names) -> Names:
 
 READY_MADE = [
     *(f"base/{name}/hub" for name in ("fetched", "packaged", "local")),
-    *(f"lrm/{name}/hub" for name in ("ready", "bundled", "own")),
+    *(f"lrm/{name}/hub" for name in ("ready", "bundled", "own", "harmony")),
+    *("aligned/ready/told/hub", "aligned/harmony/effort/hub"),
 ]
 NOT_MICRO = (
     *("data/records/", "data/benchmarks/", "score/fetched/classifier"),
@@ -141,6 +142,8 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "lrms.ready.parameters_b": having(),
     "lrms.bundled": having("lrm/bundled"),
     "lrms.own": having("lrm/own"),
+    "lrms.harmony": having("lrm/harmony", "aligned/harmony"),
+    "lrms.harmony.parameters_b": having(),
     "recipes.reasoning": having(*LRM),
     "recipes.safety": having(*DIRECT, "/safechain/seed"),
     "recipes.other": having("/retrained/seed"),
@@ -149,6 +152,10 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "alignments.directrefusal": having(*DIRECT),
     "alignments.merged": having("/merged/seed"),
     "alignments.merged.lrms": having(),
+    "alignments.told": having("/told/"),
+    "alignments.told.lrms": having(),
+    "alignments.effort": having("/effort/"),
+    "alignments.effort.lrms": having(),
     "alignments.directrefusal.epochs": having(
         *("generate/aligned/tiny/directrefusal", "score/aligned/tiny/directrefusal"),
         *("generate/aligned/ready/directrefusal", "score/aligned/ready/directrefusal"),
@@ -231,7 +238,8 @@ OTHERS = {
     "scorers.classifier.windows": "first_256",
     "scorers.ngram.judge": "second",
     # folders that are there
-    **dict.fromkeys(("bases.local.path", "lrms.own.path"), "./envs"),
+    **dict.fromkeys(("bases.local.path", "lrms.own.path", "lrms.harmony.path"), "./envs"),
+    "alignments.effort.effort": "low",
     "scorers.own_classifier.model.path": "./envs",
 }
 

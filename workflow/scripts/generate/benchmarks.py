@@ -13,6 +13,7 @@ from typing import Any
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import read_jsonl, sha256_file, sha256_text
 from workflow.scripts.config.generation import PromptFile
+from workflow.scripts.config.prompting import NOTHING_TOLD, Prompting
 from workflow.scripts.config.section import Name, Section, read_section
 
 TASKS = Path(__file__).parents[2] / "tasks"
@@ -50,6 +51,10 @@ class Request(Section):
 
     name: Name
     """As the experiment calls it"""
+    run: str = ""
+    """The run that it is asked of: that of --run, or its weights with other prompts"""
+    prompting: Prompting = NOTHING_TOLD
+    """What is written into its prompts beside the question"""
     section: PromptFile
     """What decides its samples"""
     out: Path
@@ -74,8 +79,8 @@ def read_requests(text: str) -> list[Request]:
         read_section(Request, entry, f"--benchmarks: entry {number}")
         for number, entry in enumerate(entries, 1)
     ]
-    names = [request.name for request in requests]
-    if twice := [name for name in names if names.count(name) > 1]:
+    names = [(request.run, request.name) for request in requests]
+    if twice := [name for run, name in names if names.count((run, name)) > 1]:
         raise InputError(f"--benchmarks: {twice[0]!r} is there twice, expected each name once")
     return requests
 

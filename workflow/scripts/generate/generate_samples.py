@@ -2,9 +2,10 @@
 
 Reads the run's manifest and checkpoints and a list of benchmarks: `[{"name", "section", "out",
 "result"}, …]`, JSON from a file or from standard input. Each benchmark's samples are a result of
-their own in its `out`: `samples.jsonl` and `manifest.json`. An engine is started once for all of
-them; what is complete is not generated again, and where nothing is left no engine starts. Finished
-samples of a killed job are in `<out>/state`, where its next start finds them. By hand:
+their own in its `out`: `samples.jsonl` and `manifest.json`. One with other prompts (`prompting`)
+may be of another `run` with the same weights. An engine is started once for all of them; what is
+complete is not generated again, and where nothing is left no engine starts. Finished samples of a
+killed job are in `<out>/state`, where its next start finds them. By hand:
 
     python -m workflow.scripts.generate.generate_samples \
         --model results/micro/models/lrm/tiny/seed1/manifest.json --run lrm/tiny/seed1 <<END
@@ -20,7 +21,7 @@ import argparse
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -127,26 +128,26 @@ def generate(job: Job, engine: BaseEngine, work: list[Samples]) -> Iterator[Samp
             for samples in group:
                 if samples.missing(checkpoint):
                     if not loaded:
-                        _load(job, engine, checkpoint, dtype, turns)
+                        _load(job, engine, checkpoint, dtype, turns.values())
                         loaded = True
                         samples.add_load(job.lap())
-                    samples.complete(engine, checkpoint, turns[samples.name])
+                    samples.complete(engine, checkpoint, turns[samples])
                 samples.seconds += job.lap()
                 if checkpoint == last:
                     yield samples
 
 
 def _load(
-    job: Job, engine: BaseEngine, checkpoint: str, dtype: str, turns: dict[str, list[Turn]]
+    job: Job, engine: BaseEngine, checkpoint: str, dtype: str, turns: Iterable[list[Turn]]
 ) -> None:
     folder = load_checkpoint(job.arguments.model, job.checkpoints[checkpoint])
-    engine.load(folder, dtype, max(turn.longest for one in turns.values() for turn in one))
+    engine.load(folder, dtype, max(turn.longest for one in turns for turn in one))
 
 
 def _open_turns(
     job: Job, engine: BaseEngine, group: list[Samples], checkpoint: str
-) -> dict[str, list[Turn]]:
-    """Return the turns at their start of each benchmark that is not finished, by name.
+) -> dict[Samples, list[Turn]]:
+    """Return the turns at their start of each benchmark that is not finished.
 
     Those whose samples are missing at a later checkpoint alone count for the length, too.
 
@@ -157,9 +158,7 @@ def _open_turns(
         return {}
     folder = load_checkpoint(job.arguments.model, job.checkpoints[checkpoint], checked=True)
     tokenizer, context = load_tokenizer(folder), engine.context(folder)
-    turns = {
-        samples.name: samples.turns(folder, tokenizer) for samples in group if samples.unfinished
-    }
+    turns = {samples: samples.turns(folder, tokenizer) for samples in group if samples.unfinished}
     for turn in (turn for one in turns.values() for turn in one):
         if turn.longest > context:
             raise InputError(

@@ -134,8 +134,10 @@ class Samples:
         self._before = {name: set(one.done) for name, one in self._partials.items()}
 
     @property
-    def name(self) -> str:
-        return self.request.name
+    def prompting(self) -> dict[str, Any]:
+        """What is written into the prompts, under this name; empty where nothing is."""
+        told = self.request.prompting.without_defaults()
+        return {"prompting": told} if told else {}
 
     @property
     def dtype(self) -> str:
@@ -147,7 +149,7 @@ class Samples:
 
     def partials(self, checkpoint: str) -> Partials:
         """Return what is finished of a checkpoint's samples, as it is on the disk."""
-        digest = _digest(self.job, checkpoint, self.benchmark)
+        digest = _digest(self.job, checkpoint, self.benchmark, self.prompting)
         return Partials(self.folder, digest, self.job.shard)
 
     @property
@@ -162,7 +164,7 @@ class Samples:
         """Return this shard's turns at their start."""
         manifest, decoding = self.job.manifest, self.benchmark.section.decoding
         chat, thinks = manifest["chat_format"], manifest["thinking"]
-        form = load_form(folder, tokenizer, chat, decoding, thinks)
+        form = load_form(folder, tokenizer, chat, decoding, thinks, self.request.prompting)
         questions = [self.questions[index] for index in self.indices]
         return [Turn(form, one.item.prompt, f"item {one.item.item_id}") for one in questions]
 
@@ -223,11 +225,12 @@ class Samples:
         devices = job.runtime.tensor_parallel * job.runtime.data_parallel
         return {
             "format": FORMAT,
-            "run": job.arguments.run,
+            "run": self.request.run or job.arguments.run,
             "benchmark": self.request.name,
             "kind": section.kind,
             "engine": job.arguments.engine,
             "decoding": section.decoding.with_defaults(),
+            **self.prompting,
             "seed": section.decoding.seed,
             "n_items": len(benchmark.items),
             "repeats": section.repeats,
@@ -247,7 +250,7 @@ class Samples:
         }
 
 
-def _digest(job: Job, checkpoint: str, benchmark: Benchmark) -> str:
+def _digest(job: Job, checkpoint: str, benchmark: Benchmark, prompting: dict[str, Any]) -> str:
     """Digest all that decides a checkpoint's completions."""
     manifest, engine = job.manifest, job.arguments.engine
     decides = {
@@ -255,6 +258,7 @@ def _digest(job: Job, checkpoint: str, benchmark: Benchmark) -> str:
         "chat_format": manifest["chat_format"],
         "thinking": manifest["thinking"],
         "benchmark": benchmark.section.model_dump(mode="json", exclude={"data"}),
+        **prompting,
         "data": benchmark.data_sha256,
         "task": benchmark.task,
         "engine": engine,

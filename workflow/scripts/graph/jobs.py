@@ -1,9 +1,10 @@
 """The graph of one experiment: its results, the jobs that make them, and what is complete.
 
 Rules, plan, status and report ask this graph. Most jobs make one result. Three kinds make several:
-the generated data files; a run's samples on all benchmarks, so that its engine starts once; and
-scores, those of a run by rules and those of an LRM's family by the same judge, which is loaded
-once. What such a job has made stays when it is killed, and a job makes only what is missing.
+the generated data files; the samples of the same weights on all benchmarks, so that their engine
+starts once; and scores, those of a run by rules and those of an LRM's family by the same judge,
+which is loaded once. What such a job has made stays when it is killed, and a job makes only what is
+missing.
 """
 
 from __future__ import annotations
@@ -212,5 +213,5 @@ def _group_of(result: Result) -> str:
     if result.run is None or result.benchmark is None:
         return result.name
     if result.scorer is None:
-        return f"{result.run.name}/{result.sections['engine']}"
+        return f"{result.run.weights}/{result.sections['engine']}"
     return f"{result.scorer}/{result.run.id.model}" if result.shared else result.run.name

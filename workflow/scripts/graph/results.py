@@ -127,7 +127,8 @@ def list_results(experiment: dict[str, Any], title: str) -> dict[str, Result]:
     found = _data(experiment)
     texts = list_texts(experiment)
     for run in list_runs(experiment).values():
-        _add(found, _model(experiment, run, texts))
+        if run.weights == run.name:
+            _add(found, _model(experiment, run, texts))
     for name, judge in experiment.get("judges", {}).items():
         inputs = {"train": (_micro("judge_train"),), "test": (_micro("judge_test"),)}
         _add(
@@ -324,7 +325,7 @@ def _model(experiment: dict[str, Any], run: Run, texts: dict[str, str]) -> Resul
     return Result(
         name,
         _rule_of(run, method.TRAINS),
-        method.SCRIPT,
+        str(method.SCRIPT),
         "manifest.json",
         method.sections(run, experiment),
         {
@@ -369,8 +370,9 @@ def _measured(
                 "benchmark": {key: benchmark[key] for key in GENERATION_KEYS if key in benchmark},
                 "checkpoints": list(run.checkpoints),
                 "engine": engine,
+                **({"prompting": run.prompting} if run.prompting else {}),
             },
-            {"model": (f"models/{run.name}",), "prompts": (texts[f"benchmark {name}"],)},
+            {"model": (f"models/{run.weights}",), "prompts": (texts[f"benchmark {name}"],)},
             ENGINES[engine],
             task_files(benchmark.get("task", "prompts")),
             (ENGINE_MODULES[engine],),

@@ -26,6 +26,8 @@ class Run:
         method: What makes it from its parent, see `models/methods/`; None for a base or a
             ready-made model.
         others: Further runs that it is made from, by the name of the input.
+        prompting: What is written into the prompts of its parent, whose weights it is; None for a
+            run with weights of its own.
     """
 
     id: RunId
@@ -38,10 +40,16 @@ class Run:
     write_as: str | None = None
     method: str | None = None
     others: dict[str, str] = field(default_factory=dict)
+    prompting: dict[str, Any] | None = None
 
     @property
     def name(self) -> str:
         return str(self.id)
+
+    @property
+    def weights(self) -> str:
+        """The name of the run whose weights it is."""
+        return self.name if self.prompting is None else str(self.parent)
 
     @property
     def role(self) -> str:
@@ -119,7 +127,14 @@ def _aligned(experiment: dict[str, Any], lrm: str, lrms: dict[RunId, Run]) -> li
             write_as = alignment.get("chat_format", parent.chat_format)
             runs += [
                 Run(
-                    RunId("aligned", lrm, name, seed, variant.epochs),
+                    # the same LRM with the same prompts is one run, whatever the seed
+                    RunId(
+                        "aligned",
+                        lrm,
+                        name,
+                        seed if variant.prompting is None else parent.seed,
+                        variant.epochs,
+                    ),
                     alignment,
                     parent.chat_format,
                     variant.checkpoints,
@@ -132,6 +147,7 @@ def _aligned(experiment: dict[str, Any], lrm: str, lrms: dict[RunId, Run]) -> li
                         role: str(RunId("aligned", lrm, other, seed, epochs))
                         for role, (other, epochs) in variant.others.items()
                     },
+                    variant.prompting,
                 )
                 for variant in variants
             ]

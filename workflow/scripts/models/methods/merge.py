@@ -34,6 +34,10 @@ class Merge(Alignment):
         super().check(key, experiment)
         expect_entry(f"{key}.alignment", self.alignment, "alignments", experiment.alignments)
         other = experiment.alignments[self.alignment]
+        if not other.makes_model:
+            raise ValueError(
+                f"{key}.alignment: {self.alignment!r} trains no model, expected one that does"
+            )
         if isinstance(other, Merge):
             raise ValueError(f"{key}.alignment: {self.alignment!r} is a merge, expected a training")
         if self.epoch is not None:
