@@ -86,6 +86,15 @@ def holm_within(family: Sequence[dict[str, Any]]) -> None:
         one |= {"p_holm": p, "family": size}
 
 
+def pair_by_seed(first: Mapping[int | None, At], second: Mapping[int | None, At]) -> Pairs:
+    """Return the pairs of each seed; a model without a seed of training is beside each of them."""
+    seeds = [seed for seed in dict.fromkeys([*first, *second]) if seed is not None]
+    found = [
+        [side.get(seed, side.get(None)) for side in (first, second)] for seed in seeds or [None]
+    ]
+    return [(one, other) for one, other in found if one and other]
+
+
 def compare_alignments(results: Results) -> list[dict[str, Any]]:
     """Return the paired differences between the alignments of each LRM at their final epochs."""
     found: list[dict[str, Any]] = []
@@ -96,7 +105,7 @@ def compare_alignments(results: Results) -> list[dict[str, Any]]:
                 {model.seed: (model, at) for model, at in results.finals(group.models)}
                 for group in groups
             )
-            pairs = [(at, second[seed]) for seed, at in first.items() if seed in second]
+            pairs = pair_by_seed(first, second)
             found.append(
                 {
                     "lrm": lrm,

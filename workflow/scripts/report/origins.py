@@ -16,6 +16,7 @@ from workflow.scripts.config.recipe import Recipe
 from workflow.scripts.config.section import read_section
 from workflow.scripts.report.inputs import Inputs
 from workflow.scripts.report.runs import parse_run
+from workflow.scripts.report.tables.table import join
 
 Manifest = Mapping[str, Any]
 
@@ -46,6 +47,7 @@ def _common(
     models: Mapping[str, Manifest], samples: Mapping[tuple[str, str], Manifest]
 ) -> dict[str, Any]:
     known = [*models.values(), *samples.values()]
+    made = [one for run, one in models.items() if not is_told(run, one)]
     return {
         "git_commits": sorted({str(one["git_commit"]) for one in known if one.get("git_commit")}),
         "versions": _versions(known),
@@ -53,7 +55,7 @@ def _common(
         "engines": _by_benchmark(samples, "engine"),
         "tasks": _by_benchmark(samples, "task"),
         "hardware": sorted({gpu for one in known for gpu in _gpus(one)}),
-        "gpu_hours_training": round(sum(map(gpu_hours, models.values())), 2),
+        "gpu_hours_training": round(sum(map(gpu_hours, made)), 2),
         "gpu_hours_generation": round(sum(map(gpu_hours, samples.values())), 2),
     }
 
@@ -62,19 +64,38 @@ def describe_model(
     run: str, manifest: Mapping[str, Any], experiment: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return a model run's source, hash, data, parent, status and GPU-hours."""
-    section = section_of(run, experiment)
+    section, told = section_of(run, experiment), is_told(run, manifest)
     lineage = manifest.get("lineage") or {}
     data, parent = lineage.get("data") or {}, lineage.get("base") or {}
+    source = source_of(section) or f"trained here, recipe {section.get('recipe', 'pretrain')}"
     return {
         "run": run,
-        "source": source_of(section) or f"trained here, recipe {section.get('recipe', 'pretrain')}",
+        "source": describe_prompting(section) if told else source,
         "weights_sha256": weights_digest(manifest, manifest["final"]),
-        "data": f"{data['name']} ({data['n']})" if data else "",
-        "parent": parent.get("run", ""),
+        "data": f"{data['name']} ({data['n']})" if data and not told else "",
+        "parent": manifest["run"] if told else parent.get("run", ""),
         "status": manifest.get("status", "ok"),
         "seed": manifest.get("seed"),
-        "gpu_hours": gpu_hours(manifest),
+        "gpu_hours": 0.0 if told else gpu_hours(manifest),
     }
+
+
+def is_told(run: str, manifest: Manifest) -> bool:
+    """Tell whether a run is another one's weights with other prompts."""
+    return manifest.get("run", run) != run
+
+
+def describe_prompting(section: Mapping[str, Any]) -> str:
+    """Return what is written into the prompts of an entry of the method `prompt`."""
+    prefix = section.get("prefix", "")
+    found = [f"a prefix of its thinking, {prefix!r}"] if prefix else []
+    if section.get("close_thinking"):
+        found.append("its thinking closed" + (" after it" if prefix else " at once"))
+    if "system" in section:
+        found.append(f"the system text {section['system']!r}")
+    if "effort" in section:
+        found.append(f"effort {section['effort']}")
+    return f"the LRM with {join(found)}"
 
 
 def section_of(run: str, experiment: Mapping[str, Any]) -> Mapping[str, Any]:
