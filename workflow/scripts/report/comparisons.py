@@ -88,10 +88,9 @@ def holm_within(family: Sequence[dict[str, Any]]) -> None:
 
 def pair_by_seed(first: Mapping[int | None, At], second: Mapping[int | None, At]) -> Pairs:
     """Return the pairs of each seed; a model without a seed of training is beside each of them."""
-    seeds = [seed for seed in dict.fromkeys([*first, *second]) if seed is not None]
-    found = [
-        [side.get(seed, side.get(None)) for side in (first, second)] for seed in seeds or [None]
-    ]
+    known = dict.fromkeys([*first, *second])
+    seeds = [seed for seed in known if seed is not None or len(known) == 1]
+    found = [[side.get(seed, side.get(None)) for side in (first, second)] for seed in seeds]
     return [(one, other) for one, other in found if one and other]
 
 

@@ -6,9 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from workflow.scripts.common.intervals import Estimate, clustered_proportion, mean_with_t
+from workflow.scripts.common.intervals import (
+    Estimate,
+    clustered_mean,
+    clustered_proportion,
+    mean_with_t,
+)
 from workflow.scripts.report.differences import average, average_on_same_items
-from workflow.scripts.report.metrics import METRICS, THINKING_TOKENS, Metric, pass_at
+from workflow.scripts.report.metrics import METRICS, THINKING_TOKENS, TURNS_AT, Metric, pass_at
 from workflow.scripts.report.results import At, Results
 from workflow.scripts.report.spread import describe, describe_both, mean_by_item, mean_of
 
@@ -63,7 +68,7 @@ def measure(results: Results, chosen: Sequence[At]) -> dict[str, dict[str, Any]]
                     main.append(one)
         if main and len(main) == len(results.benchmarks(metric.kind)):
             found[metric.name] = _over_benchmarks(main, metric)
-    return found | _thinking(results, chosen)
+    return found | _thinking(results, chosen) | _turns(results, chosen)
 
 
 def _measure_one(
@@ -121,6 +126,19 @@ def _thinking(results: Results, chosen: Sequence[At]) -> dict[str, dict[str, Any
     if main and len(main) == len(reasoning):
         mean = _mean(main, average([one.estimate for one in main]))
         found[THINKING_TOKENS] = mean.described()
+    return found
+
+
+def _turns(results: Results, chosen: Sequence[At]) -> dict[str, dict[str, Any]]:
+    """Return where harmful thinking turns so, by harmful benchmark: from 0, its start, to 1."""
+    found = {}
+    for benchmark in results.benchmarks("harmful"):
+        sides = [results.turns(*at, benchmark) for at in chosen]
+        if values := mean_by_item(sides):
+            estimate = clustered_mean(values, results.clusters(benchmark))
+            n = sum(map(len, sides))
+            one = Measured(estimate, n, n, [mean_of(side.values()) for side in sides])
+            found[f"{TURNS_AT}/{benchmark}"] = one.described()
     return found
 
 
