@@ -112,6 +112,7 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "seeds": having(),
     "report.transcripts": having(),
     "report.published": having(),
+    "report.interval_width": having(),
     "resources": nothing,
     "runtime": nothing,
     "hardware": nothing,

@@ -36,6 +36,7 @@ from workflow.scripts.config.section import (
 from workflow.scripts.config.source import Dataset, ItemSelection
 from workflow.scripts.models.alignment import Alignment
 from workflow.scripts.models.method_registry import any_alignment
+from workflow.scripts.report.power import WANTED_WIDTH
 from workflow.scripts.score.registry import any_scorer
 from workflow.scripts.score.scorer import ScorerSection
 
@@ -176,6 +177,8 @@ class Report(Section):
     """Put what the models wrote into the page, hidden behind a click where harmful"""
     published: tuple[Published, ...] = ()
     """Published values to show beside ours"""
+    interval_width: Annotated[float, Field(gt=0, le=100)] = WANTED_WIDTH
+    """Points of a 95 % interval that the table of several samples says the samples for"""
 
 
 class Experiment(Section):

@@ -215,9 +215,11 @@ class Results:
             found.setdefault(number, {})[item] = float(mean)
         return found
 
-    def samples_per_item(self, model: Model, checkpoint: str, benchmark: str) -> int | None:
+    def samples_per_item(
+        self, model: Model, checkpoint: str, benchmark: str, kind: str = "reasoning"
+    ) -> int | None:
         """Return how many samples each item has at least; None where the model was not measured."""
-        metric = MAIN["reasoning"]
+        metric = MAIN[kind]
         counts = self.counts(metric.kind, metric.columns, metric.absent, metric.states)
         found = [
             int(counts.n[counts.places[one.number]].min())

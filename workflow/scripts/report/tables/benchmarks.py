@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from workflow.scripts.report.metrics import METRICS, TURNS_AT, is_length, metric_title
+from workflow.scripts.report.metrics import (
+    METRICS,
+    TURNS_AT,
+    is_length,
+    is_of_samples,
+    metric_title,
+)
 from workflow.scripts.report.tables.table import (
     Columns,
     Row,
@@ -42,5 +48,10 @@ def by_benchmark(report: Row) -> Table:
 def _is_measure(key: str) -> bool:
     """Tell whether a key is a metric on a benchmark that no other table shows."""
     metric = METRICS.get(key.partition("/")[0])
-    elsewhere = is_length(key) or key.startswith(TURNS_AT) or (metric and metric.states)
+    elsewhere = (
+        is_length(key)
+        or is_of_samples(key)
+        or key.startswith(TURNS_AT)
+        or (metric and metric.states)
+    )
     return "/" in key and not elsewhere

@@ -14,6 +14,7 @@ from workflow.scripts.report.tables import (
     overlap,
     published,
     samples,
+    stability,
     tradeoff,
     variance,
 )
@@ -33,6 +34,7 @@ TABLES: tuple[Callable[[Row], Table], ...] = (
     judges.agreement,
     overlap.overlap,
     overlap.clean,
+    stability.stability,
     samples.lengths,
     samples.states,
     detectable.detectable,
