@@ -9,6 +9,7 @@ from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import read_json, sha256_text
 from workflow.scripts.report.agreement import agreement_of_scorers
 from workflow.scripts.report.comparisons import compare_alignments
+from workflow.scripts.report.cost import Costs
 from workflow.scripts.report.detectable import detectable
 from workflow.scripts.report.harm import harm_by_category, harm_on_clean_items
 from workflow.scripts.report.headline import caveats, headline
@@ -36,7 +37,7 @@ def build_report(inputs: Inputs) -> dict[str, Any]:
     wanted = experiment.get("report", {})
     verdicts = read_verdicts(inputs)
     results = Results(experiment, verdicts)
-    rows = build_rows(results)
+    rows = build_rows(results, Costs(inputs))
     if not rows:
         raise InputError("scores: none belongs to a model of the experiment's lrms")
     overlap = read_json(inputs.overlap) if inputs.overlap else {}

@@ -36,9 +36,14 @@ def read_origins(inputs: Inputs) -> dict[str, Any]:
     }
 
 
-def read_models(inputs: Inputs) -> dict[str, Manifest]:
-    """Return {run: manifest} of the runs that were measured, as far as their manifests are here."""
-    runs = sorted({one.run for one in inputs.scores})
+def read_models(inputs: Inputs, runs: Iterable[str] | None = None) -> dict[str, Manifest]:
+    """Return {run: manifest} of runs, as far as their manifests are here.
+
+    Args:
+        inputs: Names their folders.
+        runs: Default: those that were measured.
+    """
+    runs = sorted({one.run for one in inputs.scores} if runs is None else runs)
     found = {run: _read(inputs.models.get(run)) for run in runs}
     return {run: one for run, one in found.items() if one}
 

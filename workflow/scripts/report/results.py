@@ -168,6 +168,14 @@ class Results:
         own = [(model, self.final(model)) for model in models]
         return [(model, at) for model, at in own if model.role != "aligned" or [at] == last]
 
+    def run(self, model: Model, checkpoint: str) -> str:
+        """Return the run that a model's checkpoint is of."""
+        return self._runs[model, checkpoint]
+
+    @cached_property
+    def _runs(self) -> dict[At, str]:
+        return {(one.model, one.checkpoint): one.run for one in self.verdicts.evaluations}
+
     def failure(self, model: Model, checkpoint: str) -> str | None:
         """Return why a model's training failed; None where it did not."""
         return self._failures.get((model, checkpoint))

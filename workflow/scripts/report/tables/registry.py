@@ -7,6 +7,7 @@ from collections.abc import Callable
 from workflow.scripts.report.tables import (
     alignments,
     benchmarks,
+    cost,
     detectable,
     judges,
     leaks,
@@ -25,6 +26,7 @@ TABLES: tuple[Callable[[Row], Table], ...] = (
     tradeoff.without_failed,
     benchmarks.by_benchmark,
     leaks.leaks,
+    cost.cost,
     alignments.alignments,
     tradeoff.by_seed,
     tradeoff.by_epoch,
