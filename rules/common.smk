@@ -215,8 +215,10 @@ def prompts_of(samples):
     """Return what the experiment says of a benchmark's generation, with its items' path."""
     (items,) = samples.inputs["prompts"]
     section = {**samples.sections["benchmark"], "data": GRAPH.path(items)}
-    told = {key: samples.sections[key] for key in ("prompting",) if key in samples.sections}
-    return {"name": samples.benchmark, "run": samples.run.name, "section": section, **told}
+    told = {}
+    if "prompting" in samples.sections:
+        told = {"called": samples.run.name, "prompting": samples.sections["prompting"]}
+    return {"name": samples.benchmark, "section": section, **told}
 
 
 @known

@@ -23,7 +23,7 @@ rule generate_samples:
         **RESOURCES,
     params:
         model=file_of("model"),
-        run=of_run(lambda run: run.name),
+        run=of_run(lambda run: run.weights),
         checkpoints=of_run(lambda run: ["--checkpoints", *run.checkpoints]),
         python=of_job(lambda job: config["vllm_python"] if engine(job) == "vllm" else "python"),
         engine=of_job(engine),

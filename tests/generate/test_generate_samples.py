@@ -303,7 +303,7 @@ def test_other_prompts_for_the_same_weights_share_the_load_and_are_runs_of_their
         "closed": {"prompting": {"close_thinking": True}},
     }
     requests = [
-        {**make_request(out=tmp_path / name), "run": f"aligned/tiny/{name}/seed0", **one}
+        {**make_request(out=tmp_path / name), "called": f"aligned/tiny/{name}/seed0", **one}
         for name, one in told.items()
     ]
     generate_all(*requests, options=["--checkpoints", "epoch1"])
@@ -333,7 +333,8 @@ def test_other_prompts_for_the_same_weights_share_the_load_and_are_runs_of_their
 
 def test_a_benchmark_is_asked_once_of_a_run(make_request: Any, generate_all: Any) -> None:
     request = make_request()
-    generate_all({**request, "run": "a"}, {**request, "run": "b", "out": request["out"] + "-b"})
+    other = {**request, "called": "b", "out": request["out"] + "-b"}
+    generate_all({**request, "called": "a"}, other)
     with pytest.raises(InputError, match="'clock_sums' is there twice, expected each name once"):
         generate_all(request, request)
 

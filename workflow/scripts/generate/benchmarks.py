@@ -51,8 +51,8 @@ class Request(Section):
 
     name: Name
     """As the experiment calls it"""
-    run: str = ""
-    """The run that it is asked of: that of --run, or its weights with other prompts"""
+    called: str = ""
+    """The run's name, where it is another one's weights with other prompts"""
     prompting: Prompting = NOTHING_TOLD
     """What is written into its prompts beside the question"""
     section: PromptFile
@@ -79,8 +79,8 @@ def read_requests(text: str) -> list[Request]:
         read_section(Request, entry, f"--benchmarks: entry {number}")
         for number, entry in enumerate(entries, 1)
     ]
-    names = [(request.run, request.name) for request in requests]
-    if twice := [name for run, name in names if names.count((run, name)) > 1]:
+    names = [(request.called, request.name) for request in requests]
+    if twice := [name for called, name in names if names.count((called, name)) > 1]:
         raise InputError(f"--benchmarks: {twice[0]!r} is there twice, expected each name once")
     return requests
 

@@ -3,9 +3,9 @@
 Reads the run's manifest and checkpoints and a list of benchmarks: `[{"name", "section", "out",
 "result"}, …]`, JSON from a file or from standard input. Each benchmark's samples are a result of
 their own in its `out`: `samples.jsonl` and `manifest.json`. One with other prompts (`prompting`)
-may be of another `run` with the same weights. An engine is started once for all of them; what is
-complete is not generated again, and where nothing is left no engine starts. Finished samples of a
-killed job are in `<out>/state`, where its next start finds them. By hand:
+may be `called` another run. An engine is started once for all of them; what is complete is not
+generated again, and where nothing is left no engine starts. Finished samples of a killed job are in
+`<out>/state`, where its next start finds them. By hand:
 
     python -m workflow.scripts.generate.generate_samples \
         --model results/micro/models/lrm/tiny/seed1/manifest.json --run lrm/tiny/seed1 <<END

@@ -225,7 +225,7 @@ class Samples:
         devices = job.runtime.tensor_parallel * job.runtime.data_parallel
         return {
             "format": FORMAT,
-            "run": self.request.run or job.arguments.run,
+            "run": self.request.called or job.arguments.run,
             "benchmark": self.request.name,
             "kind": section.kind,
             "engine": job.arguments.engine,
