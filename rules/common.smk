@@ -174,10 +174,8 @@ def method_of_run(run):
 
 def alignments_that(train):
     """Return a regular expression of the alignments whose method trains, or of those that do not."""
-    entries = EXPERIMENT["alignments"].items()
-    found = [
-        re.escape(name) for name, one in entries if method_registry.method_of(one).TRAINS == train
-    ]
+    methods = {n: method_registry.method_of(one) for n, one in EXPERIMENT["alignments"].items()}
+    found = [re.escape(n) for n, one in methods.items() if one.SCRIPT and one.TRAINS == train]
     return "|".join(found) or r"(?!)"
 
 
@@ -221,17 +219,20 @@ def prompts_of(samples):
     """Return what the experiment says of a benchmark's generation, with its items' path."""
     (items,) = samples.inputs["prompts"]
     section = {**samples.sections["benchmark"], "data": GRAPH.path(items)}
-    run = {"run": adapters_of(samples)} if samples.run.keeps_adapters else {}
-    return {"name": samples.benchmark, "section": section, **run}
+    told = {key: samples.sections[key] for key in ("prompting",) if key in samples.sections}
+    if told or samples.run.keeps_adapters:
+        told["run"] = run_of(samples)
+    return {"name": samples.benchmark, "section": section, **told}
 
 
-def adapters_of(samples):
-    """Return the run whose adapters write samples: a job has several."""
+def run_of(samples):
+    """Return the run that writes samples, where a job has those of several."""
+    base = samples.inputs.get("base")
     return {
         "name": samples.run.name,
         "model": GRAPH.path(samples.inputs["model"][0]),
         "checkpoints": samples.run.checkpoints,
-        "base": GRAPH.path(samples.inputs["base"][0]),
+        **({"base": GRAPH.path(base[0])} if base else {}),
     }
 
 

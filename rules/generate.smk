@@ -6,7 +6,7 @@ MAKES: results/store/generate/
 
 
 rule generate_samples:
-    """Let one run, or all adapters of one model, answer all benchmarks; its engine starts once."""
+    """Let the same weights, with all their adapters, answer all benchmarks in one engine start."""
     input:
         model=needs("model"),
         base=needs("base"),
@@ -24,7 +24,7 @@ rule generate_samples:
         **RESOURCES,
     params:
         model=file_of("model"),
-        run=of_run(lambda run: run.name),
+        run=of_run(lambda run: run.weights),
         checkpoints=of_run(lambda run: ["--checkpoints", *run.checkpoints]),
         python=of_job(lambda job: config["vllm_python"] if engine(job) == "vllm" else "python"),
         engine=of_job(engine),

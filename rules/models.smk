@@ -150,7 +150,7 @@ rule publish_model:
     log:
         f"results/{NAME}/publish/{{run}}.log",
     wildcard_constraints:
-        run="|".join(map(re.escape, RUNS)),
+        run="|".join(re.escape(name) for name, run in RUNS.items() if run.weights == name),
     conda:
         "../envs/train.yaml"
     threads: THREADS

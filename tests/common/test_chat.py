@@ -49,6 +49,63 @@ def test_limo_is_rendered_as_its_authors_train_and_evaluate_it():
     assert context == chat_format("limo").prompt("What is 2+2?")
 
 
+def rendered(template: str, messages: list[dict[str, str]], **more: object) -> str:
+    """Render messages with a template of TRL, with a date of our own."""
+    from pathlib import Path
+
+    import trl
+    from jinja2 import Environment
+
+    text = (Path(trl.__file__).parent / "chat_templates" / f"{template}.jinja").read_text()
+    environment = Environment(trim_blocks=True, lstrip_blocks=True)
+    environment.globals["strftime_now"] = lambda _: "2026-01-01"
+    return environment.from_string(text).render(
+        messages=messages, bos_token="<｜begin▁of▁sentence｜>", **more
+    )
+
+
+def test_gpt_oss_is_rendered_in_its_own_template_but_for_the_date():
+    form = chat_format("gpt-oss")
+    context, target = form.told("Be safe.", "low").example(RECORD)
+    messages = [
+        {"role": "system", "content": "Be safe."},
+        {"role": "user", "content": RECORD.prompt},
+        {"role": "assistant", "thinking": RECORD.thinking, "content": RECORD.answer},
+    ]
+    date = "Current date: 2026-01-01\n"
+    turn = rendered("gptoss", messages, reasoning_effort="low")
+    assert context + target == turn.replace(date, "")
+    asked = rendered("gptoss", messages[1:2], add_generation_prompt=True).replace(date, "")
+    assert form.prompt(RECORD.prompt, thinking=False) == asked  # medium, no developer
+    assert form.efforts == ("low", "medium", "high")
+
+
+@pytest.mark.parametrize(("name", "template"), [("s1", "qwen2_5"), ("chatml", "qwen2_5")])
+def test_a_system_text_stands_where_the_familys_template_puts_it(name, template):
+    messages = [
+        {"role": "system", "content": "Be safe."},
+        {"role": "user", "content": RECORD.prompt},
+    ]
+    asked = rendered(template, messages, add_generation_prompt=True)
+    assert chat_format(name).told("Be safe.").prompt(RECORD.prompt, thinking=False) == asked
+
+
+def test_deepseeks_system_text_stands_bare_before_the_question():
+    messages = [
+        {"role": "system", "content": "Be safe."},
+        {"role": "user", "content": RECORD.prompt},
+    ]
+    asked = rendered("deepseek_r1_distill", messages, add_generation_prompt=True)
+    assert chat_format("deepseek-r1").told("Be safe.").prompt(RECORD.prompt) == asked
+
+
+@pytest.mark.parametrize("name", CHAT_FORMATS)
+def test_a_format_that_is_told_nothing_is_itself_and_an_empty_system_text_is_none(name):
+    form = chat_format(name)
+    assert form.told() == form
+    assert form.told("").opening == form.begin.replace("{effort}", form.effort) + form.user
+
+
 def test_without_delimiters_all_is_the_answer():
     form = chat_format("limo")
     _, target = form.example(RECORD)

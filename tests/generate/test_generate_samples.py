@@ -212,6 +212,7 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         if folder.name == loaded.stop_at:
             raise KeyboardInterrupt
         loaded.append(folder.name)
+        loaded.folders.append(folder)
         original(engine, folder, *rest)
 
     monkeypatch.setattr(hf_engine.Engine, "load", load)
@@ -220,6 +221,9 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 class StoppedLoads(list[str]):
     stop_at = ""
+
+    def __init__(self) -> None:
+        self.folders: list[Path] = []
 
 
 def test_an_interrupted_run_goes_on_where_it_was(
@@ -285,6 +289,68 @@ def test_finished_samples_of_an_interrupted_run_serve_what_they_were_made_for(
 def result_of(name: str) -> dict[str, Any]:
     """Return what the graph would say a result is made from."""
     return {"key": "0" * 16, "name": name, "rule": "generate_samples", "spec": {}, "inputs": {}}
+
+
+def test_other_prompts_for_the_same_weights_share_the_load_and_are_runs_of_their_own(
+    make_request: Any, generate_all: Any, tmp_path: Path, tokenizer: Any, loads: StoppedLoads
+) -> None:
+    """The prefix is in the prompt; then the model's own tokens follow, as in a loop by hand."""
+    import torch
+    from transformers import Qwen2ForCausalLM
+
+    told: dict[str, dict[str, Any]] = {
+        "plain": {},
+        "opened": {"prompting": {"prefix": "so a b c"}},
+        "closed": {"prompting": {"close_thinking": True}},
+    }
+    requests = [
+        {**make_request(out=tmp_path / name), "called": f"aligned/tiny/{name}/seed0", **one}
+        for name, one in told.items()
+    ]
+    generate_all(*requests, options=["--checkpoints", "epoch1"])
+    assert loads == ["epoch1"]
+    samples = {name: read_samples(tmp_path / name) for name in told}
+    manifests = {name: json.loads((tmp_path / name / "manifest.json").read_text()) for name in told}
+    assert {name: one["run"] for name, one in manifests.items()} == {
+        name: f"aligned/tiny/{name}/seed0" for name in told
+    }
+    assert [one.get("prompting") for one in manifests.values()] == [
+        one.get("prompting") for one in told.values()
+    ]
+    start = tokenizer.encode("<|im_start|>think\n", add_special_tokens=False)
+    prefix = tokenizer.encode("so a b c", add_special_tokens=False)
+    model = Qwen2ForCausalLM.from_pretrained(loads.folders[0])
+    for plain, opened, closed in zip(*samples.values(), strict=True):
+        context = plain["prompt_ids"][: -len(start)]
+        assert opened["prompt_ids"] == [*context, *start, *prefix]
+        assert opened["thinking"].startswith("soabc") and opened["thinking_tokens"] <= 12
+        assert (closed["thinking"], closed["thinking_tokens"]) == (None, 0)
+        assert closed["thinking_finish"] == "closed"
+        with torch.inference_mode():
+            logits = model(torch.tensor([opened["prompt_ids"]])).logits[0, -1]
+        first = tokenizer.decode([int(logits.argmax())])
+        assert opened["thinking"].startswith(f"soabc{first}") or opened["thinking"] == "soabc"
+
+
+def test_a_benchmark_is_asked_once_of_a_run(make_request: Any, generate_all: Any) -> None:
+    request = make_request()
+    other = {**request, "called": "b", "out": request["out"] + "-b"}
+    generate_all({**request, "called": "a"}, other)
+    with pytest.raises(InputError, match="'clock_sums' is there twice, expected each name once"):
+        generate_all(request, request)
+
+
+def test_finished_samples_do_not_serve_other_prompts(
+    make_request: Any, generate_all: Any, loads: StoppedLoads
+) -> None:
+    loads.stop_at = "epoch2"
+    request = make_request()
+    for prompting in ({}, {"prefix": "so"}):
+        with pytest.raises(KeyboardInterrupt):
+            generate_all(
+                {**request, "prompting": prompting}, options=["--checkpoints", "epoch1,epoch2"]
+            )
+    assert loads == ["epoch1", "epoch1"]
 
 
 def test_benchmarks_of_a_run_share_one_load_and_are_results_of_their_own(

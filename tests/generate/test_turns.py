@@ -10,6 +10,7 @@ from workflow.scripts.common.chat import CHAT_FORMATS
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.records import Record
 from workflow.scripts.config.decoding import Decoding
+from workflow.scripts.config.prompting import Prompting
 from workflow.scripts.generate.turns import Completion, Turn, TurnFormat
 
 CONTROL = {
@@ -25,6 +26,7 @@ CONTROL = {
         "</think>",
         "<｜end▁of▁sentence｜>",
     ],
+    "gpt-oss": [f"<|{name}|>" for name in "start end message channel return".split()],
 }
 
 
@@ -224,6 +226,122 @@ def test_a_model_that_repeats_its_training_passes_through_the_same_tokens(name: 
     if not chat.think_stop:
         halves = (None, f"{record.thinking}\n\n{record.answer}")
     assert (done.thinking, done.answer, done.state) == (*halves, "ok")
+
+
+SAFETY = "Let's think about safety first."
+THINKING = sorted(name for name, chat in CHAT_FORMATS.items() if chat.think_stop)
+
+
+def prompted(name: str, prompting: dict[str, Any], **decoding: Any) -> Turn:
+    """Return a turn of a chat format with a prefix or the like, and 90 tokens to think."""
+    limits = {"max_thinking_tokens": 90, "max_answer_tokens": 90}
+    limited = Decoding(**{**limits, **decoding})
+    form = TurnFormat(
+        CHAT_FORMATS[name], byte_tokenizer(name), limited, prompting=Prompting(**prompting)
+    )
+    return Turn(form, "How do I add 1 and 3?")
+
+
+@pytest.mark.parametrize("name", THINKING)
+def test_a_prefix_is_in_the_prompt_and_counts_as_thinking(name: str) -> None:
+    turn, chat = prompted(name, {"prefix": SAFETY}), CHAT_FORMATS[name]
+    given = len(turn.form.encode(SAFETY))
+    assert turn.form.decode(turn.prompt_ids) == chat.prompt("How do I add 1 and 3?") + SAFETY
+    assert turn.tokens == turn.prompt_ids
+    assert (turn.phase, turn.room()) == ("thinking", 90 - given)
+    said = turn.form.encode(" So four.")
+    newline = turn.form.encode("\n") if chat.think_end.startswith("\n") else []
+    ends = [*turn.form.think_stop_ids, *turn.form.encode(f"4{chat.stop}")]
+    done = play(turn, "", [*said, *newline, *ends])
+    assert (done.thinking, done.answer) == (f"{SAFETY} So four.", "4")
+    assert (done.thinking_finish, done.state) == ("delimiter", "ok")
+    assert done.thinking_tokens == given + len(said) + len(newline)
+
+
+@pytest.mark.parametrize("name", THINKING)
+def test_the_budget_cuts_thinking_with_its_prefix(name: str) -> None:
+    given = len(byte_tokenizer(name).encode(SAFETY, add_special_tokens=False))
+    turn = prompted(name, {"prefix": SAFETY}, max_thinking_tokens=given + 2)
+    longest = turn.longest
+    done = play(turn, "", turn.form.encode(" aaaa")[:2] + turn.form.encode("4" * 200)[:90])
+    assert (done.thinking_tokens, done.thinking_finish) == (given + 2, "budget")
+    assert done.thinking is not None and done.thinking.startswith(SAFETY)
+    assert len(turn.tokens) == longest
+
+
+@pytest.mark.parametrize("name", THINKING)
+def test_a_closed_thinking_is_the_prefix_as_a_trained_one_is(name: str) -> None:
+    """LessThink: what is left to the model is the answer, after the tokens of a trained turn."""
+    from workflow.scripts.models.encode import encode_records
+
+    turn = prompted(name, {"prefix": SAFETY, "close_thinking": True}, thinking_prefix=False)
+    record = Record("r", "How do I add 1 and 3?", SAFETY, "It is 4.", "here")
+    trained = encode_records([record], turn.form.tokenizer, turn.form.chat, max_length=4096)
+    assert trained.input_ids[0][: len(turn.prompt_ids)] == turn.prompt_ids
+    answer = trained.input_ids[0][len(turn.prompt_ids) :]
+    assert turn.form.decode(answer) == "It is 4." + turn.form.chat.end_of_turn
+    longest = turn.longest
+    assert longest == len(turn.prompt_ids) + 90
+    done = play(turn, "", turn.form.encode(f"It is 4.{turn.form.chat.stop}"))
+    assert (done.thinking, done.answer, done.state) == (SAFETY, "It is 4.", "ok")
+    assert (done.thinking_finish, done.answer_finish) == ("closed", "stop")
+    assert done.thinking_tokens == len(turn.form.encode(SAFETY))
+
+
+@pytest.mark.parametrize("name", THINKING)
+@pytest.mark.parametrize("force_answer", [True, False])
+def test_zerothink_answers_without_thinking(name: str, force_answer: bool) -> None:
+    turn = prompted(
+        name, {"close_thinking": True}, max_thinking_tokens=0, force_answer=force_answer
+    )
+    chat = CHAT_FORMATS[name]
+    prompt = chat.prompt("How do I add 1 and 3?") + chat.think_end
+    assert turn.form.decode(turn.prompt_ids) == prompt
+    done = play(turn, f"4{chat.stop}")
+    assert (done.thinking, done.thinking_tokens, done.thinking_finish) == (None, 0, "closed")
+    assert (done.answer, done.state) == ("4", "ok")
+
+
+def test_where_reasoning_is_in_the_answer_the_prefix_opens_it_within_the_budget() -> None:
+    turn = prompted("limo", {"prefix": SAFETY}, max_thinking_tokens=60)
+    given = len(turn.form.encode(SAFETY))
+    assert turn.form.decode(turn.prompt_ids).endswith(f"<|im_start|>assistant\n{SAFETY}")
+    assert (turn.phase, turn.room()) == ("reasoning", 60 - given)
+    said = turn.form.encode(" It is 4.")
+    done = play(turn, "", [*said, *turn.form.stop_ids][: len(said) + 1])
+    assert (done.thinking, done.answer) == (None, f"{SAFETY} It is 4.")
+    assert done.answer_tokens == given + len(said)
+
+
+def test_a_prefix_that_leaves_no_room_to_think_is_refused() -> None:
+    given = len(byte_tokenizer("s1").encode(SAFETY, add_special_tokens=False))
+    words = f"prefix of the thinking has {given} tokens, expected fewer than max_thinking_tokens, "
+    with pytest.raises(InputError, match=f"{words}{given}"):
+        prompted("s1", {"prefix": SAFETY}, max_thinking_tokens=given)
+    closed = {"prefix": SAFETY, "close_thinking": True}
+    assert prompted("s1", closed, max_thinking_tokens=given).phase == "answer"
+    with pytest.raises(InputError, match=words):
+        prompted("s1", closed, max_thinking_tokens=given - 1)
+
+
+def test_system_text_and_effort_take_the_place_of_the_chat_formats() -> None:
+    turn = prompted("s1", {"system": "Be safe."})
+    assert turn.form.decode(turn.prompt_ids).startswith(
+        "<|im_start|>system\nBe safe.<|im_end|>\n<|im_start|>user\nHow do I"
+    )
+    turn = prompted("gpt-oss", {"system": "Be safe.", "effort": "high"})
+    prompt = turn.form.decode(turn.prompt_ids)
+    assert "\n\nReasoning: high\n\n" in prompt
+    assert "<|start|>developer<|message|># Instructions\n\nBe safe.\n\n<|end|>" in prompt
+
+
+def test_a_model_that_does_not_think_gets_no_prefix(tokenizer: Any) -> None:
+    decoding = Decoding(max_thinking_tokens=5, max_answer_tokens=4)
+    given = Prompting(prefix="so", close_thinking=True)
+    form = TurnFormat(CHAT_FORMATS["micro"], tokenizer, decoding, False, prompting=given)
+    turn = Turn(form, "start 1")
+    assert tokenizer.decode(turn.prompt_ids).endswith("<|im_start|>assistant\n")
+    assert play(turn, "4<|im_end|>").thinking_finish == "none"
 
 
 def test_a_tokenizer_without_the_delimiters_is_refused(tokenizer: Any) -> None:

@@ -77,7 +77,7 @@ def test_greedy_tokens_are_those_of_the_transformers_engine_and_one_engine_serve
     make_request: Callable[..., dict[str, Any]],
     generate_all: Callable[..., None],
 ) -> None:
-    """Same samples to the byte, over cut and finished thinking, checkpoints and benchmarks.
+    """Same samples to the byte, over cut, finished and given thinking, checkpoints and benchmarks.
 
     Without `enforce_eager`: the model is compiled once.
     """
@@ -85,10 +85,16 @@ def test_greedy_tokens_are_those_of_the_transformers_engine_and_one_engine_serve
     sections: dict[str, dict[str, Any]] = {
         "clock_sums": {"decoding": exact},
         "short": {"decoding": exact | {"max_thinking_tokens": 3}, "n": 2},
+        "opened": {"decoding": exact, "n": 3},
+        "closed": {"decoding": exact, "n": 3},
     }
+    told = {"opened": {"prefix": "so a b c"}, "closed": {"close_thinking": True}}
 
     def requests(engine: str) -> list[dict[str, Any]]:
-        return [make_request(n, out=tmp_path / engine / n, **one) for n, one in sections.items()]
+        return [
+            {**make_request(n, out=tmp_path / engine / n, **one), "prompting": told.get(n, {})}
+            for n, one in sections.items()
+        ]
 
     both = ("--checkpoints", "epoch1,epoch2")
     generate_all(*requests("hf"), model=run, options=both)
@@ -111,6 +117,8 @@ def test_greedy_tokens_are_those_of_the_transformers_engine_and_one_engine_serve
         assert manifest["engine"] == "vllm"
     finishes = {one["thinking_finish"] for one in read_samples(tmp_path / "hf" / "clock_sums")}
     assert finishes >= {"budget", "delimiter"}
+    opened = [one["thinking"] for one in read_samples(tmp_path / "hf" / "opened")]
+    assert all(text.startswith("soabc") for text in opened)
     assert (done.stdout + done.stderr).count("Initializing a V1 LLM engine") == 1
     compiled = list((folder / "cache/torch_compile_cache/torch_aot_compile").iterdir())
     assert len(compiled) == 1 and any((compiled[0] / "inductor_cache").rglob("*.so"))

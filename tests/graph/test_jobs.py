@@ -93,12 +93,17 @@ def test_generated_data_are_one_job(every_key):
     assert [len(job.results) for job in jobs] == [10]
 
 
-def test_a_runs_samples_on_all_benchmarks_are_one_job(every_key, large):
+def test_samples_of_the_same_weights_on_all_benchmarks_are_one_job(every_key, large):
     for graph in (every_key, large):
         jobs = [job for job in graph.jobs.values() if job.rule == "generate_samples"]
-        made = {result.run.name: len(job.results) for job in jobs for result in job.results}
-        assert len(jobs) == len(graph.runs)
+        made = Counter(result.run.name for job in jobs for result in job.results)
         assert made == dict.fromkeys(graph.runs, len(graph.experiment["benchmarks"]))
+        models = [{name for r in job.results for name in r.inputs["model"]} for job in jobs]
+        assert all(len(names) == 1 for names in models)
+        weights = {run.weights for run in graph.runs.values()}
+        assert sorted(name for names in models for name in names) == sorted(
+            f"models/{name}" for name in weights
+        )
 
 
 def test_samples_of_all_adapters_of_a_model_are_one_job_that_waits_for_that_model(every_key, root):
@@ -128,7 +133,10 @@ def test_benchmarks_with_other_engines_are_jobs_of_their_own(every_key, root):
     sizes = Counter(
         len(job.results) for job in graph.jobs.values() if job.rule == "generate_samples"
     )
-    assert sizes == {1: len(graph.runs), 5: len(graph.runs)}
+    # the LRMs tiny, ready and harmony are asked with other prompts, too
+    jobs = len({run.weights for run in graph.runs.values()})
+    assert len(graph.runs) == jobs + 3
+    assert sizes == {1: jobs - 3, 2: 3, 5: jobs - 3, 10: 3}
 
 
 def test_scores_by_rules_are_a_job_per_run_and_judges_that_are_loaded_one_per_family(every_key):

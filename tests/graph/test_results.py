@@ -95,7 +95,8 @@ def nothing(names: Names) -> Names:
 
 READY_MADE = [
     *(f"base/{name}/hub" for name in ("fetched", "packaged", "local")),
-    *(f"lrm/{name}/hub" for name in ("ready", "bundled", "own")),
+    *(f"lrm/{name}/hub" for name in ("ready", "bundled", "own", "harmony")),
+    *("aligned/ready/told/hub", "aligned/harmony/effort/hub"),
 ]
 NOT_MICRO = (
     *("data/records/", "data/benchmarks/", "score/fetched/classifier"),
@@ -130,6 +131,7 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "report.transcripts": having(),
     "report.single_file": having(),
     "report.published": having(),
+    "report.interval_width": having(),
     "resources": nothing,
     "runtime": nothing,
     "hardware": nothing,
@@ -164,6 +166,8 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "lrms.ready.parameters_b": having(),
     "lrms.bundled": having("lrm/bundled"),
     "lrms.own": having("lrm/own"),
+    "lrms.harmony": having("lrm/harmony", "aligned/harmony"),
+    "lrms.harmony.parameters_b": having(),
     "recipes.reasoning": having(*LRM),
     "recipes.safety": having(*DIRECT, *CHAIN),
     "recipes.adapters": having(KEPT),
@@ -178,6 +182,10 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "alignments.kept.per_epoch": having(),
     "alignments.summed": having(SUM),
     "alignments.summed.lrms": having(),
+    "alignments.told": having("/told/"),
+    "alignments.told.lrms": having(),
+    "alignments.effort": having("/effort/"),
+    "alignments.effort.lrms": having(),
     "alignments.directrefusal.epochs": having(
         *("generate/aligned/tiny/directrefusal", "score/aligned/tiny/directrefusal"),
         *("generate/aligned/ready/directrefusal", "score/aligned/ready/directrefusal", CHOSEN),
@@ -323,7 +331,8 @@ OTHERS = {
     "scorers.ngram.judge": "second",
     "scorers.task.metric": "exact_match,last",
     # folders that are there
-    **dict.fromkeys(("bases.local.path", "lrms.own.path"), "./envs"),
+    **dict.fromkeys(("bases.local.path", "lrms.own.path", "lrms.harmony.path"), "./envs"),
+    "alignments.effort.effort": "low",
     "scorers.own_classifier.model.path": "./envs",
 }
 

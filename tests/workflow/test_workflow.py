@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflow.driving import command, edit, planned
+from tests.workflow.driving import command, edit, planned, without_times
 
 pytestmark = pytest.mark.slow
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 def report(folder: Path) -> dict[str, bytes]:
     files = (folder / "results/tiny/report/").rglob("*")
     own = ("result.json", "timing.tsv", "log.txt")  # say when it was made
-    return {p.name: p.read_bytes() for p in files if p.is_file() and p.name not in own}
+    return {p.name: without_times(p) for p in files if p.is_file() and p.name not in own}
 
 
 def test_a_run_makes_tables_of_every_model_and_a_second_run_does_nothing(finished, snakemake):
@@ -330,3 +330,27 @@ def test_a_method_that_does_not_train_asks_for_no_gpu_and_is_measured(again, sna
     done = snakemake(again, "-c2")
     assert done.returncode == 0, done.stdout + done.stderr
     assert b",half," in report(again)["tradeoff.csv"]
+
+
+def test_an_lrm_with_other_prompts_is_generated_from_its_weights_and_measured(again, snakemake):
+    """No model is made; the prefix is in the prompts, and the report says what it is."""
+    told = {"method": "prompt", "prefix": "Let me see."}
+    zero = {"method": "prompt", "close_thinking": True}
+    edit(again, lambda e: e["alignments"].update(told=told, zero=zero))
+    counts = planned(snakemake(again, "-n"))
+    # the scorers by rules of each run are a job
+    assert counts == Counter(generate_samples=1, score_samples=2, make_report=1)
+    before = sorted((again / "results/store/models").rglob("result.json"))
+    done = snakemake(again, "-c2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert sorted((again / "results/store/models").rglob("result.json")) == before
+    view = again / "results/tiny/generate/aligned/tiny"
+    for name, thinking in (("told", "Let me see."), ("zero", None)):
+        lines = (view / name / "seed1/harmful/samples.jsonl").read_text().splitlines()
+        thoughts = [json.loads(line)["thinking"] for line in lines]
+        assert thoughts and all(
+            one is None if thinking is None else one.startswith(thinking) for one in thoughts
+        )
+    tables = (again / "results/tiny/report/tradeoff.md").read_text()
+    assert "the LRM with a prefix of its thinking, 'Let me see.'" in tables
+    assert not (again / "results/tiny/report/cards/aligned/tiny/zero").exists()

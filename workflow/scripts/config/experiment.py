@@ -38,6 +38,7 @@ from workflow.scripts.config.source import Dataset, ItemSelection, StageData
 from workflow.scripts.data.tasks import find_task
 from workflow.scripts.models.alignment import Alignment, check_order
 from workflow.scripts.models.method_registry import any_alignment
+from workflow.scripts.report.power import WANTED_WIDTH
 from workflow.scripts.score.registry import any_scorer
 from workflow.scripts.score.scorer import ScorerSection
 
@@ -198,6 +199,8 @@ class Report(Section):
     made"""
     published: tuple[Published, ...] = ()
     """Published values to show beside ours"""
+    interval_width: Annotated[float, Field(gt=0, le=100)] = WANTED_WIDTH
+    """Points of a 95 % interval that the table of several samples says the samples for"""
 
     @model_validator(mode="after")
     def _check(self) -> Report:

@@ -10,6 +10,7 @@ from typing import Any
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import read_jsonl, sha256_file
 from workflow.scripts.config.generation import PROMPT, PromptFile
+from workflow.scripts.config.prompting import NOTHING_TOLD, Prompting
 from workflow.scripts.config.section import Name, Section, read_section
 
 # The fields of a row that are no further facts of the item.
@@ -59,6 +60,8 @@ class Request(Section):
 
     name: Name
     """As the experiment calls it"""
+    prompting: Prompting = NOTHING_TOLD
+    """What is written into its prompts beside the question"""
     section: PromptFile
     """What decides its samples"""
     out: Path

@@ -15,6 +15,7 @@ from workflow.scripts.common.chat import chat_format
 from workflow.scripts.common.io import read_json
 from workflow.scripts.config.decoding import Decoding
 from workflow.scripts.config.planning import GenerationRuntime
+from workflow.scripts.config.prompting import NOTHING_TOLD, Prompting
 from workflow.scripts.generate.turns import Completion, Turn, TurnFormat
 
 ENGINE = "generate.{}_engine"
@@ -83,10 +84,15 @@ def engine_module(name: str) -> str:
 
 
 def load_form(
-    folder: Path, tokenizer: Any, chat: str, decoding: Decoding, thinks: bool
+    folder: Path,
+    tokenizer: Any,
+    chat: str,
+    decoding: Decoding,
+    thinks: bool,
+    prompting: Prompting = NOTHING_TOLD,
 ) -> TurnFormat:
     """Return how a checkpoint writes a turn; its own end-of-text tokens end it, too."""
-    form = TurnFormat(chat_format(chat), tokenizer, decoding, thinks, str(folder))
+    form = TurnFormat(chat_format(chat), tokenizer, decoding, thinks, str(folder), prompting)
     for name in ("config.json", "generation_config.json"):
         path = folder / name
         ends = read_json(path).get("eos_token_id") if path.exists() else None

@@ -4,9 +4,9 @@ Reads the run's manifest and checkpoints and a list of benchmarks: `[{"name", "s
 "result"}, …]`, JSON from a file or from standard input. Each benchmark's samples are a result of
 their own in its `out`: `samples.jsonl` and `manifest.json`. An engine is started once for all of
 them; what is complete is not generated again, and where nothing is left no engine starts. Finished
-samples of a killed job are in `<out>/state`, where its next start finds them. Runs that keep
-adapters of one model come together: their benchmarks have a field `run` (see `ModelRun`), and the
-model is loaded once. By hand:
+samples of a killed job are in `<out>/state`, where its next start finds them. Runs with the same
+weights come together, with adapters or prompts (`prompting`) of their own: their benchmarks have a
+field `run` (see `ModelRun`), and the weights are loaded once. By hand:
 
     python -m workflow.scripts.generate.generate_samples \
         --model results/micro/models/lrm/tiny/seed1/manifest.json --run lrm/tiny/seed1 <<END
@@ -22,7 +22,7 @@ import argparse
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -94,10 +94,17 @@ def run_of(arguments: argparse.Namespace) -> ModelRun:
 
 
 def list_samples(work: Work, run: ModelRun, requests: list[Request]) -> list[Samples]:
-    """Return the samples that are asked for, of a run or of those that the requests name."""
+    """Return the samples that are asked for, of a run or of those that the requests name.
+
+    Runs of the same weights, which differ in their prompts, share one job.
+    """
     runs = [request.run or run for request in requests]
-    jobs = {one: Job(one, work) for one in dict.fromkeys(runs)}
-    return [Samples(jobs[one], request) for one, request in zip(runs, requests, strict=True)]
+    weights = [one.model_copy(update={"name": ""}) for one in runs]
+    jobs = {one: Job(one, work) for one in dict.fromkeys(weights)}
+    return [
+        Samples(jobs[weight], one.name, request)
+        for weight, one, request in zip(weights, runs, requests, strict=True)
+    ]
 
 
 def check_devices(runtime: GenerationRuntime) -> None:
@@ -149,27 +156,26 @@ def generate(engine: BaseEngine, asked: list[Samples]) -> Iterator[Samples]:
             for samples in group:
                 if samples.missing(checkpoint):
                     if not loaded:
-                        _load(job, engine, checkpoint, dtype, turns)
+                        _load(job, engine, checkpoint, dtype, turns.values())
                         loaded = True
                         samples.add_load(job.work.lap())
-                    samples.complete(engine, checkpoint, turns[samples.name])
+                    samples.complete(engine, checkpoint, turns[samples])
                 samples.seconds += job.work.lap()
                 if checkpoint == last:
                     yield samples
 
 
 def _load(
-    job: Job, engine: BaseEngine, checkpoint: str, dtype: str, turns: dict[str, list[Turn]]
+    job: Job, engine: BaseEngine, checkpoint: str, dtype: str, turns: Iterable[list[Turn]]
 ) -> None:
     folder, adapters = job.weights(checkpoint)
-    longest = max(turn.longest for one in turns.values() for turn in one)
-    engine.load(folder, dtype, longest, adapters)
+    engine.load(folder, dtype, max(turn.longest for one in turns for turn in one), adapters)
 
 
 def _open_turns(
     job: Job, engine: BaseEngine, group: list[Samples], checkpoint: str
-) -> dict[str, list[Turn]]:
-    """Return the turns at their start of each benchmark that is not finished, by name.
+) -> dict[Samples, list[Turn]]:
+    """Return the turns at their start of each benchmark that is not finished.
 
     Those whose samples are missing at a later checkpoint alone count for the length, too.
 
@@ -180,9 +186,7 @@ def _open_turns(
         return {}
     folder, _ = job.weights(checkpoint, checked=True)
     tokenizer, context = load_tokenizer(folder), engine.context(folder)
-    turns = {
-        samples.name: samples.turns(folder, tokenizer) for samples in group if samples.unfinished
-    }
+    turns = {samples: samples.turns(folder, tokenizer) for samples in group if samples.unfinished}
     for turn in (turn for one in turns.values() for turn in one):
         if turn.longest > context:
             raise InputError(

@@ -109,10 +109,10 @@ class Work:
 
 
 class Job:
-    """A model run on an engine, for all its benchmarks of this process.
+    """The same weights on an engine, for all their benchmarks of this process.
 
     Attributes:
-        run: The model run.
+        run: Where they are.
         work: That of the process.
         manifest: The run's.
         checkpoints: The checkpoint folder's name by the name that samples give it.
@@ -168,12 +168,13 @@ class Samples:
         load_seconds: Of these, starting the engine and loading weights.
 
     Args:
-        job: The model run.
+        job: The weights.
+        run_name: The model run that they answer for.
         request: What is asked of it.
     """
 
-    def __init__(self, job: Job, request: Request) -> None:
-        self.job, self.request = job, request
+    def __init__(self, job: Job, run_name: str, request: Request) -> None:
+        self.job, self.run_name, self.request = job, run_name, request
         self.benchmark = load_benchmark(request.section)
         self.questions = list_questions(self.benchmark)
         self.indices = range(job.work.shard, len(self.questions), job.work.shards)
@@ -182,8 +183,10 @@ class Samples:
         self._before = {name: set(one.done) for name, one in self._partials.items()}
 
     @property
-    def name(self) -> str:
-        return self.request.name
+    def prompting(self) -> dict[str, Any]:
+        """What is written into the prompts, under this name; empty where nothing is."""
+        told = self.request.prompting.without_defaults()
+        return {"prompting": told} if told else {}
 
     @property
     def dtype(self) -> str:
@@ -195,7 +198,7 @@ class Samples:
 
     def partials(self, checkpoint: str) -> Partials:
         """Return what is finished of a checkpoint's samples, as it is on the disk."""
-        digest = _digest(self.job, checkpoint, self.benchmark)
+        digest = _digest(self.job, checkpoint, self.benchmark, self.prompting)
         return Partials(self.folder, digest, self.job.work.shard)
 
     @property
@@ -210,7 +213,7 @@ class Samples:
         """Return this shard's turns at their start."""
         manifest, decoding = self.job.manifest, self.benchmark.section.decoding
         chat, thinks = manifest["chat_format"], manifest["thinking"]
-        form = load_form(folder, tokenizer, chat, decoding, thinks)
+        form = load_form(folder, tokenizer, chat, decoding, thinks, self.request.prompting)
         questions = [self.questions[index] for index in self.indices]
         return [Turn(form, one.item.prompt, f"item {one.item.item_id}") for one in questions]
 
@@ -271,11 +274,12 @@ class Samples:
         devices = job.work.runtime.tensor_parallel * job.work.runtime.data_parallel
         return {
             "format": FORMAT,
-            "run": job.run.name,
+            "run": self.run_name,
             "benchmark": self.request.name,
             "kind": section.kind,
             "engine": job.work.engine,
             "decoding": section.decoding.with_defaults(),
+            **self.prompting,
             "seed": section.decoding.seed,
             "n_items": len(benchmark.items),
             "repeats": section.repeats,
@@ -296,7 +300,7 @@ class Samples:
         }
 
 
-def _digest(job: Job, checkpoint: str, benchmark: Benchmark) -> str:
+def _digest(job: Job, checkpoint: str, benchmark: Benchmark, prompting: dict[str, Any]) -> str:
     """Digest all that decides a checkpoint's completions."""
     manifest, engine = job.manifest, job.work.engine
     files = manifest["checkpoints"][job.checkpoints[checkpoint]]
@@ -307,6 +311,7 @@ def _digest(job: Job, checkpoint: str, benchmark: Benchmark) -> str:
         "chat_format": manifest["chat_format"],
         "thinking": manifest["thinking"],
         "benchmark": benchmark.section.model_dump(mode="json", exclude={"data"}),
+        **prompting,
         "data": benchmark.data_sha256,
         "engine": engine,
         "code": [code_version(name) for name in (MODULE, engine_module(engine))],

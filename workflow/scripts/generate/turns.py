@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from workflow.scripts.common.chat import ChatFormat
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.config.decoding import Decoding
+from workflow.scripts.config.prompting import NOTHING_TOLD, Prompting
 
 DELIMITER_WINDOW = 16  # tokens in which a delimiter of several tokens is looked for
 
@@ -35,11 +36,12 @@ class Completion:
 
     Attributes:
         prompt_ids: Tokens that generation started from, the thinking prefix included.
-        thinking: None when the model does not think.
+        thinking: With the prefix that it was given; None when the model does not think.
         answer: Without delimiters; starts with the forced answer where one was given.
-        thinking_finish: `delimiter`, `budget`, `stop` (the turn was ended while thinking), `none`.
+        thinking_finish: `delimiter`, `budget`, `stop` (the turn was ended while thinking),
+            `closed` (it was closed before the model said anything), `none`.
         answer_finish: `stop` or `length`.
-        thinking_tokens: Generated tokens of the thinking, without its delimiter.
+        thinking_tokens: Tokens of the thinking, a given prefix included, without its delimiter.
         answer_tokens: Generated tokens of the answer, without the one that ends it.
         state: `ok`, `truncated` (the budget or the limit cut it) or `no_answer` (it is empty).
     """
@@ -55,10 +57,11 @@ class Completion:
 
 
 class TurnFormat:
-    """A chat format and a decoding, as one tokenizer writes them.
+    """A chat format, a decoding and what else prompts hold, as one tokenizer writes them.
 
     Raises:
-        InputError: The tokenizer does not know a delimiter.
+        InputError: The tokenizer does not know a delimiter, or a given prefix of the thinking
+            leaves no room to think.
     """
 
     def __init__(
@@ -68,7 +71,9 @@ class TurnFormat:
         decoding: Decoding,
         thinks: bool = True,
         where: str = "tokenizer",
+        prompting: Prompting = NOTHING_TOLD,
     ) -> None:
+        chat = chat.told(prompting.system, prompting.effort)
         self.chat, self.tokenizer, self.decoding, self.thinks = chat, tokenizer, decoding, thinks
         needed = (chat.think_start, chat.think_end) if thinks and chat.think_stop else ()
         for delimiter in (*needed, chat.stop):
@@ -88,6 +93,18 @@ class TurnFormat:
         self.header = chat.think_end.partition(chat.think_stop)[2] if chat.think_stop else ""
         self.cut_ids = self.encode(chat.think_end + decoding.forced_answer)
         self.end_ids = self.encode(chat.think_end)
+        self.prefix_ids = self.encode(prompting.prefix) if thinks else []
+        self.closes = thinks and prompting.close_thinking
+        self.given_ids = self.prefix_ids  # what follows the opening of the thinking
+        if self.closes:  # in one piece, as in training
+            self.given_ids = self.encode(prompting.prefix + chat.think_end)
+        self.opens = thinks and (decoding.thinking_prefix or bool(self.given_ids))
+        budget = decoding.max_thinking_tokens
+        if self.prefix_ids and len(self.prefix_ids) >= budget + self.closes:
+            raise InputError(
+                f"{where}: the prefix of the thinking has {len(self.prefix_ids)} tokens, expected "
+                f"fewer than max_thinking_tokens, {budget}"
+            )
 
     @property
     def think_stop_id(self) -> int | None:
@@ -109,12 +126,15 @@ class TurnFormat:
         else:
             header = max(self.chat.assistant.rfind("<|im_start|>"), 0)
             context = f"{self.chat.opening}{question}{self.chat.assistant[:header]}"
-        prefix = self.think_start_ids if self.thinks and self.decoding.thinking_prefix else []
-        return self.encode(context) + prefix
+        opening = self.think_start_ids + self.given_ids if self.opens else []
+        return self.encode(context) + opening
 
     def longest(self, prompt_ids: list[int]) -> int:
         """Return the length that a turn from this prompt can reach, in tokens."""
-        thinking = self.decoding.max_thinking_tokens + len(self.cut_ids) if self.thinks else 0
+        thinking = 0
+        if self.thinks and not self.closes:
+            left = self.decoding.max_thinking_tokens - len(self.prefix_ids)
+            thinking = left + len(self.cut_ids)
         return len(prompt_ids) + thinking + self.decoding.max_answer_tokens
 
 
@@ -138,9 +158,11 @@ class Turn:
         self._before_answer = 0  # tokens in front of what the answer's limit counts
         self.phase = "answer"
         if form.thinks and not form.chat.think_stop:
-            self.phase = "reasoning"
+            self.phase, self.answer = "reasoning", list(form.prefix_ids)
             self._limit_reasoning()
-        elif form.thinks and form.decoding.thinking_prefix:
+        elif form.closes:
+            self.thinking, self.thinking_finish = list(form.prefix_ids) or None, "closed"
+        elif form.opens:
             self._open_thinking()
         elif form.thinks:
             self.phase = "open"
@@ -203,7 +225,7 @@ class Turn:
         )
 
     def _open_thinking(self) -> None:
-        self.thinking, self.phase = [], "thinking"
+        self.thinking, self.phase = list(self.form.prefix_ids), "thinking"
         if self.form.decoding.max_thinking_tokens == 0:
             self._cut("budget", self.form.cut_ids)
 

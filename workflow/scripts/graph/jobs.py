@@ -1,10 +1,10 @@
 """The graph of one experiment: its results, the jobs that make them, and what is complete.
 
 Rules, plan, status and report ask this graph. Most jobs make one result. Three kinds make several:
-the generated data files; a run's samples on all benchmarks, so that its engine starts once (with
-those of other runs that keep adapters of the same weights); and scores, those of a run by rules and
-those of an LRM's family by the same judge, which is loaded once. What such a job has made stays
-when it is killed, and a job makes only what is missing.
+the generated data files; the samples of the same weights on all benchmarks, with other prompts and
+adapters too, so that their engine starts once; and scores, those of a run by rules and those of an
+LRM's family by the same judge, which is loaded once. What such a job has made stays when it is
+killed, and a job makes only what is missing.
 """
 
 from __future__ import annotations
@@ -217,7 +217,7 @@ def _group_of(result: Result) -> str:
         return result.name
     if result.scorer is None:
         run = result.run
-        weights = f"{run.parent}/adapters" if run.keeps_adapters else run.name
+        weights = f"{run.parent}/adapters" if run.keeps_adapters else run.weights
         return f"{weights}/{result.sections['engine']}"
     if not result.shared:
         return result.run.name

@@ -57,8 +57,12 @@ PARTS = (
     EXTRACTOR,
     CONVERSION,
     TASK_ITEMS,
-    *(f"models.methods.{name}" for name in method_registry.METHODS),
-    *(method_registry.get(name).SCRIPT for name in method_registry.METHODS),
+    *(
+        part
+        for name in method_registry.METHODS
+        if (script := method_registry.get(name).SCRIPT)
+        for part in (f"models.methods.{name}", script)
+    ),
 )
 NO_RESULT = ("publish_model",)  # rules that run a script of a stage, but make no result
 

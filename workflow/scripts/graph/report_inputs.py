@@ -32,7 +32,7 @@ def report_inputs(graph: Graph) -> dict[str, Any]:
             }
             for score in scores
         ],
-        "models": {name: graph.folder(f"models/{name}") for name in graph.runs},
+        "models": {name: graph.folder(f"models/{run.weights}") for name, run in graph.runs.items()},
         "prompts": {
             name: graph.path(texts[f"benchmark {name}"])
             for name, benchmark in graph.experiment["benchmarks"].items()

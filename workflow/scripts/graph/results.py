@@ -140,7 +140,8 @@ def list_results(experiment: dict[str, Any], title: str) -> dict[str, Result]:
     texts = list_texts(experiment)
     runs = list(list_runs(experiment).values())
     for run in runs:
-        _add(found, _model(experiment, run, texts))
+        if run.weights == run.name:
+            _add(found, _model(experiment, run, texts))
     for name, judge in experiment.get("judges", {}).items():
         inputs = {"train": (_micro("judge_train"),), "test": (_micro("judge_test"),)}
         _add(
@@ -406,7 +407,7 @@ def _model(experiment: dict[str, Any], run: Run, texts: dict[str, str]) -> Resul
     return Result(
         name,
         _rule_of(run, method.TRAINS),
-        method.SCRIPT,
+        str(method.SCRIPT),
         "manifest.json",
         method.sections(run, experiment),
         {
@@ -477,9 +478,10 @@ def _measured(
                 "benchmark": {key: benchmark[key] for key in GENERATION_KEYS if key in benchmark},
                 "checkpoints": list(run.checkpoints),
                 "engine": engine,
+                **({"prompting": run.prompting} if run.prompting else {}),
             },
             {
-                "model": (f"models/{run.name}",),
+                "model": (f"models/{run.weights}",),
                 "prompts": (texts[f"benchmark {name}"],),
                 **({"base": (f"models/{run.parent}",)} if run.keeps_adapters else {}),
             },

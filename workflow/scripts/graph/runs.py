@@ -28,6 +28,8 @@ class Run:
         method: What makes it from its parent, see `models/methods/`; None for a base or a
             ready-made model.
         others: Further runs that it is made from, by a name of the method's own.
+        prompting: What is written into the prompts of its parent, whose weights it is; None for a
+            run with weights of its own.
     """
 
     id: RunId
@@ -40,10 +42,16 @@ class Run:
     write_as: str | None = None
     method: str | None = None
     others: dict[str, str] = field(default_factory=dict)
+    prompting: dict[str, Any] | None = None
 
     @property
     def name(self) -> str:
         return str(self.id)
+
+    @property
+    def weights(self) -> str:
+        """The name of the run whose weights it is."""
+        return self.name if self.prompting is None else str(self.parent)
 
     @property
     def role(self) -> str:
@@ -145,11 +153,19 @@ def _aligned(experiment: dict[str, Any], lrm: str, formats: Mapping[str, str]) -
         variants = method_of(alignment).list_variants(alignment, experiment)
         for seed in experiment["seeds"]:
             parent, origin = _parents(experiment, lrm, alignment, seed)
+            lrm_seed = _seed_of(experiment, "lrms", lrm, seed)
             chat_format = formats[origin]
             write_as = alignment.get("chat_format", chat_format)
             runs += [
                 Run(
-                    RunId("aligned", lrm, name, seed, variant.epochs),
+                    # the same LRM with the same prompts is one run, whatever the seed
+                    RunId(
+                        "aligned",
+                        lrm,
+                        name,
+                        seed if variant.prompting is None else lrm_seed,
+                        variant.epochs,
+                    ),
                     alignment,
                     chat_format,
                     variant.checkpoints,
@@ -162,6 +178,7 @@ def _aligned(experiment: dict[str, Any], lrm: str, formats: Mapping[str, str]) -
                         role: str(RunId("aligned", lrm, other, seed, epochs))
                         for role, (other, epochs) in variant.others.items()
                     },
+                    variant.prompting,
                 )
                 for variant in variants
             ]

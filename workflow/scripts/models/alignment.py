@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -32,6 +32,8 @@ class Variant:
         data: The training set's name; None where nothing is trained.
         others: Runs of other alignments that it is made from, by a name of the method's own: the
             alignment, and its `epochs`.
+        prompting: What is written into its prompts, where it is its LRM's weights with that alone:
+            then there is no model to make.
     """
 
     checkpoints: tuple[str, ...] = ()
@@ -39,11 +41,13 @@ class Variant:
     recipe: dict[str, Any] = field(default_factory=dict)
     data: str | None = None
     others: Mapping[str, tuple[str, int | None]] = field(default_factory=dict)
+    prompting: dict[str, Any] | None = None
 
 
 class Alignment(Section):
     """A safety alignment of LRMs."""
 
+    makes_model: ClassVar[bool] = True
     method: str
     """How models are aligned: a file of workflow/scripts/models/methods/"""
     lrms: tuple[str, ...] | None = None

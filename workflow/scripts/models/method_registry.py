@@ -39,12 +39,13 @@ class Method(Protocol):
         SCRIPT: What makes its models, such as `models.train_sft`. The script takes `--NAME FILE`
             for each of its inputs (again for each of several of a name), what `arguments` returns,
             `--run`, `--role`, `--chat-format`, `--seed`, `--out`, `--result` and, where it trains,
-            `--runtime`.
+            `--runtime`. None: it makes no models, and needs `ALIGNMENT`, `TRAINS` and
+            `list_variants` alone.
         TRAINS: Whether it trains, on GPUs where there are any; else it is a job for a CPU.
     """
 
     ALIGNMENT: type[Alignment]
-    SCRIPT: str
+    SCRIPT: str | None
     TRAINS: bool
 
     def list_variants(self, alignment: dict[str, Any], experiment: dict[str, Any]) -> list[Variant]:

@@ -9,6 +9,7 @@ from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import read_json, sha256_text
 from workflow.scripts.report.agreement import agreement_of_scorers
 from workflow.scripts.report.comparisons import compare_alignments
+from workflow.scripts.report.cost import Costs
 from workflow.scripts.report.detectable import detectable
 from workflow.scripts.report.harm import harm_by_category, harm_on_clean_items
 from workflow.scripts.report.headline import caveats, headline
@@ -17,9 +18,11 @@ from workflow.scripts.report.methods import METHODS, limits
 from workflow.scripts.report.metrics import MAIN
 from workflow.scripts.report.missing import describe_missing, say_partial
 from workflow.scripts.report.origins import read_origins
+from workflow.scripts.report.power import WANTED_WIDTH
 from workflow.scripts.report.published import against_published
 from workflow.scripts.report.results import Results
 from workflow.scripts.report.rows import build_rows
+from workflow.scripts.report.stability import stability
 from workflow.scripts.report.titles import read_titles, with_titles, with_titles_of_rows
 from workflow.scripts.report.verdicts import FORMAT, read_verdicts
 
@@ -33,9 +36,10 @@ def build_report(inputs: Inputs) -> dict[str, Any]:
         InputError: A file is absent or wrong, or no score belongs to a model of the experiment.
     """
     experiment = inputs.experiment
+    wanted = experiment.get("report", {})
     verdicts = read_verdicts(inputs)
     results = Results(experiment, verdicts)
-    rows = build_rows(results)
+    rows = build_rows(results, Costs(inputs))
     if not rows:
         raise InputError("scores: none belongs to a model of the experiment's lrms")
     overlap = read_json(inputs.overlap) if inputs.overlap else {}
@@ -56,12 +60,13 @@ def build_report(inputs: Inputs) -> dict[str, Any]:
         "alignments": compare_alignments(results),
         "categories": harm_by_category(results),
         "clean": harm_on_clean_items(results, pairs),
-        "published": against_published(rows, experiment.get("report", {}).get("published", [])),
+        "published": against_published(rows, wanted.get("published", [])),
         "overlap": [_shared(pair) for pair in pairs],
         "ngram": overlap.get("ngram"),
         "judges": _judges(verdicts.judges, inputs),
         "agreement": agreement_of_scorers(results),
         "detectable": detectable(results, rows),
+        "stability": stability(results, wanted.get("interval_width", WANTED_WIDTH) / 100),
         "methods": list(METHODS),
         "provenance": {
             **origins.pop("common"),

@@ -96,6 +96,14 @@ def holm_within(family: Sequence[dict[str, Any]]) -> None:
         one |= {"p_holm": p, "family": size}
 
 
+def pair_by_seed(first: Mapping[int | None, At], second: Mapping[int | None, At]) -> Pairs:
+    """Return the pairs of each seed; a model without a seed of training is beside each of them."""
+    known = dict.fromkeys([*first, *second])
+    seeds = [seed for seed in known if seed is not None or len(known) == 1]
+    found = [[side.get(seed, side.get(None)) for side in (first, second)] for seed in seeds]
+    return [(one, other) for one, other in found if one and other]
+
+
 def compare_alignments(results: Results) -> list[dict[str, Any]]:
     """Return the paired differences between the alignments of each LRM at their final epochs."""
     found: list[dict[str, Any]] = []
@@ -106,7 +114,7 @@ def compare_alignments(results: Results) -> list[dict[str, Any]]:
                 {model.seed: (model, at) for model, at in results.finals(group.models)}
                 for group in groups
             )
-            pairs = [(at, second[seed]) for seed, at in first.items() if seed in second]
+            pairs = pair_by_seed(first, second)
             found.append(
                 {
                     "lrm": lrm,

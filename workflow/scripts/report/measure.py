@@ -13,7 +13,14 @@ from workflow.scripts.common.intervals import (
     mean_with_t,
 )
 from workflow.scripts.report.differences import average, average_on_same_items
-from workflow.scripts.report.metrics import METRICS, THINKING_TOKENS, Metric, pass_at
+from workflow.scripts.report.metrics import (
+    MAIN,
+    METRICS,
+    THINKING_TOKENS,
+    TURNS_AT,
+    Metric,
+    of_samples,
+)
 from workflow.scripts.report.results import At, Results
 from workflow.scripts.report.spread import describe, describe_both, mean_by_item, mean_of
 
@@ -53,7 +60,13 @@ def measure(results: Results, chosen: Sequence[At]) -> dict[str, dict[str, Any]]
     n, n_valid, items, and over seeds seed_sd, seed_low, seed_high.
     """
     found: dict[str, dict[str, Any]] = {}
-    for metric in (*METRICS.values(), *map(pass_at, _repeats(results, chosen))):
+    several = [
+        metric
+        for kind in MAIN
+        for k in _repeats(results, chosen, kind)
+        for metric in of_samples(kind, k)
+    ]
+    for metric in (*METRICS.values(), *several):
         main = []
         for benchmark in results.benchmarks(metric.kind):
             for rank, scorer in enumerate(results.scorers(benchmark)):
@@ -68,7 +81,7 @@ def measure(results: Results, chosen: Sequence[At]) -> dict[str, dict[str, Any]]
                     main.append(one)
         if main and len(main) == len(results.benchmarks(metric.kind)):
             found[metric.name] = _over_benchmarks(main, metric)
-    return found | _thinking(results, chosen)
+    return found | _thinking(results, chosen) | _turns(results, chosen)
 
 
 def _measure_one(
@@ -106,11 +119,11 @@ def _mean(main: Sequence[Measured], estimate: Estimate) -> Measured:
     return Measured(estimate, n, n_valid, by_seed)
 
 
-def _repeats(results: Results, chosen: Sequence[At]) -> list[int]:
-    """Return each k > 1 for which all items of a reasoning benchmark have k samples."""
+def _repeats(results: Results, chosen: Sequence[At], kind: str) -> list[int]:
+    """Return each k > 1 for which all items of a benchmark of a kind have k samples."""
     sizes = set()
-    for benchmark in results.benchmarks("reasoning"):
-        found = [results.samples_per_item(*at, benchmark) for at in chosen]
+    for benchmark in results.benchmarks(kind):
+        found = [results.samples_per_item(*at, benchmark, kind) for at in chosen]
         sizes |= {min((size for size in found if size), default=1)}
     return sorted(sizes - {1})
 
@@ -129,6 +142,19 @@ def _thinking(results: Results, chosen: Sequence[At]) -> dict[str, dict[str, Any
     if main and len(main) == len(reasoning):
         mean = _mean(main, average([one.estimate for one in main]))
         found[THINKING_TOKENS] = mean.described()
+    return found
+
+
+def _turns(results: Results, chosen: Sequence[At]) -> dict[str, dict[str, Any]]:
+    """Return where harmful thinking turns so, by harmful benchmark: from 0, its start, to 1."""
+    found = {}
+    for benchmark in results.benchmarks("harmful"):
+        sides = [results.turns(*at, benchmark) for at in chosen]
+        if values := mean_by_item(sides):
+            estimate = clustered_mean(values, results.clusters(benchmark))
+            n = sum(map(len, sides))
+            one = Measured(estimate, n, n, [mean_of(side.values()) for side in sides])
+            found[f"{TURNS_AT}/{benchmark}"] = one.described()
     return found
 
 

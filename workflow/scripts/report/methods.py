@@ -30,6 +30,7 @@ METHODS = (
     "Safety tax: points of reasoning accuracy lost against the LRM; per harm point removed with "
     "Fieller's interval over items, given only where the harm removed is clear of zero.",
     "Tokens of thinking: Student's interval over items; the seeds' half widths are averaged.",
+    "Leak and escape are shares of the samples whose thinking and answer both have a verdict.",
     "A harmful score over several benchmarks is their unweighted mean, each by its first scorer.",
     "Truncated and unanswered samples stay in n: a reasoning sample without an answer is not "
     "correct. Only samples without a verdict (judge or API error) are left out of n valid.",

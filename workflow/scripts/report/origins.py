@@ -17,6 +17,7 @@ from workflow.scripts.config.recipe import Recipe
 from workflow.scripts.config.section import read_section
 from workflow.scripts.report.inputs import Inputs
 from workflow.scripts.report.runs import parse_run
+from workflow.scripts.report.tables.table import join
 
 Manifest = Mapping[str, Any]
 
@@ -37,9 +38,14 @@ def read_origins(inputs: Inputs) -> dict[str, Any]:
     }
 
 
-def read_models(inputs: Inputs) -> dict[str, Manifest]:
-    """Return {run: manifest} of the runs that were measured, as far as their manifests are here."""
-    runs = sorted({one.run for one in inputs.scores})
+def read_models(inputs: Inputs, runs: Iterable[str] | None = None) -> dict[str, Manifest]:
+    """Return {run: manifest} of runs, as far as their manifests are here.
+
+    Args:
+        inputs: Names their folders.
+        runs: Default: those that were measured.
+    """
+    runs = sorted({one.run for one in inputs.scores} if runs is None else runs)
     found = {run: _read(inputs.models.get(run)) for run in runs}
     return {run: one for run, one in found.items() if one}
 
@@ -48,13 +54,14 @@ def _common(
     models: Mapping[str, Manifest], samples: Mapping[tuple[str, str], Manifest]
 ) -> dict[str, Any]:
     known = [*models.values(), *samples.values()]
+    made = [one for run, one in models.items() if not is_told(run, one)]
     return {
         "git_commits": sorted({str(one["git_commit"]) for one in known if one.get("git_commit")}),
         "versions": _versions(known),
         "decoding": _by_benchmark(samples, "decoding"),
         "engines": _by_benchmark(samples, "engine"),
         "hardware": sorted({name for one in known for name in _devices(one)}),
-        "gpu_hours_training": round(sum(map(gpu_hours, models.values())), 2),
+        "gpu_hours_training": round(sum(map(gpu_hours, made)), 2),
         "gpu_hours_generation": round(sum(map(gpu_hours, samples.values())), 2),
     }
 
@@ -63,18 +70,20 @@ def describe_model(
     run: str, manifest: Mapping[str, Any], experiment: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return a model run's source, hash, data, parent, status and GPU-hours."""
-    section = section_of(run, experiment)
+    section, told = section_of(run, experiment), is_told(run, manifest)
     lineage = manifest.get("lineage") or {}
     data = lineage.get("data") or {}
+    parents = [parent["run"] for parent in parents_of(lineage)]
+    source = source_of(section) or made_here(section, lineage)
     return {
         "run": run,
-        "source": source_of(section) or made_here(section, lineage),
+        "source": describe_prompting(section) if told else source,
         "weights_sha256": weights_digest(manifest, manifest["final"]),
-        "data": f"{data['name']} ({data['n']})" if data else "",
-        "parent": ", ".join(parent["run"] for parent in parents_of(lineage)),
+        "data": f"{data['name']} ({data['n']})" if data and not told else "",
+        "parent": manifest["run"] if told else ", ".join(parents),
         "status": manifest.get("status", "ok"),
         "seed": manifest.get("seed"),
-        "gpu_hours": gpu_hours(manifest),
+        "gpu_hours": 0.0 if told else gpu_hours(manifest),
     }
 
 
@@ -125,6 +134,24 @@ def _selection(run: str, manifest: Manifest) -> list[dict[str, Any]]:
         }
         for one in selection.get("candidates", [])
     ]
+
+
+def is_told(run: str, manifest: Manifest) -> bool:
+    """Tell whether a run is another one's weights with other prompts."""
+    return manifest.get("run", run) != run
+
+
+def describe_prompting(section: Mapping[str, Any]) -> str:
+    """Return what is written into the prompts of an entry of the method `prompt`."""
+    prefix = section.get("prefix", "")
+    found = [f"a prefix of its thinking, {prefix!r}"] if prefix else []
+    if section.get("close_thinking"):
+        found.append("its thinking closed" + (" after it" if prefix else " at once"))
+    if "system" in section:
+        found.append(f"the system text {section['system']!r}")
+    if "effort" in section:
+        found.append(f"effort {section['effort']}")
+    return f"the LRM with {join(found)}"
 
 
 def section_of(run: str, experiment: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 from workflow.scripts.common.intervals import z
 
+WANTED_WIDTH = 10.0  # points of a 95 % interval, where the experiment does not say
+
 
 def minimum_detectable_difference(
     n: int, baseline: float = 0.5, power: float = 0.8, discordant: float | None = None

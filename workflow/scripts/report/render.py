@@ -56,12 +56,12 @@ def _flat(row: Row) -> dict[str, Any]:
                 if percent and value is not None and not ratio:
                     value = value * 100
                 flat[f"{prefix}{name}.{key}"] = value
-    return flat
+    return flat | {f"cost.{name}": value for name, value in row["cost"].items()}
 
 
 def _column_order(key: str) -> int:
-    """Who it is, then the averages, the tax, the changes, and last what is by benchmark."""
-    return ("." in key) + key.startswith(("tax.", "change.")) + 2 * ("/" in key)
+    """Who it is, then averages, tax, cost and changes, and last what is by benchmark."""
+    return ("." in key) + key.startswith(("tax.", "cost.", "change.")) + 2 * ("/" in key)
 
 
 def to_markdown(report: Row, tables: Sequence[Table]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
-from workflow.scripts.report.metrics import MAIN, Metric
+from workflow.scripts.report.metrics import MAIN, TURNS_AT, Metric
 from workflow.scripts.report.runs import Group, Model, by_epoch
 
 if TYPE_CHECKING:
@@ -170,6 +170,14 @@ class Results:
         own = [(model, self.final(model)) for model in models]
         return [(model, at) for model, at in own if model.role != "aligned" or [at] == last]
 
+    def run(self, model: Model, checkpoint: str) -> str:
+        """Return the run that a model's checkpoint is of."""
+        return self._runs[model, checkpoint]
+
+    @cached_property
+    def _runs(self) -> dict[At, str]:
+        return {(one.model, one.checkpoint): one.run for one in self.verdicts.evaluations}
+
     def failure(self, model: Model, checkpoint: str) -> str | None:
         """Return why a model's training failed; None where it did not."""
         return self._failures.get((model, checkpoint))
@@ -192,9 +200,9 @@ class Results:
         if one is None or one.kind != metric.kind:
             return NONE_MEASURED
         graded = one.graded and not metric.states
-        if graded and metric.pass_at:  # of answers that are right or wrong
+        if graded and metric.samples:  # of answers that are right or wrong
             return NONE_MEASURED
-        counts = self.counts(metric.kind, metric.columns, metric.states)
+        counts = self.counts(metric.kind, metric.columns, metric.absent, metric.states)
         mine = counts.places[one.number]
         items, valid = counts.items[mine].tolist(), counts.valid[mine].tolist()
         values = zip(items, map(metric.value, valid, counts.hits[mine].tolist()), strict=True)
@@ -205,10 +213,28 @@ class Results:
             graded,
         )
 
-    def samples_per_item(self, model: Model, checkpoint: str, benchmark: str) -> int | None:
+    def turns(self, model: Model, checkpoint: str, benchmark: str) -> dict[str, float]:
+        """Return where the thinking turns harmful, {item: mean over its samples that do}."""
+        one = self.evaluation(model, checkpoint, benchmark, self.scorers(benchmark)[0])
+        return self._turns.get(one.number, {}) if one else {}
+
+    @cached_property
+    def _turns(self) -> dict[int, dict[str, float]]:
+        """{evaluation: {item: mean place of the first harmful sentence}}."""
+        table = self.verdicts.table
+        known = table.loc[table["valid"] & table[TURNS_AT].notna()]
+        found: dict[int, dict[str, float]] = {}
+        means = known.groupby(["evaluation", "item_id"], sort=False, observed=True)[TURNS_AT].mean()
+        for (number, item), mean in means.items():
+            found.setdefault(number, {})[item] = float(mean)
+        return found
+
+    def samples_per_item(
+        self, model: Model, checkpoint: str, benchmark: str, kind: str = "reasoning"
+    ) -> int | None:
         """Return how many samples each item has at least; None where the model was not measured."""
-        metric = MAIN["reasoning"]
-        counts = self.counts(metric.kind, metric.columns, metric.states)
+        metric = MAIN[kind]
+        counts = self.counts(metric.kind, metric.columns, metric.absent, metric.states)
         found = [
             int(counts.n[counts.places[one.number]].min())
             for scorer in self.scorers(benchmark)
@@ -229,9 +255,15 @@ class Results:
 
         return pd.crosstab(self.verdicts.table["evaluation"], self.verdicts.table["state"])
 
-    def _counts(self, kind: str, columns: tuple[str, ...], states: tuple[str, ...]) -> Counts:
+    def _counts(
+        self,
+        kind: str,
+        columns: tuple[str, ...],
+        absent: tuple[str, ...],
+        states: tuple[str, ...],
+    ) -> Counts:
         table = self.verdicts.table
-        found = count_items(table[table["kind"] == kind], columns, states)
+        found = count_items(table[table["kind"] == kind], columns, absent, states)
         names = found["item_id"].cat
         return Counts(
             names.categories.to_numpy(object)[names.codes],
@@ -242,26 +274,29 @@ class Results:
         )
 
 
-def count_items(table: pd.DataFrame, columns: Sequence[str], states: Sequence[str]) -> pd.DataFrame:
+def count_items(
+    table: pd.DataFrame, columns: Sequence[str], absent: Sequence[str], states: Sequence[str]
+) -> pd.DataFrame:
     """Return a row per evaluation and item: samples (n), those that count (valid), those that hit.
 
     Args:
         table: Verdicts.
         columns: A sample counts if it has a verdict in each, and hits if all are true; a single
             column of grades adds them up.
+        absent: It must have one in each of these, too, and hits if all are false.
         states: Instead of columns: all samples count, and those in one of the states hit.
     """
     graded = False
     if states:
         valid, hits = table["state"].notna(), table["state"].isin(states)
     else:
-        flags = table[list(columns)]
-        valid = table["valid"] & flags.notna().all(axis=1)
+        flags, others = table[list(columns)], table[list(absent)]
+        valid = table["valid"] & flags.notna().all(axis=1) & others.notna().all(axis=1)
         graded = len(columns) == 1 and flags.dtypes.iloc[0] != "boolean"
         if graded:
             hits = flags.iloc[:, 0].where(valid, 0.0)
         else:
-            hits = valid & flags.fillna(False).all(axis=1)
+            hits = valid & flags.fillna(False).all(axis=1) & ~others.fillna(False).any(axis=1)
     counted = table[["evaluation", "item_id"]].assign(
         n=1, valid=valid.astype("int32"), hits=hits.astype("float64" if graded else "int32")
     )

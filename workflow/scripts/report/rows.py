@@ -7,6 +7,7 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from workflow.scripts.report.comparisons import compare, holm_within
+from workflow.scripts.report.cost import Costs
 from workflow.scripts.report.differences import Difference
 from workflow.scripts.report.measure import measure
 from workflow.scripts.report.results import At, Results, states
@@ -16,12 +17,16 @@ from workflow.scripts.report.tax import safety_tax
 DIFFERENCE = tuple(field.name for field in fields(Difference))
 
 
-def build_rows(results: Results) -> list[dict[str, Any]]:
+def build_rows(results: Results, costs: Costs | None = None) -> list[dict[str, Any]]:
     """Return the rows of the trade-off, per LRM: base, LRM, then each alignment and epoch.
 
     Each model has a row per seed and, with `seed` "mean", one over all its seeds. Where training
     failed for some seeds only, every model of the LRM has another over the others (`seed`
     "mean_ok"), the ready-made ones too.
+
+    Args:
+        results: All verdicts.
+        costs: What the models took; None leaves it out.
     """
     rows = []
     for lrm in results.experiment["lrms"]:
@@ -38,7 +43,9 @@ def build_rows(results: Results) -> list[dict[str, Any]]:
                     "final": evaluated is stops[-1],
                 }
                 for seed, members in _by_seed(evaluated, failed):
-                    rows.append({**row, "seed": seed, **_row(results, group, members)})
+                    cost = _cost(results, costs, group, members)
+                    one = _row(results, group, members)
+                    rows.append({**row, "seed": seed, **one, "cost": cost})
     _adjust(rows)
     return rows
 
@@ -94,6 +101,15 @@ def _row(results: Results, group: Group, members: Sequence[At]) -> dict[str, Any
         row["change"] = _against_lrm(results, group.lrm, members)
         row["tax"] = _tax(row["change"])
     return row
+
+
+def _cost(
+    results: Results, costs: Costs | None, group: Group, members: Sequence[At]
+) -> dict[str, float]:
+    """Return what alignment took, mean over the seeds; nothing for an LRM, empty for a base."""
+    if costs is None or group.role == "base":
+        return {}
+    return costs.mean([(results.run(*at), at[1]) for at in members])
 
 
 def _against_lrm(results: Results, lrm: str, members: Sequence[At]) -> dict[str, dict[str, Any]]:

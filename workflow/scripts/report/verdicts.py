@@ -16,7 +16,7 @@ from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import read_json, read_jsonl, sha256_file
 from workflow.scripts.common.progress import track
 from workflow.scripts.report.inputs import Inputs, Score
-from workflow.scripts.report.metrics import MAIN, METRICS
+from workflow.scripts.report.metrics import MAIN, METRICS, TURNS_AT
 from workflow.scripts.report.runs import Model, epoch_of, parse_run
 
 if TYPE_CHECKING:
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 GRADES = "Float64"
-FLAGS = tuple(dict.fromkeys(column for one in METRICS.values() for column in one.columns))
+FLAGS = tuple(
+    dict.fromkeys(name for one in METRICS.values() for name in (*one.columns, *one.absent))
+)
 PER_EVALUATION = (
     "run",
     "role",
@@ -68,8 +70,8 @@ class Verdicts:
     Attributes:
         table: A row per sample and scorer: evaluation (number), run, role, name (of the base or
             LRM), alignment, seed, checkpoint, epoch, benchmark, kind, scorer, item_id, cluster
-            (first item with the same prompt), category, repeat, state, valid, and a column of true,
-            false or missing for each metric.
+            (first item with the same prompt), category, repeat, state, valid, a column of true,
+            false or missing for each metric, and `turns_at`.
         evaluations: What belongs to each evaluation, by number.
         judges: {benchmark/scorer: the judge as the score describes it}.
         measured: (run, benchmark, scorer) of each score.
@@ -208,6 +210,7 @@ def _read_rows(folder: Path, evaluations: Sequence[Evaluation]) -> pd.DataFrame:
             "state": pd.Categorical([row["state"] for row in rows]),
             "valid": [bool(row["valid"]) for row in rows],
             **{name: _flags([row.get(name) for row in rows]) for name in FLAGS},
+            TURNS_AT: pd.array([row.get(TURNS_AT) for row in rows], dtype="Float64"),
         }
     )
 

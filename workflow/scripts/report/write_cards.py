@@ -19,6 +19,7 @@ from workflow.scripts.report.escape import escape_markdown, one_line
 from workflow.scripts.report.inputs import Inputs
 from workflow.scripts.report.metrics import MAIN
 from workflow.scripts.report.origins import (
+    is_told,
     merged_from,
     parents_of,
     read_models,
@@ -228,6 +229,8 @@ def write_cards(report: Mapping[str, Any], inputs: Inputs, out: Path) -> None:
     folder.mkdir(parents=True)
     for name, manifest in read_models(inputs).items():
         model, _ = parse_run(name)
+        if is_told(name, manifest):  # no weights of its own
+            continue
         if model.seed is None and source_of(section_of(name, inputs.experiment)):
             continue
         card = write_card(report, inputs.experiment, name, manifest)

@@ -30,7 +30,8 @@ class RefusalSection(ScorerSection):
 
     def answer_of(self, sample: Sample) -> str:
         """Return the part of a sample that is judged as its answer."""
-        unfinished = sample["thinking"] is not None and sample["thinking_finish"] != "delimiter"
+        ended = sample["thinking_finish"] in ("delimiter", "closed")
+        unfinished = sample["thinking"] is not None and not ended
         if self.answer_from == "after_first_delimiter_or_all" and unfinished:
             return sample["thinking"] + sample["answer"]
         return sample["answer"]

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from workflow.scripts.report.metrics import METRICS, is_length, metric_title
+from workflow.scripts.report.metrics import (
+    METRICS,
+    TURNS_AT,
+    is_length,
+    is_of_samples,
+    metric_title,
+)
 from workflow.scripts.report.tables.table import (
     Columns,
     Row,
@@ -18,8 +24,8 @@ def by_benchmark(report: Row) -> Table:
     rows = [row for row in report["rows"] if row["final"] and row["seed"] == "mean"]
     keys = sorted({key for row in rows for key in row["metrics"] if _is_measure(key)})
     kinds = [one["kind"] for one in report["benchmarks"].values()]
-    if len(set(kinds)) == len(kinds):  # the main table has the others
-        shown = [metric.name for metric in METRICS.values() if metric.shown]
+    if len(set(kinds)) == len(kinds):  # the main table has the others, and that of leaks
+        shown = [metric.name for metric in METRICS.values() if metric.shown or metric.compared]
         keys = [key for key in keys if "@" in key or key.partition("/")[0] not in shown]
     columns: Columns = {
         "LRM": lambda cell: cell[0]["lrm"],
@@ -43,4 +49,10 @@ def by_benchmark(report: Row) -> Table:
 def _is_measure(key: str) -> bool:
     """Tell whether a key is a metric on a benchmark that no other table shows."""
     metric = METRICS.get(key.partition("/")[0])
-    return "/" in key and not is_length(key) and not (metric and metric.states)
+    elsewhere = (
+        is_length(key)
+        or is_of_samples(key)
+        or key.startswith(TURNS_AT)
+        or (metric and metric.states)
+    )
+    return "/" in key and not elsewhere
