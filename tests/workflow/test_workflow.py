@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -49,6 +50,17 @@ def test_the_view_shows_every_result_under_its_plain_name(finished):
         assert path.is_file(), name
         assert path.resolve().is_relative_to(finished / "results/store")
         assert (path.parent / "result.json").is_file()
+
+
+def test_snakemakes_own_report_opens_with_the_headline_and_names_figures(finished, snakemake):
+    done = snakemake(finished, "--report", "report.html")
+    assert done.returncode == 0, done.stderr
+    page = (finished / "report.html").read_text()
+    (finished / "report.html").unlink()
+    headline = json.loads((finished / "results/tiny/report/tradeoff.json").read_text())["headline"]
+    assert " ".join(headline.split()[:8]) in " ".join(page.split())
+    assert "Every step of micro within a minute" in page
+    assert "The trade-off: reasoning accuracy against harm and over-refusal" in page
 
 
 def test_a_run_that_is_killed_again_and_again_ends_with_the_same_report(
