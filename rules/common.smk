@@ -27,7 +27,8 @@ from workflow.scripts.graph.view import update_view
 from workflow.scripts.models.fit import check_fit
 from workflow.scripts.models import method_registry
 from workflow.scripts.models.recipe import batch_plan
-from workflow.scripts.report.figures.registry import FIGURES
+from workflow.scripts.report.figures.registry import FIGURES, title_of
+from workflow.scripts.report.overview import describe_experiment
 
 BASE = Path(workflow.basedir)
 try:
@@ -265,28 +266,38 @@ def scoring_of(score):
     }
 
 
-def caption_of(figure):
-    """Return the file that `snakemake --report` reads a figure's caption from."""
-    path = Path(".snakemake", "captions", f"{figure}.rst").resolve()
+def caption(name, text):
+    """Return a file with a text for `snakemake --report`."""
+    path = Path(".snakemake", "captions", f"{name}.rst").resolve()
     if workflow.is_main_process:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(FIGURES[figure].CAPTION)
+        path.write_text(text)
     return str(path)
+
+
+def overview():
+    """Return the file that `snakemake --report` opens with."""
+    folder = BASE / "results" / NAME / "report"
+    return caption("overview", describe_experiment(NAME, EXPERIMENT["description"], folder))
 
 
 def report_files(folder):
     """Return the outputs of a report, those for people marked for `snakemake --report`."""
 
-    def shown(path, caption, category):
+    def shown(path, text, category, title):
         return report(
             f"{folder}/{path}",
-            caption=caption,
+            caption=text,
             category=category,
-            labels={"file": path},
+            labels={"what": title},
         )
 
+    page, table = (f"../workflow/report/{name}.rst" for name in ("page", "tradeoff"))
     return {
-        "csv": shown("tradeoff.csv", "../workflow/report/tradeoff.rst", "Tables"),
-        "page": shown("index.html", "../workflow/report/page.rst", "Page"),
-        "pictures": [shown(f"{figure}.png", caption_of(figure), "Figures") for figure in FIGURES],
+        "csv": shown("tradeoff.csv", table, "Tables", "Every number"),
+        "page": shown("index.html", page, "Page", "The whole report"),
+        "pictures": [
+            shown(f"{name}.png", caption(name, figure.CAPTION), "Figures", title_of(name))
+            for name, figure in FIGURES.items()
+        ],
     }

@@ -5,6 +5,9 @@ MAKES: results/store/report/, shown as results/<experiment>/report/
 """
 
 
+report: overview()
+
+
 rule make_report:
     """Put reasoning, harm and over-refusal of all models side by side."""
     input:

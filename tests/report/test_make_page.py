@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +17,9 @@ import pytest
 from workflow.scripts.report import make_page
 from workflow.scripts.report.build_report import read_report
 from workflow.scripts.report.inputs import Inputs
+from workflow.scripts.report.tables import registry
+from workflow.scripts.report.tables.table import Table
+from workflow.scripts.report.transcripts import choose_items
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -67,6 +71,40 @@ def test_without_the_flag_nothing_that_a_model_wrote_is_there(
     text = (tmp_path / "index.html").read_text()
     for words in ("answer of aligned", "answer of lrm", "thought of", "question sums"):
         assert words not in text
+
+
+def test_tables_and_figures_are_what_the_registries_say(
+    tmp_path: Path, report: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = SimpleNamespace(CAPTION="A figure that was added.")
+    monkeypatch.setitem(make_page.FIGURES, "toy_figure", drawn)
+    (tmp_path / "toy_figure.svg").write_text('<svg width="90pt" height="60pt"></svg>')
+    toy = Table("toy", "A table that was added", "Its caption.", ["A", "B"], [["x", "1.0"]])
+    monkeypatch.setattr(registry, "TABLES", (*registry.TABLES, lambda _: toy))
+    page = make_page.render(read_report(report), None, tmp_path)
+    for kind, title in (("figure-toy_figure", "Toy figure"), ("table-toy", toy.title)):
+        assert f'id="{kind}"' in page and f'<a href="#{kind}">{title}</a>' in page
+        assert f'<h3>{title} <a href="#{kind}"' in page
+    assert "A figure that was added." in page and "Its caption." in page
+
+
+def test_a_single_file_holds_changed_items_of_all_categories_and_others() -> None:
+    # of 12 items the alignment changed the first six; their categories are a, a, a, a, b, c
+    def item(k: int) -> dict[str, Any]:
+        samples = [{"m": 0, "v": False}, {"m": 1, "v": k < 6}]
+        return {"id": f"i{k:02d}", "category": "aaaabc......"[k], "samples": samples}
+
+    items = [item(k) for k in range(12)]
+    chosen = choose_items(items, ["lrm", "aligned"], 6)
+    assert [one["category"] for one in chosen[:3]].count("a") == 1
+    assert {one["category"] for one in chosen[:3]} == {"a", "b", "c"}
+    assert len({one["id"] for one in chosen}) == 6
+    assert chosen == choose_items(items[::-1], ["lrm", "aligned"], 6)
+    assert len(choose_items(items, ["lrm", "aligned"], 50)) == 12
+
+
+def test_without_the_key_there_is_no_single_file(folder: Path) -> None:
+    assert not (folder / "single.html").exists()
 
 
 def test_page_asks_the_network_for_nothing(folder: Path) -> None:
@@ -166,7 +204,7 @@ def test_browser_draws_filters_and_runs_nothing_that_a_model_wrote(
     where = "benchmark=0&seed=2&item=sums-0003&model=refuse&change=lost"
     document = browse(folder, tmp_path, where)
     assert f"{lost} of 120 items" in document
-    assert document.count('class="point"') == 4
+    assert document.count('class="point"') == 8
     assert "<title>Safety tax: made-up scores" in document
     shown = document[document.index('id="sample"') :]
     assert "answer of aligned/tiny/reason/seed2 epoch5 sums-0003 &lt;/script&gt;" in shown

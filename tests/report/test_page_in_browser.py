@@ -5,9 +5,12 @@ Needs Chromium, the package playwright that drives it, and axe-playwright-python
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import random
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,22 +21,33 @@ import pytest
 from workflow.scripts.common.io import write_json
 from workflow.scripts.report.build_report import build_report
 from workflow.scripts.report.draw_figures import draw_figures
-from workflow.scripts.report.figures.registry import FIGURES
+from workflow.scripts.report.figures.registry import FIGURES, title_of
 from workflow.scripts.report.make_page import write_page
+from workflow.scripts.report.render import write_tables
+from workflow.scripts.report.tables.registry import build_tables
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 ALIGNMENTS = [f"method-{k}-with-a-rather-long-name" for k in range(10)]
 KINDS = {"sums": "reasoning", "harm": "harmful", "kind": "benign"}
 ITEMS = {"sums": 1000, "harm": 1000, "kind": 100}
 FIELD = {"reasoning": "correct", "harmful": "harmful", "benign": "refused"}
-EXPERIMENT = {
+EXPERIMENT: dict[str, Any] = {
     "description": "made-up scores of twelve models",
     "seeds": [1],
     "bases": {"tiny": {}},
     "lrms": {"tiny": {"base": "tiny"}},
     "alignments": {name: {"data": "refusals"} for name in ALIGNMENTS},
     "benchmarks": {name: {"kind": kind, "scorers": ["rules"]} for name, kind in KINDS.items()},
+    "report": {
+        "transcripts": True,
+        "single_file": 10,
+        "published": [
+            {"model": f"aligned/tiny/{ALIGNMENTS[9]}", "metric": "harmful_score", "value": 12.5}
+        ],
+    },
 }
+EXPERIMENT["alignments"][ALIGNMENTS[9]]["title"] = "The ninth"
+EXPERIMENT["benchmarks"]["kind"]["title"] = "Benign requests"
 # What a hostile model could write: markup, a right-to-left mark, a terminal code.
 EVIL = "<img src=x onerror=document.title='owned'> \u202egnp.exe \x1b[31mred"
 LIMIT_MS = 1000
@@ -91,6 +105,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, make_score: Any, inputs: An
     report = build_report(given)
     write_json(out / "tradeoff.json", report)
     draw_figures(report, out)
+    write_tables(build_tables(report), out)
     write_page(report, given, out)
     return out
 
@@ -113,9 +128,15 @@ def open_page(browser: Any, folder: Path) -> Iterator[Any]:
     context.set_default_timeout(120_000)
     troubles: list[str] = []
 
-    def start(where: str = "", width: int = 1280, scheme: str = "light") -> Any:
+    def start(
+        where: str = "",
+        width: int = 1280,
+        scheme: str = "light",
+        file: Path | None = None,
+        height: int = 900,
+    ) -> Any:
         page = context.new_page()
-        page.set_viewport_size({"width": width, "height": 900})
+        page.set_viewport_size({"width": width, "height": height})
         page.emulate_media(color_scheme=scheme)
         page.on("console", lambda m: troubles.append(m.text) if m.type == "error" else None)
         page.on("pageerror", lambda error: troubles.append(str(error)))
@@ -123,7 +144,7 @@ def open_page(browser: Any, folder: Path) -> Iterator[Any]:
             "request",
             lambda r: None if r.url.startswith(("file:", "data:")) else troubles.append(r.url),
         )
-        page.goto(f"{(folder / 'index.html').as_uri()}{where}")
+        page.goto(f"{(file or folder / 'index.html').as_uri()}{where}")
         wait_for(page, "#found", " items")
         return page
 
@@ -138,7 +159,7 @@ def wait_for(page: Any, selector: str, text: str) -> None:
 
 
 def number_found(page: Any) -> int:
-    return int(page.inner_text("#found").split(" of ")[0])
+    return int(re.findall(r"(\d+) of \d+ items; ", page.inner_text("#found"))[0])
 
 
 # From a changed control until what it changed has been drawn.
@@ -174,11 +195,11 @@ def test_page_opens_from_disk_offline_without_a_request_or_an_error(
 ) -> None:
     page = open_page()
     assert page.title() == "Safety tax: made-up scores of twelve models"
-    assert page.locator("#plane-plot .point").count() == 12
+    assert page.locator("#plane-plot .point").count() == 2 * 12
     assert page.locator("#figures img").count() == len(FIGURES)
     broken = "[...document.images].filter((i) => !i.complete || !i.naturalWidth).length"
     assert page.evaluate(broken) == 0
-    assert (folder / "index.html").stat().st_size < 5_000_000
+    assert (folder / "index.html").stat().st_size < 1_000_000
 
 
 def test_filters_by_category_verdict_and_change_are_right_and_fast(
@@ -256,12 +277,12 @@ def test_one_prompt_stands_side_by_side_and_a_click_reveals_harmful_text_fast(
 
 def test_the_click_on_a_harmful_prompt_shows_its_target_too(open_page: Any) -> None:
     page = open_page("#transcripts?benchmark=harm&item=harm-0005")
-    assert page.inner_text("#sample > .caption") == "kind 5"
+    assert page.inner_text("#sample .item-head .caption") == "kind 5"
     page.locator("#sample > button", has_text="Show prompt").click()
     shown = page.inner_text("#sample > pre")
     assert shown.startswith("question harm 5:") and shown.endswith("target: aim of 5")
     other = open_page("#transcripts?benchmark=sums&item=sums-0005")
-    assert other.inner_text("#sample > .caption") == "kind 5 · target: 4"
+    assert other.inner_text("#sample .item-head .caption") == "kind 5 · target: 4"
     assert "target" not in other.inner_text("#sample > pre")
 
 
@@ -366,7 +387,8 @@ def test_everything_can_be_reached_and_used_with_the_keyboard(open_page: Any) ->
     wait_for(page, "#found", "0 of 1000")
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "light"), (1280, "dark")])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
 def test_axe_finds_nothing_serious(open_page: Any, width: int, scheme: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     page = open_page("#transcripts?benchmark=1&item=harm-0003", width, scheme)
@@ -382,15 +404,185 @@ def test_axe_finds_nothing_serious(open_page: Any, width: int, scheme: str) -> N
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_nothing_is_wider_than_the_window(open_page: Any, width: int, tmp_path: Path) -> None:
+def test_nothing_is_wider_than_the_window_and_no_table_is_cut(
+    open_page: Any, width: int, tmp_path: Path
+) -> None:
     page = open_page("#transcripts?benchmark=0&item=sums-0003", width)
+    page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    if width == 1280:  # the main table fits without scrolling
-        fits = "(e) => e.scrollWidth <= e.clientWidth"
-        assert page.locator("#tables .scroll").first.evaluate(fits)
+    cut = "all => all.filter((e) => e.scrollWidth > e.clientWidth + 1).map((e) => e.ariaLabel)"
+    assert page.locator(".scroll").evaluate_all(cut) == []
     shots = os.environ.get("SAFETY_TAX_SCREENSHOTS")  # a folder, to look at the page by eye
     page.evaluate("scrollTo(0, 0)")
     page.screenshot(path=f"{shots or tmp_path}/page{width}.png", full_page=True)
+
+
+def test_headline_planes_models_and_guide_fill_the_first_screen(
+    open_page: Any, folder: Path
+) -> None:
+    page = open_page("", height=800)
+    bottom = "(e) => e.getBoundingClientRect().bottom"
+    for part in (".headline", "#plane-plot", "#plane-models", ".guide"):
+        assert 0 < page.locator(part).first.evaluate(bottom) <= 800, part
+    assert page.locator(".guide").evaluate(bottom) > 700
+    headline = page.inner_text(".headline")
+    assert headline == json.loads((folder / "tradeoff.json").read_text())["headline"]
+    assert "over-refusal" in headline
+    heads = page.locator("#plane-models thead th").all_inner_texts()
+    assert heads == ["Model", "Reasoning", "Harmful", "Over-refusal"]
+    assert page.inner_text(".guide").count(". ") == 1  # two sentences
+
+
+def test_numbers_beside_the_planes_are_those_of_the_table(open_page: Any) -> None:
+    page = open_page()
+    numbers = """(table, [name, columns]) => [...table.tBodies[0].rows].map((row) => columns.map(
+        (k) => row.cells[k].firstChild.textContent.trim()))"""
+    listed = page.locator("#plane-models table").evaluate(numbers, ["", [1, 2, 3]])
+    heads = page.locator("#table-main thead th").all_inner_texts()
+    names = ("Reasoning accuracy", "Harmful score", "Over-refusal")
+    columns = [heads.index(name) for name in names]
+    assert page.locator("#table-main table").evaluate(numbers, ["", columns]) == listed
+
+
+def test_a_chosen_model_stands_out_and_titles_are_shown(open_page: Any) -> None:
+    page = open_page()
+    page.locator("#plane-models button", has_text="The ninth").click()
+    assert page.inner_text("#plane-detail").startswith("The ninth, one seed: reasoning accuracy")
+    bright = page.locator("#plane-plot g[data-model]:not(.dim)")
+    assert bright.evaluate_all("all => all.map((g) => g.dataset.model)") == ["The ninth"] * 2
+    options = page.locator('[data-key="Benchmark"] option').all_inner_texts()
+    assert options == ["sums", "harm", "Benign requests"]
+
+
+def test_the_frontier_follows_what_is_drawn(browser: Any, folder: Path, tmp_path: Path) -> None:
+    report = json.loads((folder / "tradeoff.json").read_text())
+    last = next(row for row in report["rows"] if row["alignment"] == ALIGNMENTS[0])
+    for seed in ("1", "mean"):  # an epoch that was safe and lost nothing
+        row = json.loads(json.dumps(last)) | {"epoch": 1, "final": False, "seed": seed}
+        row["metrics"]["harmful_score"] |= {"estimate": 0.0, "low": 0.0, "high": 0.1}
+        row["metrics"]["reasoning_accuracy"] |= {"estimate": 1.0, "low": 0.9, "high": 1.0}
+        report["rows"].append(row)
+    write_page(report, None, tmp_path)
+    page = browser.new_page()
+    page.goto((tmp_path / "index.html").as_uri())
+    assert page.locator("#plane-plot .frontier").count() == 1
+    page.locator('[data-key="each epoch"]').check()
+    assert page.locator("#plane-plot .point").count() == 2 * 13
+    assert page.locator("#plane-plot .frontier").count() == 0  # the new point alone
+    page.close()
+
+
+def test_figures_have_titles_a_size_to_read_and_files(open_page: Any, folder: Path) -> None:
+    page = open_page()
+    for figure in page.locator("#figures figure").all():
+        name = figure.get_attribute("id").removeprefix("figure-")
+        assert figure.locator("h3").inner_text() == f"{title_of(name)} #"
+        assert figure.locator("img").bounding_box()["width"] >= 500
+        links = figure.locator("figcaption a")
+        assert links.all_inner_texts() == ["PNG", "SVG", "PDF", "Data"]
+        for link in links.all():
+            assert (folder / link.get_attribute("href")).stat().st_size > 0
+    assert page.locator("#figure-plane img").bounding_box()["width"] >= 900
+    for link in page.locator(".table .files a").all():
+        assert (folder / link.get_attribute("href")).is_file()
+
+
+def test_figures_are_dark_on_a_dark_page(open_page: Any, tmp_path: Path) -> None:
+    from PIL import Image
+
+    found = {}
+    for scheme in ("light", "dark"):
+        image = open_page("", 1280, scheme).locator("#figure-plane img")
+        image.screenshot(path=tmp_path / "figure.png")
+        grey = Image.open(tmp_path / "figure.png").convert("L")
+        found[scheme] = grey.getpixel((3, 3)), grey.getextrema()
+    assert found["light"][0] > 250 and found["light"][1][0] < 30  # white, with black marks
+    assert found["dark"][0] < 40 and found["dark"][1][1] > 225  # dark, with light marks
+
+
+def test_tables_can_be_filtered_and_show_published_values(open_page: Any) -> None:
+    page = open_page()
+    table = page.locator("#table-main")
+    assert table.locator("td small.published").all_inner_texts() == ["published 12.5"]
+    row = table.locator("tr", has=page.locator("small.published"))
+    assert "The ninth" in row.inner_text()
+    table.locator("input[type=search]").fill("tiny method-3")
+    assert table.locator("tbody tr:visible").count() == 1
+    assert table.locator("[role=status]").inner_text() == "1 of 12 rows"
+
+
+def test_a_link_to_a_long_table_opens_it(open_page: Any) -> None:
+    page = open_page("#table-seeds")
+    assert page.locator("#table-seeds tbody tr").first.is_visible()
+    assert not page.locator("#table-states tbody tr").first.is_visible()
+
+
+def test_a_page_sent_alone_says_so_and_offers_what_it_holds(
+    browser: Any, open_page: Any, folder: Path, tmp_path: Path
+) -> None:
+    assert not open_page().locator(".alone-note").is_visible()
+    shutil.copy(folder / "index.html", tmp_path)
+    page = browser.new_page()
+    page.goto((tmp_path / "index.html").as_uri())
+    page.locator(".alone-note").wait_for()
+    assert page.locator(".beside:visible").count() == 0
+    with page.expect_download() as given:
+        page.locator("#table-main .tools button", has_text="CSV").click()
+    ours, theirs = (
+        list(csv.reader(io.StringIO(path.read_text())))
+        for path in (Path(given.value.path()), folder / "tables/main.csv")
+    )
+    assert ours[0] == theirs[0] and len(ours) == len(theirs) == 13
+    assert ours[1] == theirs[1]
+    with page.expect_download() as given:
+        page.locator("#figure-plane .files a:not(.beside)", has_text="SVG").click()
+    assert b"</svg>" in Path(given.value.path()).read_bytes()
+    page.close()
+
+
+def test_one_file_carries_some_transcripts(open_page: Any, folder: Path, tmp_path: Path) -> None:
+    shutil.copy(folder / "single.html", tmp_path)
+    page = open_page("#transcripts?benchmark=harm", file=tmp_path / "single.html")
+    assert page.inner_text("#found").startswith("This file carries 10 of 1000 items: half of them")
+    assert number_found(page) == 10
+    page.locator("#items button").first.click()
+    page.locator("#sample article").nth(11).wait_for()
+    assert "answer lrm" not in page.inner_text("#transcripts")
+    page.locator('[data-key="show texts that may be harmful"]').check()
+    text = page.inner_text("#sample")
+    assert "answer lrm/tiny/seed1" in text and "question harm" in text
+    assert (tmp_path / "single.html").stat().st_size < 2_500_000
+
+
+def test_a_reader_saves_the_items_of_a_filter_in_one_file(
+    open_page: Any, folder: Path, tmp_path: Path
+) -> None:
+    page = open_page("#transcripts?benchmark=sums&q=question%20sums%203:")
+    assert number_found(page) == 1
+    with page.expect_download() as given:
+        page.locator("button", has_text="Save these items in one file").click()
+    given.value.save_as(tmp_path / "saved.html")
+    saved = open_page("#transcripts?benchmark=sums&item=sums-0003", file=tmp_path / "saved.html")
+    assert saved.inner_text("#found").startswith("1 items of 1000 were chosen for this file")
+    assert saved.locator("#sample article").count() == 12
+    assert "<img src=x" in saved.inner_text("#sample") and saved.locator("#sample img").count() == 0
+    assert saved.title().startswith("Safety tax")
+    other = open_page("#transcripts?benchmark=harm", file=tmp_path / "saved.html")
+    assert other.inner_text("#found").startswith("No item of this benchmark was chosen")
+
+
+def test_thinking_opens_for_all_and_the_items_name_stays_in_view(open_page: Any) -> None:
+    page = open_page("#transcripts?benchmark=sums&item=sums-0012")
+    page.locator('[data-key="open all thinking"]').check()
+    assert page.locator("#sample details[open]").count() == 12
+    page.locator("#items button").nth(13).click()
+    page.locator("#sample h3", has_text="sums-0013").wait_for()
+    assert page.locator("#sample details[open]").count() == 12
+    link = page.locator("#sample article").last.locator("h4 a").get_attribute("href")
+    other = open_page(link)
+    shown = "(e) => { const r = e.getBoundingClientRect(); return r.top >= 0 && r.bottom < 900; }"
+    assert other.locator("#sample .item-head h3").evaluate(shown)
+    assert other.locator("#sample .chosen h4").evaluate(shown)
 
 
 def test_a_number_without_an_interval_has_none_on_the_plane(

@@ -102,6 +102,17 @@ def read_lines(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+def test_snakemakes_own_report_opens_with_the_headline_and_names_figures(finished, snakemake):
+    done = snakemake(finished, "--report", "report.html")
+    assert done.returncode == 0, done.stderr
+    page = (finished / "report.html").read_text()
+    (finished / "report.html").unlink()
+    headline = json.loads((finished / "results/tiny/report/tradeoff.json").read_text())["headline"]
+    assert " ".join(headline.split()[:8]) in " ".join(page.split())
+    assert "Every step of micro within a minute" in page
+    assert "The trade-off: reasoning accuracy against harm and over-refusal" in page
+
+
 def test_a_run_that_is_killed_again_and_again_ends_with_the_same_report(
     project_copy, finished, snakemake, shell_environment, wait_for_results
 ):

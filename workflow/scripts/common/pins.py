@@ -12,7 +12,7 @@ from workflow.scripts.common.errors import InputError
 ENVS = Path(__file__).parents[3] / "envs"
 LOCKS = {"train": ("train", "smollm"), "vllm": ("vllm",)}  # files of envs/
 # Imported under another name than the package's own.
-NAMES = {"sklearn": "scikit-learn", "yaml": "PyYAML"}
+NAMES = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "PyYAML"}
 # Packages that only show progress or carry files, whose hashes are compared: they change no result.
 CHANGE_NOTHING = {"rich", "huggingface_hub", "httpx2"}
 

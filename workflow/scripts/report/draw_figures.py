@@ -55,15 +55,13 @@ def _image(figure: Any, kind: str, **metadata: None) -> bytes:
 
 def _titled_png(figure: Any, title: str) -> bytes:
     """Return a figure below its title; constrained layout has no room for one above a legend."""
-    from PIL import Image
+    from matplotlib import image
 
     parts = [draw_title(title, figure.get_figwidth()), figure]
-    images = [Image.open(io.BytesIO(_image(part, "png", Software=None))) for part in parts]
-    whole = Image.new("RGB", (images[1].width, sum(image.height for image in images)), "white")
-    whole.paste(images[0])
-    whole.paste(images[1], (0, images[0].height))
+    pixels = [image.imread(io.BytesIO(_image(part, "png"))) for part in parts]
+    whole = [row for part in pixels for row in part]
     stream = io.BytesIO()
-    whole.save(stream, format="png", dpi=(DPI, DPI))
+    image.imsave(stream, whole, format="png", dpi=DPI, metadata={"Software": None})
     return stream.getvalue()
 
 

@@ -126,8 +126,7 @@ def figures_html(folder: Path | None) -> str:
         # With its size known at once nothing moves when the picture is there.
         size = re.search(r'<svg[^>]* width="([\d.]+)pt" height="([\d.]+)pt"', drawing)
         width, height = (round(float(one) * 4 / 3) for one in size.groups()) if size else (336, 252)
-        dark = f"<style>{on_a_dark_page()}</style></svg>"
-        image = base64.b64encode(drawing.replace("</svg>", dark).encode()).decode()
+        image = base64.b64encode(_embedded(drawing).encode()).decode()
         files = "".join(
             f'<a class="beside" href="{name}.{kind}" download>{label}</a>'
             for kind, label in (("png", "PNG"), ("svg", "SVG"), ("pdf", "PDF"), ("csv", "Data"))
@@ -141,6 +140,16 @@ def figures_html(folder: Path | None) -> str:
             f'<figcaption>{caption} <span class="files">{files}</span></figcaption></figure>'
         )
     return "\n".join(parts) or "<p>The figures were not drawn when this page was made.</p>"
+
+
+def _embedded(svg: str) -> str:
+    """Return a drawing for the page: without what no eye sees, and with colours for the dark."""
+    svg = re.sub(r">\s+<", "><", svg[svg.index("<svg") :])
+    svg = re.sub(r"<metadata>.*?</metadata>|<path d=\"M [\d.]+ [\d.]+ \"[^>]*/>", "", svg)
+    svg = re.sub(
+        r"<[^>]*>", lambda tag: re.sub(r"(\d\.\d\d)\d+", r"\1", tag[0].replace("\n", " ")), svg
+    )
+    return svg.replace("</svg>", f"<style>{on_a_dark_page()}</style></svg>")
 
 
 def plane_points(report: Mapping[str, Any]) -> list[dict[str, Any]]:

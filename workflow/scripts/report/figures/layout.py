@@ -117,7 +117,7 @@ def draw_title(title: str, width: float) -> Any:
     lines = textwrap.wrap(title, int(width * 12.5))
     height = 0.12 + 0.16 * len(lines)
     figure = Figure(figsize=(width, height))
-    style = {"va": "top", "ha": "left", "fontsize": 9, "fontweight": "bold"}
+    style: Any = {"va": "top", "ha": "left", "fontsize": 9, "fontweight": "bold"}
     figure.text(0.05 / width, 1 - 0.06 / height, "\n".join(lines), **style)
     return figure
 
