@@ -108,7 +108,7 @@ def test_benchmarks_with_other_engines_are_jobs_of_their_own(every_key, root):
     sizes = Counter(
         len(job.results) for job in graph.jobs.values() if job.rule == "generate_samples"
     )
-    assert sizes == {1: len(graph.runs), 5: len(graph.runs)}
+    assert sizes == {1: len(graph.runs), 6: len(graph.runs)}
 
 
 def test_scores_by_rules_are_a_job_per_run_and_judges_that_are_loaded_one_per_family(every_key):
@@ -117,7 +117,7 @@ def test_scores_by_rules_are_a_job_per_run_and_judges_that_are_loaded_one_per_fa
         if job.rule.startswith("score_samples"):
             scorers = tuple(sorted({result.scorer for result in job.results}))
             scores.setdefault(scorers, set()).add(job.name)
-    by_rules = ("choice", "ngram", "refusal")
+    by_rules = ("choice", "ngram", "refusal", "task")
     assert scores[by_rules] == set(every_key.runs)
     families = {run.id.model for run in every_key.runs.values()}
     for scorer in ("llm", "math", "classifier", "own_classifier"):  # math asks an extractor
