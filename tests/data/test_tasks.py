@@ -297,7 +297,7 @@ def test_rows_of_the_hub_are_fetched_at_their_pin_and_scored_without_it(
     root: Path, folder: Path, tmp_path: Path, hub: LocalHub
 ) -> None:
     """The scoring process has another, empty cache, and no network."""
-    write(folder)
+    entry = write(folder)
     kept = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
 
     def run(script: str, *arguments: str, **environment: str) -> str:
@@ -312,6 +312,10 @@ def test_rows_of_the_hub_are_fetched_at_their_pin_and_scored_without_it(
         given = ("--benchmark", json.dumps(section), "--name", "told", "--out", str(tmp_path / "p"))
         return run("data.prepare_benchmark", *given, HF_HOME=str(tmp_path / "home"), **environment)
 
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(yaml.safe_dump({"benchmarks": {"told": entry}}))
+    assert run("data.resolve_pins", "--experiment", str(mine), **hub.environment) == ""
+    assert read_json(tmp_path / "mine.lock.json")["datasets"] == {"owner/sums": COMMIT}
     assert "no such revision" in prepare("e" * 40, **hub.environment)
     assert prepare(COMMIT, **hub.environment) == ""
     served = {path for _, path, _ in hub.requests if "/resolve/" in path}

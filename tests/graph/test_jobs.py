@@ -145,7 +145,7 @@ def test_scores_by_rules_are_a_job_per_run_and_judges_that_are_loaded_one_per_fa
         if job.rule.startswith("score_samples"):
             scorers = tuple(sorted({result.scorer for result in job.results}))
             scores.setdefault(scorers, set()).add(job.name)
-    by_rules = ("choice", "ngram", "refusal")
+    by_rules = ("choice", "ngram", "refusal", "task")
     assert scores[by_rules] == set(every_key.runs)
     families = {run.id.model for run in every_key.runs.values()}
     for scorer in ("llm", "math", "classifier", "own_classifier"):  # math asks an extractor

@@ -11,6 +11,7 @@ from scipy import stats
 from workflow.scripts.report.agreement import agreement_of_scorers
 from workflow.scripts.report.differences import paired_grades
 from workflow.scripts.report.rows import build_rows
+from workflow.scripts.report.transcripts import _shown
 
 EXPERIMENT: dict[str, Any] = {
     "bases": {"b": {}},
@@ -100,3 +101,15 @@ def test_a_grade_agrees_with_right_from_a_half_on(files: list[Path], load: Any) 
     # graded 0.5 or more and not right: 0.5 and 0.6 before, 0.5 and 0.7 after
     assert (told["only_first"], told["only_second"], told["n"]) == (4, 0, 16)
     assert told["estimate"] == pytest.approx(12 / 16)
+
+
+def test_a_transcript_shows_the_grade() -> None:
+    sample = {"repeat": 0, "thinking": "", "answer": "", "thinking_tokens": 1, "answer_tokens": 1}
+    sample["state"] = "ok"
+    shown = [_shown(sample, {"correct": one}, "reasoning", 0) for one in (0.75, 0.25, True, None)]
+    assert [(one["v"], one.get("grade")) for one in shown] == [
+        (True, 0.75),
+        (False, 0.25),
+        (True, None),
+        (None, None),
+    ]

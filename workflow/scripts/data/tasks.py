@@ -397,4 +397,5 @@ def _without(start: str, value: Any) -> Any:
 
 def _shown(path: Path) -> str:
     """Return a path relative to the clone, where it is in it."""
-    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
+    above = next((root for root in (ROOT, ROOT.resolve()) if path.is_relative_to(root)), None)
+    return str(path.relative_to(above) if above else path)
