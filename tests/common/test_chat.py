@@ -81,7 +81,7 @@ def test_gpt_oss_is_rendered_in_its_own_template_but_for_the_date():
 
 
 @pytest.mark.parametrize(("name", "template"), [("s1", "qwen2_5"), ("chatml", "qwen2_5")])
-def test_a_system_text_stands_where_the_familys_template_puts_it(name, template):
+def test_a_system_text_is_where_the_familys_template_puts_it(name, template):
     messages = [
         {"role": "system", "content": "Be safe."},
         {"role": "user", "content": RECORD.prompt},
@@ -90,7 +90,7 @@ def test_a_system_text_stands_where_the_familys_template_puts_it(name, template)
     assert chat_format(name).told("Be safe.").prompt(RECORD.prompt, thinking=False) == asked
 
 
-def test_deepseeks_system_text_stands_bare_before_the_question():
+def test_deepseeks_system_text_is_bare_before_the_question():
     messages = [
         {"role": "system", "content": "Be safe."},
         {"role": "user", "content": RECORD.prompt},

@@ -362,6 +362,10 @@ def test_an_lrm_with_other_prompts_is_generated_from_its_weights_and_measured(ag
         assert thoughts and all(
             one is None if thinking is None else one.startswith(thinking) for one in thoughts
         )
+        scored = again / "results/tiny/score/aligned/tiny" / name / "seed1/harmful/ngram"
+        lines = (scored / "verdicts.jsonl").read_text().splitlines()
+        judged = {json.loads(line)["harmful_thinking"] for line in lines}
+        assert (judged == {None}) == (thinking is None)
     tables = (again / "results/tiny/report/tradeoff.md").read_text()
     assert "the LRM with a prefix of its thinking, 'Let me see.'" in tables
     assert not (again / "results/tiny/report/cards/aligned/tiny/zero").exists()
