@@ -17,7 +17,7 @@ from workflow.scripts.config.load import check_experiment, load_experiment
 from workflow.scripts.data.resolve_pins import find_hub_names, pin
 from workflow.scripts.graph.jobs import Graph
 from workflow.scripts.graph.results import list_keys, list_results
-from workflow.scripts.graph.runs import list_runs
+from workflow.scripts.graph.runs import Run, list_runs
 from workflow.scripts.graph.store import KEY
 
 LRM = "models/lrm/tiny/seed1"
@@ -78,14 +78,14 @@ def test_no_job_waits_for_a_result_of_its_own(every_key, large):
     """Results that a job makes together must not be made from each other, nor over other jobs."""
     for graph in (every_key, large):
         level: dict[str, int] = {}
-        for _ in range(
-            10
-        ):  # as deep as the chain data, base, LRM, aligned, samples, scores, report
+        # as deep as data, base, LRM, aligned, merged, development samples and scores, selected,
+        # samples, scores, report
+        for _ in range(12):
             for job in graph.jobs.values():
                 inputs = {graph.job_of[n].key for made in job.results for n in made.made_from}
                 assert job.key not in inputs
                 level[job.key] = 1 + max((level.get(key, 0) for key in inputs), default=0)
-        assert max(level.values()) <= 9
+        assert max(level.values()) <= 11
 
 
 def test_generated_data_are_one_job(every_key):
@@ -93,11 +93,23 @@ def test_generated_data_are_one_job(every_key):
     assert [len(job.results) for job in jobs] == [10]
 
 
+def asked_of(graph: Graph, run: Run) -> int:
+    """Return on how many benchmarks a run is measured: all for testing, others as a candidate."""
+    tests = sum(
+        one.get("split") != "development" for one in graph.experiment["benchmarks"].values()
+    )
+    candidate = {"directrefusal": 2, "retrained": 1}.get(run.id.alignment or "", 0)
+    if not run.section.get("evaluate", True):
+        return 2  # of every_key's sweep
+    chooses = "chosen" in graph.experiment["alignments"] and run.id.model == "tiny"
+    return tests + candidate * chooses
+
+
 def test_samples_of_the_same_weights_on_all_benchmarks_are_one_job(every_key, large):
     for graph in (every_key, large):
         jobs = [job for job in graph.jobs.values() if job.rule == "generate_samples"]
         made = Counter(result.run.name for job in jobs for result in job.results)
-        assert made == dict.fromkeys(graph.runs, len(graph.experiment["benchmarks"]))
+        assert made == {name: asked_of(graph, run) for name, run in graph.runs.items()}
         models = [{name for r in job.results for name in r.inputs["model"]} for job in jobs]
         assert all(len(names) == 1 for names in models)
         weights = {run.weights for run in graph.runs.values()}
@@ -121,7 +133,7 @@ def test_samples_of_all_adapters_of_a_model_are_one_job_that_waits_for_that_mode
     for seed, job in enumerate(jobs, 1):
         runs = {result.run.name for result in job.results}
         assert runs == {f"aligned/tiny/{name}/seed{seed}" for name in ("kept", "more")}
-        assert len(job.results) == 2 * len(experiment["benchmarks"])
+        assert len(job.results) == 2 * asked_of(graph, job.results[0].run)
         assert graph.needs(job, "base") == [graph.awaited(f"models/lrm/tiny/seed{seed}")]
         assert len(graph.needs(job, "model")) == 2
 
@@ -130,13 +142,13 @@ def test_benchmarks_with_other_engines_are_jobs_of_their_own(every_key, root):
     experiment = copy.deepcopy(every_key.experiment)
     experiment["benchmarks"]["letters"]["engine"] = "vllm"
     graph = graph_of(experiment, root)
-    sizes = Counter(
-        len(job.results) for job in graph.jobs.values() if job.rule == "generate_samples"
-    )
-    # the LRMs tiny, ready and harmony are asked with other prompts, too
-    jobs = len({run.weights for run in graph.runs.values()})
-    assert len(graph.runs) == jobs + 3
-    assert sizes == {1: jobs - 3, 2: 3, 5: jobs - 3, 10: 3}
+    jobs = [job for job in graph.jobs.values() if job.rule == "generate_samples"]
+    engines = {job.name: {one.sections["engine"] for one in job.results} for job in jobs}
+    assert all(len(names) == 1 for names in engines.values())
+    letters = {job.name for job in jobs if any(one.benchmark == "letters" for one in job.results)}
+    assert letters == {name for name, (engine,) in engines.items() if engine == "vllm"}
+    evaluated = {run.weights for run in graph.runs.values() if run.section.get("evaluate", True)}
+    assert len(letters) == len(evaluated)
 
 
 def test_scores_by_rules_are_a_job_per_run_and_judges_that_are_loaded_one_per_family(every_key):
@@ -146,11 +158,17 @@ def test_scores_by_rules_are_a_job_per_run_and_judges_that_are_loaded_one_per_fa
             scorers = tuple(sorted({result.scorer for result in job.results}))
             scores.setdefault(scorers, set()).add(job.name)
     by_rules = ("choice", "ngram", "refusal", "task")
-    assert scores[by_rules] == set(every_key.runs)
+    candidates = {
+        name for name, run in every_key.runs.items() if not run.section.get("evaluate", True)
+    }
+    assert scores[by_rules] == set(every_key.runs) - candidates
+    assert scores[("ngram",)] == candidates  # on the development benchmark
     families = {run.id.model for run in every_key.runs.values()}
-    for scorer in ("llm", "math", "classifier", "own_classifier"):  # math asks an extractor
+    for scorer in ("llm", "classifier", "own_classifier"):
         assert scores[(scorer,)] == {f"{scorer}/{family}" for family in families}
-    assert len(scores) == 5
+    development = {"math/tiny/development"}  # it asks an extractor; before a model is selected
+    assert scores[("math",)] == {f"math/{family}" for family in families} | development
+    assert len(scores) == 6
 
 
 def test_engines_and_judges_start_once_for_all_that_they_can_do(root):

@@ -313,10 +313,9 @@ def _data(experiment: dict[str, Any]) -> dict[str, Result]:
         ("benchmark", "benchmarks", "prepare_benchmark", "items"),
     ):
         for name, entry in experiment[section].items():
-            if "prepare" not in entry:
-                continue
             if "task" in entry:
                 _add(found, _task_items(name, entry))
+            if "prepare" not in entry:
                 continue
             source = entry["prepare"]
             local = source["source"].get("path")
@@ -437,7 +436,7 @@ def _asked_scores(experiment: dict[str, Any], runs: Iterable[Run]) -> frozenset[
     inputs = [
         one
         for run in runs
-        if run.method
+        if run.method and run.weights == run.name
         for one in method_registry.get(run.method).inputs(run, experiment).values()
     ]
     return frozenset(name for kind, *names in inputs if kind == "score" for name in names)

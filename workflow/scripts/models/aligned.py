@@ -32,11 +32,6 @@ def expect_training(
     found = experiment.alignments[name]
     if not isinstance(found, TrainedAlignment):
         raise ValueError(f"{place}: {name!r} is a {found.method}, expected a training")
-    if experiment.recipes[found.recipe].keeps_adapters:
-        raise ValueError(
-            f"{place}: {name!r} keeps its adapters apart, expected lora.merge true in "
-            f"recipes.{found.recipe}"
-        )
     expect_applied(place, name, key, lrms, experiment)
     return found
 

@@ -81,7 +81,7 @@ class Alignment(Section):
 def expect_applied(
     place: str, name: str, key: str, lrms: Sequence[str] | None, experiment: Experiment
 ) -> None:
-    """Raise `ValueError` unless there is such an alignment of these LRMs.
+    """Raise `ValueError` unless there is such an alignment of these LRMs, with whole weights.
 
     Args:
         place: The key that names it.
@@ -91,7 +91,15 @@ def expect_applied(
         experiment: The experiment.
     """
     expect_entry(place, name, "alignments", experiment.alignments)
-    aligned = experiment.alignments[name].lrms or tuple(experiment.lrms)
+    other = experiment.alignments[name]
+    if not other.makes_model:
+        raise ValueError(f"{place}: {name!r} is a {other.method}, which makes no model")
+    if isinstance(other, TrainedAlignment) and experiment.recipes[other.recipe].keeps_adapters:
+        raise ValueError(
+            f"{place}: {name!r} keeps its adapters apart, expected lora.merge true in "
+            f"recipes.{other.recipe}"
+        )
+    aligned = other.lrms or tuple(experiment.lrms)
     for lrm in lrms or experiment.lrms:
         if lrm not in aligned:
             raise ValueError(

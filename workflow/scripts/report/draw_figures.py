@@ -61,7 +61,8 @@ def _titled_png(figure: Any, title: str) -> bytes:
     pixels = [image.imread(io.BytesIO(_image(part, "png"))) for part in parts]
     whole = [row for part in pixels for row in part]
     stream = io.BytesIO()
-    image.imsave(stream, whole, format="png", dpi=DPI, metadata={"Software": None})
+    no_version: dict[str, Any] = {"Software": None}
+    image.imsave(stream, whole, format="png", dpi=DPI, metadata=no_version)
     return stream.getvalue()
 
 
