@@ -96,7 +96,7 @@ def nothing(names: Names) -> Names:
 READY_MADE = [
     *(f"base/{name}/hub" for name in ("fetched", "packaged", "local")),
     *(f"lrm/{name}/hub" for name in ("ready", "bundled", "own", "harmony")),
-    *("aligned/ready/told/hub", "aligned/harmony/effort/hub"),
+    *("aligned/ready/prompted/hub", "aligned/harmony/effort/hub"),
 ]
 NOT_MICRO = (
     *("data/records/", "data/benchmarks/", "score/fetched/classifier"),
@@ -182,8 +182,8 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "alignments.kept.per_epoch": having(),
     "alignments.summed": having(SUM),
     "alignments.summed.lrms": having(),
-    "alignments.told": having("/told/"),
-    "alignments.told.lrms": having(),
+    "alignments.prompted": having("/prompted/"),
+    "alignments.prompted.lrms": having(),
     "alignments.effort": having("/effort/"),
     "alignments.effort.lrms": having(),
     "alignments.directrefusal.epochs": having(
