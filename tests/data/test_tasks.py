@@ -106,6 +106,10 @@ def test_what_cannot_be_a_benchmark_is_refused_at_the_start(
 def test_an_unknown_name_a_group_and_a_tag_say_what_there_is(root: Path, folder: Path) -> None:
     entry = write(folder, tag="all_good")
     write(folder, task="better", tag="all_good")
+    (folder / "broken.yaml").write_text("task: [")
+    with pytest.raises(InputError, match=r"broken\.yaml: not YAML \(while parsing .*\)$"):
+        experiment_with(root, entry)
+    (folder / "broken.yaml").unlink()
     (folder / "g.yaml").write_text("group: both\ntask: [good, {task: better}]\n")
     for name, said in {
         "godo": f"'godo' is no task of {folder}, expected something like good",
@@ -335,3 +339,38 @@ def test_rows_of_the_hub_are_fetched_at_their_pin_and_scored_without_it(
     assert run("score.score_samples", "--items", str(tmp_path / "items.json"), **offline) == ""
     verdicts = list(read_jsonl(tmp_path / "s/verdicts.jsonl"))
     assert [one["correct"] for one in verdicts] == [True, True, False]
+
+
+@pytest.mark.slow
+def test_a_task_of_lm_eval_by_name_is_read_from_the_hub(tmp_path: Path, hub: LocalHub) -> None:
+    """GSM8K with its five examples of the train split; the rows are made up."""
+    rows = {"train": range(100, 106), "test": range(3)}
+    configs = [{"split": name, "path": f"main/{name}.jsonl"} for name in rows]
+    card = yaml.safe_dump({"configs": [{"config_name": "main", "data_files": configs}]})
+    hub.files["datasets/openai/gsm8k"] = {"README.md": f"---\n{card}---\n".encode()} | {
+        f"main/{name}.jsonl": "".join(
+            json.dumps({"question": f"What is {n}?", "answer": f"It is.\n#### {n}"}) + "\n"
+            for n in numbers
+        ).encode()
+        for name, numbers in rows.items()
+    }
+    source = {"hub": "openai/gsm8k", "config": "main", "split": "test", "revision": COMMIT}
+    section = json.dumps({"task": "gsm8k", "source": source})
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "workflow.scripts.data.prepare_benchmark"),
+            *("--benchmark", section, "--name", "gsm8k", "--out", str(tmp_path / "p")),
+        ],
+        env={**kept, **hub.environment, "HF_HOME": str(tmp_path / "home")},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    items = list(read_jsonl(tmp_path / "p/items.jsonl"))
+    assert [item["target"] for item in items] == [f"It is.\n#### {n}" for n in range(3)]
+    *shots, question = items[1]["prompt"].split("\n\n")
+    assert question == "Question: What is 1?\nAnswer:"
+    shot = r"Question: What is (10[0-5])\?\nAnswer: It is\.\n#### \1"
+    assert len(set(shots)) == 5 and all(re.fullmatch(shot, one) for one in shots)

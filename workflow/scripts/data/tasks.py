@@ -6,10 +6,9 @@ Importing lm-eval and reading its 14,000 task files takes seconds, so what was f
 
 from __future__ import annotations
 
-import ast
 import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -27,9 +26,14 @@ from workflow.scripts.common.io import (
     sha256_text,
     write_json,
 )
-from workflow.scripts.common.pins import package_of, read_lock
 from workflow.scripts.config.source import ENDINGS
 from workflow.scripts.data.packages import package_version
+from workflow.scripts.data.task_files import (
+    imported_packages,
+    list_task_files,
+    list_texts,
+    shown_path,
+)
 
 KEPT = ".cache/lm_eval_tasks.json"
 MOST_KEPT = 1000  # tasks
@@ -127,11 +131,11 @@ class Task:
         path, settings = self.config["dataset_path"], self.config.get("dataset_kwargs") or {}
         if not _is_local(path):
             return ()
-        named = list(_texts(settings.get("data_files")))
+        named = list(list_texts(settings.get("data_files")))
         folders = [settings.get("data_dir"), None if path in FILE_FORMATS else path]
         named += [f"{folder}/**/*" for folder in folders if folder]
         found = (sorted(ROOT.glob(one)) if "*" in one else [ROOT / one] for one in named)
-        return tuple(_shown(path) for paths in found for path in paths if not path.is_dir())
+        return tuple(shown_path(path) for paths in found for path in paths if not path.is_dir())
 
 
 @cache
@@ -151,7 +155,7 @@ def find_task(name: str, include_path: str | None = None) -> Task:
     folder, files, code = None, [], []
     if include_path is not None:
         folder = (ROOT / include_path).resolve()
-        files = _task_files(folder)
+        files = list_task_files(folder)
         places = {path.parent for path in files}
         code = sorted({*folder.rglob("*.py"), *(one for at in places for one in at.glob("*.py"))})
     content = {str(path): sha256_file(path) for path in files}
@@ -172,8 +176,8 @@ def find_task(name: str, include_path: str | None = None) -> Task:
         folder is not None,
         found["config"],
         tuple(Metric(**one) for one in found["metrics"]),
-        tuple(map(_shown, code if folder else ())),
-        frozenset(_imports(code)),
+        tuple(map(shown_path, code if folder else ())),
+        frozenset(imported_packages(code)),
     )
 
 
@@ -228,7 +232,7 @@ def _look_up(name: str, folder: Path | None) -> dict[str, Any]:
         known = manager.all_tasks
         close = get_close_matches(name, known, n=3) or known[:SHOWN] * (folder is not None)
         hint = f", expected something like {', '.join(close)}" if close else ""
-        where = _shown(folder) if folder else f"lm-eval {lm_eval.__version__}"
+        where = shown_path(folder) if folder else f"lm-eval {lm_eval.__version__}"
         raise InputError(f"{name!r} is no task of {where}{hint}")
     entry = manager.task_index[name]
     if name in manager.all_tags:
@@ -293,7 +297,7 @@ def _check(name: str, found: Mapping[str, Any]) -> None:
     kind = config.get("output_type", GENERATED)
     settings = config.get("dataset_kwargs") or {}
     images = config.get("doc_to_image") or config.get("doc_to_audio")
-    urls = [one for one in _texts(settings.get("data_files")) if "://" in one]
+    urls = [one for one in list_texts(settings.get("data_files")) if "://" in one]
     rows_by_code = config.get("custom_dataset") or "dataset_path" not in config
     splits = config.get("test_split") or config.get("validation_split")
     problems = {
@@ -317,51 +321,6 @@ def _check(name: str, found: Mapping[str, Any]) -> None:
             raise InputError(f"{name!r} {problem}")
 
 
-def _task_files(folder: Path) -> list[Path]:
-    """Return the YAML files of a folder, and those that they include."""
-    if not folder.is_dir():
-        raise InputError(
-            f"include_path {_shown(folder)}: no such folder, expected one of task files"
-        )
-    found: list[Path] = []
-    waiting = sorted(folder.rglob("*.yaml"))
-    while waiting:
-        path = waiting.pop(0).resolve()
-        if path not in found and path.is_file():
-            found.append(path)
-            waiting += [path.parent / one for one in _texts(_read_plainly(path).get("include"))]
-    return found
-
-
-def _read_plainly(path: Path) -> dict[str, Any]:
-    """Return a task's file without what it names by `!function`."""
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        pass
-
-    Loader.add_multi_constructor("!", lambda *_: None)
-    try:
-        found = yaml.load(path.read_bytes(), Loader)
-    except yaml.YAMLError as error:
-        raise InputError(f"{_shown(path)}: not YAML ({error})") from None
-    return found if isinstance(found, dict) else {}
-
-
-def _imports(files: Iterable[Path]) -> Iterator[str]:
-    """Yield the packages that modules import, as far as `envs/train.txt` pins them."""
-    for path in files:
-        try:
-            nodes = list(ast.walk(ast.parse(path.read_bytes())))
-        except SyntaxError as error:
-            raise InputError(f"{_shown(path)}:{error.lineno}: {error.msg}") from None
-        names = [one.name for node in nodes if isinstance(node, ast.Import) for one in node.names]
-        names += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
-        for name in {name.partition(".")[0] for name in names}:
-            if package_of(name) in read_lock("train"):
-                yield name
-
-
 def _read_kept() -> dict[str, Any]:
     try:
         return dict(read_json(ROOT / KEPT))
@@ -377,15 +336,6 @@ def _name_of(member: Mapping[str, Any]) -> str:
     return str(member.get("task") or member.get("group"))
 
 
-def _texts(value: Any) -> Iterator[str]:
-    """Yield the texts of a text, a list or a mapping."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, list | dict):
-        for one in value.values() if isinstance(value, dict) else value:
-            yield from _texts(one)
-
-
 def _without(start: str, value: Any) -> Any:
     """Return parsed JSON whose texts do not begin with `start`."""
     if isinstance(value, dict):
@@ -393,9 +343,3 @@ def _without(start: str, value: Any) -> Any:
     if isinstance(value, list):
         return [_without(start, one) for one in value]
     return value.removeprefix(start) if isinstance(value, str) else value
-
-
-def _shown(path: Path) -> str:
-    """Return a path relative to the clone, where it is in it."""
-    above = next((root for root in (ROOT, ROOT.resolve()) if path.is_relative_to(root)), None)
-    return str(path.relative_to(above) if above else path)
