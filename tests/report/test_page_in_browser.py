@@ -237,6 +237,13 @@ def test_filters_by_category_verdict_and_change_are_right_and_fast(
     assert max(times.values()) < LIMIT_MS, times
 
 
+def test_items_are_ordered_by_how_many_models_have_the_verdict(open_page: Any) -> None:
+    page = open_page("#transcripts?benchmark=sums&order=most")
+    marks = page.locator("#items .marks").all_inner_texts()
+    counts = [text.count("●") for text in marks]
+    assert len(counts) == 100 and counts == sorted(counts, reverse=True) and counts[0] > counts[-1]
+
+
 def test_search_of_all_text_is_right_and_fast(open_page: Any) -> None:
     page = open_page("#transcripts?benchmark=0")
     run = f"aligned/tiny/{ALIGNMENTS[4]}/seed1"

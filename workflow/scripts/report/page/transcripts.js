@@ -4,7 +4,7 @@ const shards = {}; // benchmark index -> items
 const shownTexts = new Set(); // "thinking", "harmful": what is open without a click, until the page is left
 const missing = new Set(); // benchmark indices of which a file could not be loaded
 const pending = {}; // benchmark index -> shards still to come
-const state = { benchmark: 0, lrm: "", seed: "", category: "", model: "", verdict: "", change: "", q: "", item: "", sample: "" };
+const state = { benchmark: 0, lrm: "", seed: "", category: "", model: "", verdict: "", change: "", order: "", q: "", item: "", sample: "" };
 const STEP = 100; // items listed at once
 const LONG = 20000; // characters shown before a click
 let shownItems = STEP;
@@ -82,13 +82,17 @@ function matching() {
   const query = state.q.toLowerCase();
   const ids = shown.map(([, k]) => k);
   const wanted = { yes: true, no: false }[state.verdict];
-  return (shards[state.benchmark] || []).filter((item) => {
+  const found = (shards[state.benchmark] || []).filter((item) => {
     if (state.category && item.category !== state.category) return false;
     if (state.verdict && !chosen.some(([, k]) => samplesOf(item, k).some((s) =>
       state.verdict === "none" ? typeof s.v !== "boolean" : s.v === wanted))) return false;
     if (state.change && parent && !followed.some(([, k]) => changed(item, kind, parent[1], k))) return false;
     return !query || textOf(item, ids).includes(query);
   });
+  if (!state.order) return found;
+  const sign = state.order === "most" ? -1 : 1;
+  const hits = new Map(found.map((item) => [item, chosen.reduce((sum, [, k]) => sum + (share(item, k, "v") || 0), 0)]));
+  return found.sort((a, b) => sign * (hits.get(a) - hits.get(b)));
 }
 
 // A text in a box, at most LONG characters of it before a click.
@@ -212,6 +216,7 @@ function drawControls() {
     choice("Model", [...any, ...shown.map(([m]) => [m.name, m.label])], state.model, (v) => change({ model: v })),
     choice("Verdict", [...any, ["yes", words[kind][0]], ["no", words[kind][1]], ["none", "no verdict"]], state.verdict, (v) => change({ verdict: v })),
     choice("Change from the LRM", [...any, ...changes, ["same", "same"]], state.change, (v) => change({ change: v })),
+    choice("Order", [["", "by name"], ["most", `most ${words[kind][0]} first`], ["least", `least ${words[kind][0]} first`]], state.order, (v) => change({ order: v })),
     element("label", {}, "Search all text", search),
     element("button", { type: "button", title: `At most ${MOST} items, with the prompts and all that was written to them`, onclick: savePage }, "Save these items in one file"));
 }
