@@ -23,6 +23,7 @@ from workflow.scripts.graph.report_inputs import report_inputs
 from workflow.scripts.graph.results import list_texts, list_training_texts, read_scorers
 from workflow.scripts.graph.runs import origin_of
 from workflow.scripts.graph.store import KEY, remove_false_receipts
+from workflow.scripts.graph.targets import check_targets
 from workflow.scripts.graph.view import update_view
 from workflow.scripts.models.fit import check_fit
 from workflow.scripts.models import method_registry
@@ -35,6 +36,8 @@ try:
     CONFIG = read_section(Config, config, "config.yaml")
     NAME = CONFIG.experiment
     GRAPH = read_graph(NAME, BASE, CONFIG.only)
+    if workflow.is_main_process:
+        check_targets(getattr(workflow.dag_settings, "targets", ()), GRAPH)
 except InputError as error:
     sys.exit(f"error: {error}")
 EXPERIMENT, RUNS = GRAPH.experiment, GRAPH.runs

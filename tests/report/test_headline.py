@@ -46,3 +46,12 @@ def test_what_is_the_same_for_all_is_said_once() -> None:
         "went from 50.0 % to 0.0 % with each, over-refusal from 0.0 % to 20.0 % with a and b and "
         "30.0 % with c."
     )
+
+
+def test_a_judge_that_is_missing_leaves_the_tax() -> None:
+    rows = [row(None, 0.5, 0.0), row("a", 0.0, 0.2, 0.5)]
+    del rows[1]["metrics"]["harmful_score"]
+    assert headline(rows).endswith(
+        "50.0 (40.0 to 60.0) with a; harm was not measured for all, over-refusal went from 0.0 % "
+        "to 20.0 %."
+    )

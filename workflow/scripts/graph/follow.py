@@ -41,7 +41,11 @@ SHARE = 20  # one part in this many of the time may go into looks
 STARTED_AS = "STARTED_AS"  # environment: the command that the user typed, where it was another
 # Messages about a failed job: the view and the end of the run say more in less.
 FAILURES = (LogEvent.JOB_ERROR, LogEvent.GROUP_ERROR)
-TOLD = ("Exiting because a job execution failed", "At least one job did not complete")
+TOLD = (
+    "CalledProcessError in file",
+    "Exiting because a job execution failed",
+    "At least one job did not complete",
+)
 
 
 def takes_over(settings: OutputSettingsLoggerInterface, chosen: bool) -> bool:
@@ -117,9 +121,8 @@ class Follower(logging.Handler):
             for log in self.logs.intersection(getattr(record, "log", ())):
                 end_with_error(self.graph.root / log)
             return
-        told = getattr(record, "exception", None) == "CalledProcessError"
         text = record.getMessage()
-        if record.levelno >= logging.WARNING and not told and not text.startswith(TOLD):
+        if record.levelno >= logging.WARNING and not any(told in text for told in TOLD):
             self._say(text)
 
     def _watch(self) -> None:

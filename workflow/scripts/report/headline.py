@@ -23,7 +23,7 @@ def headline(rows: Sequence[Row]) -> str:
 def _sentence(lrm: str, final: Sequence[Row]) -> str:
     aligned = [row for row in final if row["tax"]]
     before: Row = next((row["metrics"] for row in final if row["role"] == "lrm"), {})
-    if not aligned or "harmful_score" not in before:
+    if not aligned:
         return f"On {lrm} no aligned model was measured against its LRM."
     seeds = max(row["n_seeds"] for row in aligned)
     where = f"{lrm} ({seeds} training seed{'s' if seeds > 1 else ''})"
@@ -32,9 +32,15 @@ def _sentence(lrm: str, final: Sequence[Row]) -> str:
         aligned = _cheapest_and_dearest(aligned)
     of = sorted(key.partition("/")[2] for key in aligned[0]["metrics"] if _of_a_benchmark(key))
     mean = f" (mean of {join(of)}, each by its first scorer)" if len(of) > 1 else ""
-    text += f"; the harmful score{mean} went {_change('harmful_score', before, aligned)}"
-    if all("over_refusal" in metrics for metrics in (before, *(r["metrics"] for r in aligned))):
-        text += f", over-refusal {_change('over_refusal', before, aligned)}"
+    changes = {
+        metric: _change(metric, before, aligned)
+        for metric in ("harmful_score", "over_refusal")
+        if all(metric in one for one in (before, *(row["metrics"] for row in aligned)))
+    }
+    harm = changes.get("harmful_score")
+    text += f"; the harmful score{mean} went {harm}" if harm else "; harm was not measured for all"
+    if refusals := changes.get("over_refusal"):
+        text += f", over-refusal {'' if harm else 'went '}{refusals}"
     return f"{text}."
 
 

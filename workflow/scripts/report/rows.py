@@ -15,6 +15,7 @@ from workflow.scripts.report.runs import Group, epoch_of
 from workflow.scripts.report.tax import safety_tax
 
 DIFFERENCE = tuple(field.name for field in fields(Difference))
+NOT_MEASURED = {"estimate": None, "low": None, "high": None, "n": 0, "p": None}
 
 
 def build_rows(results: Results, costs: Costs | None = None) -> list[dict[str, Any]]:
@@ -122,12 +123,13 @@ def _against_lrm(results: Results, lrm: str, members: Sequence[At]) -> dict[str,
 
 
 def _tax(change: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Return the safety tax of the changes against the LRM; empty where one was not measured."""
+    """Return the safety tax of the changes against the LRM; empty without reasoning accuracy."""
     accuracy, harm = (change.get(name) for name in ("reasoning_accuracy", "harmful_score"))
-    if not (accuracy and harm):
+    if not accuracy:
         return {}
-    both = (Difference(**{key: one[key] for key in DIFFERENCE}) for one in (accuracy, harm))
-    tax = asdict(safety_tax(*both))
+    of_harm = {key: harm[key] for key in DIFFERENCE} if harm else NOT_MEASURED
+    lost = Difference(**{key: accuracy[key] for key in DIFFERENCE})
+    tax = asdict(safety_tax(lost, Difference(**of_harm)))
     low, high = accuracy["all_low"], accuracy["all_high"]
     tax["points"] |= {
         "all_low": None if high is None else 0.0 - high,
