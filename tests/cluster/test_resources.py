@@ -162,6 +162,13 @@ def test_a_time_that_the_experiment_gives_to_a_rule_is_that_of_a_job() -> None:
     assert combine_resources([asked] * 40)["runtime"] == 90
 
 
+def test_the_rows_of_a_benchmark_are_those_that_are_left() -> None:
+    first = {"prepare": {"first": 100}}
+    counts = [count_rows({**first, **more}) for more in ({}, {"skip": 30}, {"skip": 30, "n": 50})]
+    assert counts == [100, 70, 50]
+    assert count_rows({**first, "skip": 60, "n": 50}) == 40
+
+
 @pytest.mark.parametrize("rule", ["prepare_records", "measure_overlap", "make_report", "new_rule"])
 def test_every_other_rule_asks_for_no_gpu(rule: str) -> None:
     assert list_resources(rule, BIG)["gpu"] == 0

@@ -56,6 +56,15 @@ def test_samples_hold_the_question_and_what_was_said(generate: Generate, tmp_pat
     assert "task" not in manifest
 
 
+def test_skipped_items_are_those_at_the_start(generate: Generate, tmp_path: Path) -> None:
+    samples = generate(skip=1, n=2)
+    assert [s["item_id"] for s in samples] == ["q1", "q2"]
+    whole = {s["item_id"]: s["answer"] for s in generate(n=3, out=tmp_path / "whole")}
+    assert [s["answer"] for s in samples] == [whole["q1"], whole["q2"]]  # as if nothing was skipped
+    with pytest.raises(InputError, match="no items after the first 99, expected at least one"):
+        generate(skip=99, out=tmp_path / "none")
+
+
 def test_greedy_samples_are_what_the_model_itself_would_say(
     generate: Generate, model_run: Path, tokenizer: Any
 ) -> None:

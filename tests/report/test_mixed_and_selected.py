@@ -48,7 +48,7 @@ def report(experiment: dict[str, Any], score_files: list[Path], build: Any) -> d
 
 
 def test_a_selected_model_says_which_it_is_and_why(experiment: dict[str, Any]) -> None:
-    how = f"{CHOSEN} (final), of 2 the one with {RULE}"
+    how = f"selected from 2 candidates: {CHOSEN} (final), the one with {RULE}"
     changed = {**experiment, "alignments": {"refuse": {"method": "select"}}}
     about = describe_model(RUN, selected(), changed)
     assert (about["source"], about["parent"]) == (how, CHOSEN)
@@ -75,7 +75,7 @@ def test_the_card_of_a_selected_model_names_the_chosen_one_and_its_data(
     text = write_card(report, {**experiment, "data": {"refusals": source}}, RUN, selected())
     lines = text.split("## Lineage")[1].split("##")[0].strip().splitlines()
     assert [line.split()[1] for line in lines] == [RUN, CHOSEN]
-    assert "of 2 the one with highest reasoning" in lines[0]
+    assert "selected from 2 candidates" in lines[0] and "the one with highest" in lines[0]
     assert ModelCard(text).data.datasets == ["someone/refusals"]
 
 

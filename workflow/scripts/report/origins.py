@@ -117,7 +117,8 @@ def selected_from(lineage: Mapping[str, Any]) -> str:
     if not (selection := lineage.get("selection")):
         return ""
     chosen, among = selection["chosen"], len(selection["candidates"])
-    return f"{chosen['run']} ({chosen['checkpoint']}), of {among} the one with {selection['rule']}"
+    model = f"{chosen['run']} ({chosen['checkpoint']})"
+    return f"selected from {among} candidates: {model}, the one with {selection['rule']}"
 
 
 def _selection(run: str, manifest: Manifest) -> list[dict[str, Any]]:
