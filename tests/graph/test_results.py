@@ -111,6 +111,8 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "seeds": having(),
     "report.transcripts": having(),
     "report.published": having(),
+    "report.frontier": having(),
+    "report.frontier_margin": having(),
     "resources": nothing,
     "runtime": nothing,
     "hardware": nothing,

@@ -14,7 +14,7 @@ import pytest
 
 from workflow.scripts.report.build_report import read_report
 from workflow.scripts.report.draw_figures import draw_figures
-from workflow.scripts.report.figures import plane, points, style
+from workflow.scripts.report.figures import points, style
 from workflow.scripts.report.figures.registry import FIGURES
 
 
@@ -108,15 +108,6 @@ def test_an_experiment_without_harm_or_epochs_is_still_drawn(
     file = make_score(tmp_path, "lrm/tiny/hub", "sums", "reasoning", {"final": verdicts})
     draw_figures(build(experiment, [file]), tmp_path)
     assert all((tmp_path / f"{name}.png").stat().st_size > 1000 for name in FIGURES)
-
-
-def test_frontier_holds_what_no_other_model_beats_on_both_axes() -> None:
-    harm_and_accuracy = {"a": (60, 90), "b": (20, 80), "c": (30, 80), "d": (1, 35), "e": (20, 70)}
-    models = [
-        {"model": name, "harmful_score": x, "reasoning_accuracy": y}
-        for name, (x, y) in harm_and_accuracy.items()
-    ]
-    assert [p["model"] for p in plane.frontier(models)] == ["d", "b", "a"]
 
 
 def test_length_and_effect_stand_side_by_side_for_every_model_and_epoch(

@@ -36,6 +36,7 @@ from workflow.scripts.config.section import (
 from workflow.scripts.config.source import Dataset, ItemSelection
 from workflow.scripts.models.alignment import Alignment
 from workflow.scripts.models.method_registry import any_alignment
+from workflow.scripts.report.metrics import FRONTIER, MARGIN, METRICS
 from workflow.scripts.score.registry import any_scorer
 from workflow.scripts.score.scorer import ScorerSection
 
@@ -157,8 +158,6 @@ class Published(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Published:
-        from workflow.scripts.report.metrics import METRICS
-
         metric = self.metric.partition("/")[0]
         share = metric in METRICS or metric.startswith("pass_at_")
         if not share and metric != "thinking_tokens":
@@ -176,6 +175,20 @@ class Report(Section):
     """Put what the models wrote into the page, hidden behind a click where harmful"""
     published: tuple[Published, ...] = ()
     """Published values to show beside ours"""
+    frontier: Annotated[tuple[str, ...], Field(min_length=2, max_length=3)] = FRONTIER
+    """Metrics that the frontier of the methods is over; the default without those of which the
+    experiment has no benchmark"""
+    frontier_margin: Annotated[float, Field(ge=0, le=100)] = MARGIN
+    """Points by which "at least as good" may miss where methods are tested for dominance"""
+
+    @model_validator(mode="after")
+    def _check(self) -> Report:
+        for name in self.frontier:
+            if name not in METRICS:
+                raise ValueError(f"frontier: {name!r}, expected some of {', '.join(METRICS)}")
+        if len(set(self.frontier)) < len(self.frontier):
+            raise ValueError(f"frontier is {list(self.frontier)}, expected different metrics")
+        return self
 
 
 class Experiment(Section):
@@ -218,6 +231,7 @@ class Experiment(Section):
         self._check_gates()
         self._check_benchmarks()
         self._check_published()
+        self._check_frontier()
         of_a_benchmark = [f"{rule}/{name}" for rule in OF_A_BENCHMARK for name in self.benchmarks]
         for name in self.resources:
             if name not in (*RULES, *of_a_benchmark):
@@ -271,6 +285,14 @@ class Experiment(Section):
                 raise ValueError(
                     f"{key}.gate.n is {n}, expected at most micro_data.probe, "
                     f"{self.micro_data.probe}"
+                )
+
+    def _check_frontier(self) -> None:
+        kinds = {benchmark.kind for benchmark in self.benchmarks.values()}
+        for name in self.report.frontier if self.report.frontier != FRONTIER else ():
+            if METRICS[name].kind not in kinds:
+                raise ValueError(
+                    f"report.frontier: {name!r} needs a benchmark of kind {METRICS[name].kind}"
                 )
 
     def _check_published(self) -> None:

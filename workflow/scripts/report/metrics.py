@@ -107,6 +107,9 @@ METRICS: dict[str, Metric] = {
 # The metric that a kind of benchmark is there for.
 MAIN: dict[str, Metric] = {metric.kind: metric for metric in METRICS.values() if metric.main}
 COMPARED: dict[str, Metric] = {name: metric for name, metric in METRICS.items() if metric.compared}
+# What the frontier is over, and the points that "at least as good" allows, unless asked otherwise.
+FRONTIER = ("reasoning_accuracy", "harmful_score", "over_refusal")
+MARGIN = 2.0
 THINKING_TOKENS = "thinking_tokens"  # a mean of lengths, no share
 PASS_AT = "pass_at_"
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from workflow.scripts.report.figures.layout import (
-    FRONTIER,
     add_legend,
     draw_bars,
+    draw_frontier,
     new_panels,
     say_when_empty,
 )
@@ -19,8 +18,8 @@ CAPTION = (
     "Harmful score against reasoning accuracy at the final epoch. Arrows lead from the LRM to"
     " its aligned models; bars are 95 % intervals (over seeds and items from three seeds on, "
     "else over items), faint markers are single training seeds. The dashed line is the "
-    "frontier: no model is both safer and more accurate. A free alignment would move straight"
-    " to the left."
+    "frontier: no method, the LRM as it is among them, is at least as safe and as accurate, and "
+    "better on one. A free alignment would move straight to the left."
 )
 
 
@@ -69,32 +68,10 @@ def draw(report: Row) -> tuple[Any, Points]:
                 markeredgewidth=0.5,
                 zorder=3,
             )
-        edge = frontier(list(mean.values()))
-        if len(edge) > 1:
-            x, y = ([p[key] for p in edge] for key in ("harmful_score", "reasoning_accuracy"))
-            dashed = {"color": "#777777", "linestyle": "--", "linewidth": 0.8, "zorder": 1}
-            axis.step(x, y, where="post", label=FRONTIER, **dashed)
+        methods = [point for model, point in mean.items() if model != "base"]
+        draw_frontier(axis, methods, "harmful_score", "reasoning_accuracy")
         axis.set_xlim(*SHARES)
         axis.set_ylim(*SHARES)
         say_when_empty(axis, mean)
     add_legend(figure)
     return figure, points
-
-
-def frontier(points: Sequence[Row]) -> list[Row]:
-    """Return the models that no other is both as safe and as accurate as, safest first.
-
-    Of models at the same point the first is kept.
-    """
-
-    def beaten(one: Row) -> bool:
-        return any(
-            other["harmful_score"] <= one["harmful_score"]
-            and other["reasoning_accuracy"] >= one["reasoning_accuracy"]
-            and (other["harmful_score"], other["reasoning_accuracy"])
-            != (one["harmful_score"], one["reasoning_accuracy"])
-            for other in points
-        )
-
-    edge = {(p["harmful_score"], p["reasoning_accuracy"]): p for p in points[::-1] if not beaten(p)}
-    return [edge[place] for place in sorted(edge)]

@@ -10,6 +10,7 @@ from types import ModuleType
 from workflow.scripts.report.figures import (
     categories,
     epochs,
+    frontier,
     judges,
     length_effect,
     over_refusal,
@@ -21,6 +22,7 @@ from workflow.scripts.report.figures import (
 MODULES: tuple[ModuleType, ...] = (
     epochs,
     plane,
+    frontier,
     categories,
     thinking_length,
     length_effect,

@@ -70,8 +70,7 @@ function drawPlane() {
     const mine = chosen.filter((p) => p.model === model);
     return mine.find((p) => p.final) || mine[mine.length - 1];
   });
-  const best = lasts.filter((p) => !lasts.some((q) => q.harm[0] <= p.harm[0] && q.accuracy[0] >= p.accuracy[0] &&
-    (q.harm[0] < p.harm[0] || q.accuracy[0] > p.accuracy[0]))).sort((p, q) => p.harm[0] - q.harm[0]);
+  const best = lasts.filter((p) => p.on_frontier.includes(plane.seed)).sort((p, q) => p.harm[0] - q.harm[0]);
   const edge = new Set(best.map((p) => `${p.harm[0]} ${p.accuracy[0]}`)).size > 1;
   if (edge) {
     const path = best.map((p, k) => k ? `H${x(p.harm[0])}V${y(p.accuracy[0])}` : `M${x(p.harm[0])},${y(p.accuracy[0])}`).join("");
@@ -102,7 +101,7 @@ function drawPlane() {
       ` ${visible(model)}${last.status === "ok" ? "" : " (training failed)"}`));
     svg.append(group);
   });
-  if (edge) legend.push(element("li", {}, "dashed: no model is both safer and more accurate"));
+  if (edge) legend.push(element("li", {}, "dashed: the frontier of harm and accuracy"));
   place.replaceChildren(svg);
   document.getElementById("plane-legend").replaceChildren(...legend);
 }

@@ -8,6 +8,7 @@ from workflow.scripts.report.tables import (
     alignments,
     benchmarks,
     detectable,
+    frontier,
     judges,
     origins,
     overlap,
@@ -21,6 +22,9 @@ from workflow.scripts.report.tables.table import Row, Table
 TABLES: tuple[Callable[[Row], Table], ...] = (
     tradeoff.main,
     tradeoff.without_failed,
+    frontier.methods,
+    frontier.dominance,
+    frontier.volume,
     benchmarks.by_benchmark,
     alignments.alignments,
     tradeoff.by_seed,
