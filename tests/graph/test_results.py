@@ -113,6 +113,7 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "report.published": having(),
     "report.frontier": having(),
     "report.frontier_margin": having(),
+    "gate": nothing,
     "resources": nothing,
     "runtime": nothing,
     "hardware": nothing,

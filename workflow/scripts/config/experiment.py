@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from workflow.scripts.config.acceptance import Acceptance
 from workflow.scripts.config.chat_format import ChatFormatName
 from workflow.scripts.config.engines import EngineName
 from workflow.scripts.config.generation import Generation
@@ -217,6 +218,7 @@ class Experiment(Section):
     judges: dict[Name, NgramTraining] = {}
     """Harm judges that are trained here"""
     report: Report = Report()
+    gate: Acceptance | None = None
     resources: dict[str, Resources] = {}
     """Resources by RULE or RULE/BENCHMARK, in place of the rule's own"""
     runtime: Knobs = Knobs()
@@ -232,6 +234,8 @@ class Experiment(Section):
         self._check_benchmarks()
         self._check_published()
         self._check_frontier()
+        if self.gate:
+            self.gate.check(self)
         of_a_benchmark = [f"{rule}/{name}" for rule in OF_A_BENCHMARK for name in self.benchmarks]
         for name in self.resources:
             if name not in (*RULES, *of_a_benchmark):

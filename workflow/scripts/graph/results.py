@@ -46,8 +46,8 @@ MICRO_FILES = (
 )
 # Sizes that reach one file only; every other key of micro_data reaches all files.
 MICRO_SIZES = ("harmful", "benign", "judge_train", "judge_test")
-# Sections that say how and where to run: they change no result.
-KNOBS = ("resources", "hardware", "budget", "runtime")
+# Sections that say how and where to run, and what `make gate` asks: they change no result.
+KNOBS = ("resources", "hardware", "budget", "runtime", "gate")
 # Where a ready-made model comes from.
 MODEL_SOURCE = ("hub", "revision", "path", "package")
 MODEL_FILES = ("*.safetensors", "*.bin", "*.json", "tokenizer.model", "*.txt", "*.jinja")
