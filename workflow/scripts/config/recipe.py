@@ -74,6 +74,9 @@ class Recipe(Section):
     """Compute in bf16 over fp32 weights (bf16_mixed), or everything in one type"""
     checkpoints: Literal["each_epoch", "last"] = "each_epoch"
     """Weights that are kept"""
+    steps: Annotated[tuple[Positive, ...], Field(min_length=1)] | None = None
+    """Optimizer steps after which weights are kept, in place of epochs and checkpoints: training
+    ends with the last. What an entry of durability sets"""
     packing: Literal[False] = False
     """Packing changes what a batch is"""
     padding_free: bool = False
@@ -85,6 +88,14 @@ class Recipe(Section):
     """Train adapters instead of all weights"""
     gate: Gate | None = None
     """More rounds until greedy accuracy on the probe problems suffices"""
+
+    @model_validator(mode="after")
+    def _check_steps(self) -> Recipe:
+        if self.steps and list(self.steps) != sorted(set(self.steps)):
+            raise ValueError(f"steps is {list(self.steps)}, expected a rising order")
+        if self.steps and self.gate:
+            raise ValueError("steps with a gate, expected epochs: a gate's rounds are epochs")
+        return self
 
     @model_validator(mode="after")
     def _check_schedule(self) -> Recipe:

@@ -174,7 +174,7 @@ class RecordSelection(Selection):
 class Dataset(Section):
     """A training set: generated, or rows of a source."""
 
-    generated: Literal["reasoning", "directrefusal", "safechain"] | None = None
+    generated: Literal["reasoning", "directrefusal", "safechain", "complied"] | None = None
     """A set of micro_data"""
     prepare: RecordSelection | None = None
     """Rows to records, see workflow/scripts/data/prepare_records.py"""

@@ -287,7 +287,7 @@ class Estimator:
         if "generated" not in entry:
             return count_rows(entry, self.graph.rows)
         micro = self.experiment["micro_data"]
-        sizes = {"directrefusal": "safety_records", "safechain": "safety_records"}
+        sizes = dict.fromkeys(("directrefusal", "safechain", "complied"), "safety_records")
         key = sizes.get(entry["generated"], entry["generated"])
         return micro.get(key) or micro.get(f"{key}_records") or UNKNOWN_ROWS
 

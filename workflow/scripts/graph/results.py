@@ -37,6 +37,7 @@ MICRO_FILES = (
     "reasoning",
     "directrefusal",
     "safechain",
+    "complied",
     "clock_sums",
     "harmful",
     "benign",
