@@ -90,7 +90,12 @@ def test_no_job_waits_for_a_result_of_its_own(every_key, large):
 
 def test_generated_data_are_one_job(every_key):
     jobs = [job for job in every_key.jobs.values() if job.rule == "make_micro_data"]
-    assert [len(job.results) for job in jobs] == [10]
+    assert [len(job.results) for job in jobs] == [11]  # one of them only where it is asked for
+
+
+def measured(graph, run):
+    """How many benchmarks a run is measured on: what an attack names, else all."""
+    return len(graph.experiment["benchmarks"] if run.benchmarks is None else run.benchmarks)
 
 
 def test_a_runs_samples_on_all_benchmarks_are_one_job(every_key, large):
@@ -98,7 +103,7 @@ def test_a_runs_samples_on_all_benchmarks_are_one_job(every_key, large):
         jobs = [job for job in graph.jobs.values() if job.rule == "generate_samples"]
         made = {result.run.name: len(job.results) for job in jobs for result in job.results}
         assert len(jobs) == len(graph.runs)
-        assert made == dict.fromkeys(graph.runs, len(graph.experiment["benchmarks"]))
+        assert made == {name: measured(graph, run) for name, run in graph.runs.items()}
 
 
 def test_benchmarks_with_other_engines_are_jobs_of_their_own(every_key, root):
@@ -108,7 +113,8 @@ def test_benchmarks_with_other_engines_are_jobs_of_their_own(every_key, root):
     sizes = Counter(
         len(job.results) for job in graph.jobs.values() if job.rule == "generate_samples"
     )
-    assert sizes == {1: len(graph.runs), 5: len(graph.runs)}
+    whole = sum(run.benchmarks is None for run in graph.runs.values())
+    assert sizes == {1: whole, 5: whole, 2: len(graph.runs) - whole}
 
 
 def test_scores_by_rules_are_a_job_per_run_and_judges_that_are_loaded_one_per_family(every_key):
@@ -118,11 +124,13 @@ def test_scores_by_rules_are_a_job_per_run_and_judges_that_are_loaded_one_per_fa
             scorers = tuple(sorted({result.scorer for result in job.results}))
             scores.setdefault(scorers, set()).add(job.name)
     by_rules = ("choice", "ngram", "refusal")
-    assert scores[by_rules] == set(every_key.runs)
+    attacked = {name for name, run in every_key.runs.items() if run.role == "attacked"}
+    assert scores[by_rules] == set(every_key.runs) - attacked
+    assert scores["ngram", "refusal"] == attacked
     families = {run.id.model for run in every_key.runs.values()}
     for scorer in ("llm", "math", "classifier", "own_classifier"):  # math asks an extractor
         assert scores[(scorer,)] == {f"{scorer}/{family}" for family in families}
-    assert len(scores) == 5
+    assert len(scores) == 6
 
 
 def test_engines_and_judges_start_once_for_all_that_they_can_do(root):

@@ -102,9 +102,15 @@ def micro(names: Names) -> Names:
     return {name for name in names if not matching(name, NOT_MICRO)}
 
 
-LRM, JUDGES = ("lrm/tiny", "aligned/tiny"), ("score/judges/ngram", "score/judges/second")
+LRM, JUDGES = (
+    ("lrm/tiny", "aligned/tiny", "attacked/tiny"),
+    ("score/judges/ngram", "score/judges/second"),
+)
 FETCHED = ("fetched/classifier", "/packed/classifier")
-DIRECT = ("/directrefusal/seed", "/merged/seed")  # merged is made from it
+ATTACKED = ("/directrefusal/undo/", "/safechain/undo/")
+# merged is made from it, and so is what durability attacks
+DIRECT = ("/directrefusal/seed", "/merged/seed", ATTACKED[0])
+SAFECHAIN = ("/safechain/seed", ATTACKED[1])
 # Key of the experiment (a prefix of it) to what a change makes stale; the longest prefix counts.
 MATRIX: dict[str, Callable[[Names], Names]] = {
     "description": having(),
@@ -126,10 +132,12 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "micro_data.judge_test": having("data/micro/judge_test", *JUDGES, "/harmful/ngram"),
     "data.reasoning": having(*LRM),
     "data.directrefusal": having(*DIRECT),
-    "data.safechain": having("/safechain/seed"),
+    "data.safechain": having(*SAFECHAIN),
+    "data.complied": having("attacked/"),
+    "data.complied.generated": having("attacked/", OVERLAP),
     "data.reasoning.generated": having(*LRM, OVERLAP),
     "data.directrefusal.generated": having(*DIRECT, OVERLAP),
-    "data.safechain.generated": having("/safechain/seed", OVERLAP),
+    "data.safechain.generated": having(*SAFECHAIN, OVERLAP),
     "data.from_hub": having("records/from_hub", "/retrained/seed", OVERLAP),
     "data.from_package": having("records/from_package", OVERLAP),
     "data.from_path": having("records/from_path", OVERLAP),
@@ -139,13 +147,20 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "bases.local": having("base/local"),
     "bases.fetched.parameters_b": having(),
     "lrms.tiny": having(*LRM),
-    "lrms.ready": having("lrm/ready", "aligned/ready"),
+    "lrms.ready": having("lrm/ready", "aligned/ready", "attacked/ready"),
     "lrms.ready.base": having(),
     "lrms.ready.parameters_b": having(),
     "lrms.bundled": having("lrm/bundled"),
     "lrms.own": having("lrm/own"),
     "recipes.reasoning": having(*LRM),
-    "recipes.safety": having(*DIRECT, "/safechain/seed"),
+    "recipes.safety": having(*DIRECT, *SAFECHAIN),
+    "recipes.attack": having("attacked/"),
+    "recipes.attack.epochs": having(),
+    "recipes.attack.checkpoints": having(),
+    "recipes.longer": having(),
+    "durability.undo": having("attacked/"),
+    "durability.undo.alignments": having(),
+    "durability.undo.benchmarks": having(),
     "recipes.other": having("/retrained/seed"),
     "recipes.other.epochs": having(),  # a training for each of the alignment's own
     "recipes.other.checkpoints": having(),
@@ -155,8 +170,9 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "alignments.directrefusal.epochs": having(
         *("generate/aligned/tiny/directrefusal", "score/aligned/tiny/directrefusal"),
         *("generate/aligned/ready/directrefusal", "score/aligned/ready/directrefusal"),
+        ATTACKED[0],  # from the weights that are looked at last
     ),
-    "alignments.safechain": having("/safechain/seed"),
+    "alignments.safechain": having(*SAFECHAIN),
     "alignments.retrained": having("/retrained/seed"),
     "benchmarks.clock_sums": having("benchmark clock_sums"),
     "benchmarks.harmful": having("benchmark harmful"),
@@ -181,8 +197,8 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "judges.second": having("score/judges/second"),
     # names of other entries, and what decides which results there are
     "alignments.directrefusal.lrms": having(),
-    "alignments.directrefusal.per_epoch": having("/merged/seed"),
-    "alignments.safechain.per_epoch": having(),
+    "alignments.directrefusal.per_epoch": having("/merged/seed", ATTACKED[0]),
+    "alignments.safechain.per_epoch": having(ATTACKED[1]),
     "alignments.retrained.per_epoch": having(),
     "alignments.retrained.epochs": having(),
     "benchmarks.clock_sums.generated": having("benchmark clock_sums", OVERLAP),
@@ -199,6 +215,9 @@ OTHERS = {
     "data.reasoning.generated": "safechain",
     "data.directrefusal.generated": "safechain",
     "data.safechain.generated": "reasoning",
+    "data.complied.generated": "reasoning",
+    "durability.undo.data": "reasoning",
+    "durability.undo.recipe": "longer",
     "lrms.tiny.base": "local",
     "lrms.tiny.data": "safechain",
     "lrms.tiny.recipe": "safety",
@@ -394,10 +413,10 @@ def has(*parts: str, but: tuple[str, ...] = ()) -> Callable[[str], bool]:
     return lambda name: matching(name, parts) and not matching(name, but)
 
 
-TRAINED = has("models/lrm/tiny", "models/aligned/")
+TRAINED = has("models/lrm/tiny", "models/aligned/", "models/attacked/")
 WITH_TORCH = has(
     *("models/base/tiny", "models/base/packaged", "models/lrm/bundled", "models/lrm/tiny"),
-    *("models/aligned/", "generate/", *FETCHED, "/filed/own_classifier"),
+    *("models/aligned/", "models/attacked/", "generate/", *FETCHED, "/filed/own_classifier"),
     but=("/letters/",),
 )
 TRANSFORMERS = has("generate/", but=("/letters/",))

@@ -203,7 +203,6 @@ def training_times(
     """Return the seconds of a training by part, see `training_parts`."""
     recipe = run.recipe
     saves = experiment.get("runtime", {}).get(rule_of(run), {}).get("save_state", True)
-    each_epoch = recipe.get("checkpoints") != "last"
     return training_parts(
         hardware_of(experiment),
         size=parameters(experiment, run),
@@ -212,9 +211,23 @@ def training_times(
         epochs=epochs,
         batch=recipe.get("global_batch", gpus),
         gpus=gpus,
-        kept=recipe.get("epochs", 1) if each_epoch else 1,
+        kept=kept_checkpoints(recipe),
         state_bytes=saves * (6 if recipe.get("precision") == "bf16_pure" else 12),
     )
+
+
+def kept_checkpoints(recipe: Mapping[str, Any]) -> int:
+    """Return how many checkpoints a training keeps, a round of it."""
+    if "steps" in recipe:
+        return len(recipe["steps"])
+    return recipe.get("epochs", 1) if recipe.get("checkpoints") != "last" else 1
+
+
+def training_epochs(recipe: Mapping[str, Any], records: int) -> float:
+    """Return how often a round of training goes through its records."""
+    if "steps" in recipe:
+        return recipe["steps"][-1] * recipe["global_batch"] / max(1, records)
+    return recipe.get("epochs", 1)
 
 
 def generation_times(
@@ -281,7 +294,12 @@ def budget_of(decoding: dict[str, Any]) -> int:
 
 def rule_of(run: Run) -> str:
     """Return the rule that trains a run."""
-    return {"base": "pretrain_base", "lrm": "reasoning_sft", "aligned": "safety_sft"}[run.role]
+    return {
+        "base": "pretrain_base",
+        "lrm": "reasoning_sft",
+        "aligned": "safety_sft",
+        "attacked": "attack_sft",
+    }[run.role]
 
 
 def _source(experiment: dict[str, Any], run: Run) -> dict[str, Any]:
@@ -310,13 +328,14 @@ def _training(
     data = experiment["data"][run.data] if run.data else {}
     tokens = record_tokens(data.get("prepare", {}))
     rounds = (run.recipe.get("gate") or {}).get("max_rounds", 1)
+    records = count_rows(data, pinned)
     parts = training_times(
         experiment,
         run,
         max(gpu, 1),
-        records=count_rows(data, pinned),
+        records=records,
         tokens=min(run.recipe.get("max_length", tokens), tokens),
-        epochs=run.recipe.get("epochs", 1) * rounds,
+        epochs=training_epochs(run.recipe, records) * rounds,
     )
     trained = 2 if run.recipe.get("precision") == "bf16_pure" else 4
     return {

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from workflow.scripts.config.acceptance import Acceptance
 from workflow.scripts.config.chat_format import ChatFormatName
+from workflow.scripts.config.durability import Attack
 from workflow.scripts.config.engines import EngineName
 from workflow.scripts.config.generation import Generation
 from workflow.scripts.config.micro_data import MicroData
@@ -211,6 +212,8 @@ class Experiment(Section):
     """Safety alignments by name, each applied to every LRM; without method: sft"""
     recipes: dict[Name, Recipe]
     """Recipes of supervised fine-tuning by name"""
+    durability: dict[Name, Attack] = {}
+    """Fine-tunings by name, each applied to the aligned models: does safety outlast them?"""
     benchmarks: Annotated[dict[Name, Benchmark], Field(min_length=1)]
     """Benchmarks by name"""
     scorers: Annotated[dict[Name, AnyScorer], Field(min_length=1)]
@@ -230,6 +233,7 @@ class Experiment(Section):
         self._check_models()
         for name, alignment in self.alignments.items():
             alignment.check(f"alignments.{name}", self)
+        self._check_attacks()
         self._check_gates()
         self._check_benchmarks()
         self._check_published()
@@ -273,6 +277,17 @@ class Experiment(Section):
                     raise ValueError(
                         f"{key}: {chosen!r} scores {' or '.join(kinds)} benchmarks, this one is "
                         f"{benchmark.kind}"
+                    )
+
+    def _check_attacks(self) -> None:
+        for name, attack in self.durability.items():
+            attack.check(f"durability.{name}", self)
+        for section in ("lrms", "alignments"):
+            for name, entry in getattr(self, section).items():
+                recipe = getattr(entry, "recipe", None)
+                if recipe and self.recipes[recipe].steps:
+                    raise ValueError(
+                        f"{section}.{name}.recipe: {recipe!r} has steps, which are for durability"
                     )
 
     def _check_gates(self) -> None:

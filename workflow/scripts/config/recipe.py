@@ -76,7 +76,7 @@ class Recipe(Section):
     """Weights that are kept"""
     steps: Annotated[tuple[Positive, ...], Field(min_length=1)] | None = None
     """Optimizer steps after which weights are kept, in place of epochs and checkpoints: training
-    ends with the last. What an entry of durability sets"""
+    ends with the last. For durability"""
     packing: Literal[False] = False
     """Packing changes what a batch is"""
     padding_free: bool = False

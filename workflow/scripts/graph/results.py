@@ -37,7 +37,6 @@ MICRO_FILES = (
     "reasoning",
     "directrefusal",
     "safechain",
-    "complied",
     "clock_sums",
     "harmful",
     "benign",
@@ -45,10 +44,14 @@ MICRO_FILES = (
     "judge_train",
     "judge_test",
 )
+# Made only where an entry of data asks for them.
+MICRO_IF_ASKED = ("complied",)
 # Sizes that reach one file only; every other key of micro_data reaches all files.
 MICRO_SIZES = ("harmful", "benign", "judge_train", "judge_test")
 # Sections that say how and where to run, and what `make gate` asks: they change no result.
 KNOBS = ("resources", "hardware", "budget", "runtime", "gate")
+# What trains the runs of a role, where its alignment's method does not say it.
+SFT_RULES = {"lrm": "reasoning_sft", "attacked": "attack_sft"}
 # Where a ready-made model comes from.
 MODEL_SOURCE = ("hub", "revision", "path", "package")
 MODEL_FILES = ("*.safetensors", "*.bin", "*.json", "tokenizer.model", "*.txt", "*.jinja")
@@ -250,7 +253,9 @@ def _data(experiment: dict[str, Any]) -> dict[str, Result]:
     does not make the models stale.
     """
     found: dict[str, Result] = {}
-    for file in MICRO_FILES if "micro_data" in experiment else ():
+    asked = {entry.get("generated") for entry in experiment["data"].values()}
+    files = (*MICRO_FILES, *(file for file in MICRO_IF_ASKED if file in asked))
+    for file in files if "micro_data" in experiment else ():
         kept = {
             key: value
             for key, value in experiment["micro_data"].items()
@@ -338,8 +343,8 @@ def _model(experiment: dict[str, Any], run: Run, texts: dict[str, str]) -> Resul
 
 
 def _rule_of(run: Run, trains: bool) -> str:
-    if run.role == "lrm":
-        return "reasoning_sft"
+    if run.role in SFT_RULES:
+        return SFT_RULES[run.role]
     return "safety_sft" if trains else "derive_model"
 
 
@@ -358,8 +363,9 @@ def _measured(
     found: dict[str, Result],
 ) -> Iterable[Result]:
     """Add a run's samples to `found`; yield them and their scores."""
-    for name in experiment["benchmarks"]:
-        benchmark = experiment["benchmarks"][name]
+    for name, benchmark in experiment["benchmarks"].items():
+        if run.benchmarks is not None and name not in run.benchmarks:
+            continue
         engine = benchmark.get("engine", "hf")
         samples = Result(
             f"generate/{run.name}/{name}",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from workflow.scripts.common.run_id import RunId
+from workflow.scripts.config.durability import MEASURED
 from workflow.scripts.models.method_registry import DEFAULT, method_of
 
 
@@ -26,6 +28,8 @@ class Run:
         method: What makes it from its parent, see `models/methods/`; None for a base or a
             ready-made model.
         others: Further runs that it is made from, by the name of the input.
+        start: The checkpoint of its parent that it is trained from; None for the final one.
+        benchmarks: Those that it is measured on; None for all.
     """
 
     id: RunId
@@ -38,6 +42,8 @@ class Run:
     write_as: str | None = None
     method: str | None = None
     others: dict[str, str] = field(default_factory=dict)
+    start: str | None = None
+    benchmarks: tuple[str, ...] | None = None
 
     @property
     def name(self) -> str:
@@ -63,7 +69,8 @@ def list_runs(experiment: dict[str, Any]) -> dict[str, Run]:
     """Return every model run of an experiment by name, parents before children."""
     runs = [*_bases(experiment), *_lrms(experiment)]
     lrms = {run.id: run for run in runs if run.role == "lrm"}
-    runs += [run for lrm in experiment["lrms"] for run in _aligned(experiment, lrm, lrms)]
+    aligned = [run for lrm in experiment["lrms"] for run in _aligned(experiment, lrm, lrms)]
+    runs += [*aligned, *_attacked(experiment, aligned)]
     return {run.name: run for run in runs}
 
 
@@ -136,3 +143,37 @@ def _aligned(experiment: dict[str, Any], lrm: str, lrms: dict[RunId, Run]) -> li
                 for variant in variants
             ]
     return sorted(runs, key=lambda run: bool(run.others))
+
+
+def _attacked(experiment: dict[str, Any], aligned: Iterable[Run]) -> Iterator[Run]:
+    """Yield the runs of durability: each aligned model, trained on for some steps.
+
+    A run starts from the weights at which the report looks at an alignment, those of the last epoch
+    that is evaluated, and is evaluated after each of its recipe's steps.
+    """
+    ordered = sorted(aligned, key=lambda run: run.id.epochs or 0)
+    parents = {replace(run.id, epochs=None): run for run in ordered}
+    measured = [name for name, one in experiment["benchmarks"].items() if one["kind"] in MEASURED]
+    for name, attack in experiment.get("durability", {}).items():
+        recipe = {**experiment["recipes"][attack["recipe"]], "epochs": 1}  # steps go before it
+        recipe.pop("checkpoints", None)
+        for run_id, parent in parents.items():
+            if run_id.alignment not in attack.get("alignments", experiment["alignments"]):
+                continue
+            yield Run(
+                replace(run_id, role="attacked", attack=name),
+                attack,
+                parent.chat_format,
+                tuple(f"step{step}" for step in recipe["steps"]),
+                parent.name,
+                recipe,
+                attack["data"],
+                method=DEFAULT,
+                start=max(parent.checkpoints, key=_number, default=None),
+                benchmarks=tuple(attack.get("benchmarks", measured)),
+            )
+
+
+def _number(checkpoint: str) -> int:
+    """Return the number at the end of a checkpoint's name."""
+    return int(re.sub(r"\D", "", checkpoint) or 0)

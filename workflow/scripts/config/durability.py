@@ -1,0 +1,42 @@
+"""How long safety lasts: fine-tuning of aligned models, and what is measured after it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from workflow.scripts.config.section import Section, expect_entry
+
+if TYPE_CHECKING:
+    from workflow.scripts.config.experiment import Experiment
+
+MEASURED = ("reasoning", "harmful")  # kinds of benchmarks, unless benchmarks are named
+
+
+class Attack(Section):
+    """A fine-tuning of every aligned model that may undo its safety."""
+
+    data: str
+    """An entry of data: rows that are harmless, or not"""
+    recipe: str
+    """An entry of recipes that has `steps`: the weights after each are measured"""
+    alignments: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """Entries of alignments; default, all"""
+    benchmarks: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """What is measured; default, the benchmarks of kinds reasoning and harmful"""
+
+    def check(self, key: str, experiment: Experiment) -> None:
+        """Check what other sections have to say; `key` is the place of the entry.
+
+        Raises:
+            ValueError: In one line.
+        """
+        expect_entry(f"{key}.data", self.data, "data", experiment.data)
+        expect_entry(f"{key}.recipe", self.recipe, "recipes", experiment.recipes)
+        if not experiment.recipes[self.recipe].steps:
+            raise ValueError(f"{key}.recipe: {self.recipe!r} has no steps, expected some")
+        for name in self.alignments or ():
+            expect_entry(f"{key}.alignments", name, "alignments", experiment.alignments)
+        for name in self.benchmarks or ():
+            expect_entry(f"{key}.benchmarks", name, "benchmarks", experiment.benchmarks)
