@@ -51,7 +51,7 @@ def test_every_figure_has_an_image_in_both_formats_and_its_numbers(folder: Path)
         assert (folder / f"{name}.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
         svg = (folder / f"{name}.svg").read_text()
         assert "</svg>" in svg and "<dc:date>" not in svg
-        assert read(folder / f"{name}.csv")
+        assert read(folder / f"{name}.csv") or name == "durability"  # nothing is attacked here
 
 
 def test_epochs_start_at_the_lrm(folder: Path, report: Path) -> None:
@@ -159,6 +159,9 @@ def test_bands_are_over_seeds_and_items_and_missing_limits_stay_missing(
     assert points.percent(unknown, "truncated") == (50.0, None, None)
 
 
+ABSENT = ("judges", "durability")  # of which the figures below have nothing to show
+
+
 def texts(figure: Any) -> str:
     import matplotlib.text
 
@@ -182,7 +185,7 @@ def drawn(
 
 def test_every_figure_says_how_many_items_and_seeds_it_rests_on(drawn: dict[str, Any]) -> None:
     for name, figure in drawn.items():
-        if name != "judges":  # there is none here
+        if name not in ABSENT:
             assert "2 training seeds" in texts(figure), name
     assert "n = 120 sums, 84 harm; " in texts(drawn["epochs"])
     assert "95 % intervals over seeds and items" in texts(drawn["plane"])
@@ -193,7 +196,7 @@ def test_every_figure_says_how_many_items_and_seeds_it_rests_on(drawn: dict[str,
 
 def test_failed_training_is_marked_in_every_figure(drawn: dict[str, Any]) -> None:
     for name, figure in drawn.items():
-        if name != "judges":
+        if name not in ABSENT:
             text = " ".join(texts(figure).split())
             assert "refuse (training failed)" in text and "reason (training" not in text, name
 

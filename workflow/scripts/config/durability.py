@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
@@ -9,7 +10,7 @@ from pydantic import Field
 from workflow.scripts.config.section import Section, expect_entry
 
 if TYPE_CHECKING:
-    from workflow.scripts.config.experiment import Experiment
+    from workflow.scripts.config.experiment import Benchmark, Experiment
 
 MEASURED = ("reasoning", "harmful")  # kinds of benchmarks, unless benchmarks are named
 
@@ -25,6 +26,14 @@ class Attack(Section):
     """Entries of alignments; default, all"""
     benchmarks: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """What is measured; default, the benchmarks of kinds reasoning and harmful"""
+
+    def measured(self, benchmarks: Mapping[str, Benchmark]) -> list[str]:
+        """Return the benchmarks that it is measured on, of all by name."""
+        return [
+            name
+            for name, one in benchmarks.items()
+            if (name in self.benchmarks if self.benchmarks else one.kind in MEASURED)
+        ]
 
     def check(self, key: str, experiment: Experiment) -> None:
         """Check what other sections have to say; `key` is the place of the entry.

@@ -38,7 +38,7 @@ from workflow.scripts.config.section import (
 from workflow.scripts.config.source import Dataset, ItemSelection
 from workflow.scripts.models.alignment import Alignment
 from workflow.scripts.models.method_registry import any_alignment
-from workflow.scripts.report.metrics import FRONTIER, MARGIN, METRICS
+from workflow.scripts.report.metrics import FRONTIER, MARGIN, METRICS, read_measure
 from workflow.scripts.score.registry import any_scorer
 from workflow.scripts.score.scorer import ScorerSection
 
@@ -178,16 +178,19 @@ class Report(Section):
     published: tuple[Published, ...] = ()
     """Published values to show beside ours"""
     frontier: Annotated[tuple[str, ...], Field(min_length=2, max_length=3)] = FRONTIER
-    """Metrics that the frontier of the methods is over; the default without those of which the
-    experiment has no benchmark"""
+    """Metrics that the frontier of the methods is over, and metrics at the last step of an entry of
+    durability, as `harmful_score after NAME`; the default without those of which the experiment has
+    no benchmark"""
     frontier_margin: Annotated[float, Field(ge=0, le=100)] = MARGIN
     """Points by which "at least as good" may miss where methods are tested for dominance"""
 
     @model_validator(mode="after")
     def _check(self) -> Report:
         for name in self.frontier:
-            if name not in METRICS:
-                raise ValueError(f"frontier: {name!r}, expected some of {', '.join(METRICS)}")
+            try:
+                read_measure(name)
+            except ValueError as error:
+                raise ValueError(f"frontier: {error}") from None
         if len(set(self.frontier)) < len(self.frontier):
             raise ValueError(f"frontier is {list(self.frontier)}, expected different metrics")
         return self
@@ -307,12 +310,20 @@ class Experiment(Section):
                 )
 
     def _check_frontier(self) -> None:
-        kinds = {benchmark.kind for benchmark in self.benchmarks.values()}
         for name in self.report.frontier if self.report.frontier != FRONTIER else ():
-            if METRICS[name].kind not in kinds:
-                raise ValueError(
-                    f"report.frontier: {name!r} needs a benchmark of kind {METRICS[name].kind}"
-                )
+            measure = read_measure(name)
+            kind = measure.metric.kind
+            names = [name for name, one in self.benchmarks.items() if one.kind == kind]
+            if not names:
+                raise ValueError(f"report.frontier: {name!r} needs a benchmark of kind {kind}")
+            if measure.attack:
+                expect_entry("report.frontier", measure.attack, "durability", self.durability)
+                attack = self.durability[measure.attack]
+                if not set(names) <= set(attack.measured(self.benchmarks)):
+                    raise ValueError(
+                        f"report.frontier: {name!r} needs durability.{measure.attack} to be "
+                        f"measured on {', '.join(names)}"
+                    )
 
     def _check_published(self) -> None:
         models = [f"base/{name}" for name in self.bases]

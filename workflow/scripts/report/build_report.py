@@ -10,6 +10,7 @@ from workflow.scripts.common.io import read_json, sha256_text
 from workflow.scripts.report.agreement import agreement_of_scorers
 from workflow.scripts.report.comparisons import compare_alignments
 from workflow.scripts.report.detectable import detectable
+from workflow.scripts.report.durability import build_durability
 from workflow.scripts.report.frontier import build_frontiers
 from workflow.scripts.report.harm import harm_by_category, harm_on_clean_items
 from workflow.scripts.report.headline import caveats, headline
@@ -50,6 +51,7 @@ def build_report(inputs: Inputs) -> dict[str, Any]:
         "rows": rows,
         "alignments": compare_alignments(results),
         "frontier": build_frontiers(results),
+        "durability": build_durability(results),
         "categories": harm_by_category(results),
         "clean": harm_on_clean_items(results, pairs),
         "published": against_published(rows, experiment.get("report", {}).get("published", [])),

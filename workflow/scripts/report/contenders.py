@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from workflow.scripts.report.metrics import Metric
+from workflow.scripts.report.metrics import Measure, Metric
 from workflow.scripts.report.paired import Benchmark, Paired
 from workflow.scripts.report.resamples import Block
 from workflow.scripts.report.results import At, Results
-from workflow.scripts.report.runs import Group
+from workflow.scripts.report.runs import Group, Model
+
+Finals = Mapping[int | None, At]
+"""{seed: (model, its last checkpoint)}; the only key of a ready-made model is None."""
 
 
 @dataclass(frozen=True)
@@ -21,33 +24,44 @@ class Contender:
 
     Attributes:
         group: What it is.
-        finals: {seed: (model, checkpoint)}; the only key of a ready-made model is None.
+        finals: Its models; by the attack that tuned them on, None for none.
     """
 
     group: Group
-    finals: dict[int | None, At]
+    finals: Mapping[str | None, Finals]
 
     @property
     def name(self) -> str:
         """What tables call it."""
         return self.group.alignment or "LRM"
 
-    def at(self, seeds: Sequence[int | None]) -> list[At]:
+    def at(self, seeds: Sequence[int | None], attack: str | None = None) -> list[At]:
         """Return its models of some seeds; a ready-made one stands for every seed."""
-        return [self.finals.get(seed) or self.finals[None] for seed in seeds]
+        finals = self.finals[attack]
+        return [finals.get(seed) or finals[None] for seed in seeds]
 
 
-def list_contenders(results: Results, lrm: str, metrics: Sequence[Metric]) -> list[Contender]:
-    """Return the LRM and its alignments that were measured on all benchmarks of some metrics."""
+def list_contenders(results: Results, lrm: str, measures: Sequence[Measure]) -> list[Contender]:
+    """Return the LRM and its alignments that were measured on all benchmarks of some measures."""
     found = []
     for group in results.groups(lrm):
         if group.role == "base":
             continue
-        finals = {model.seed: (model, at) for model, at in results.finals(group.models)}
-        one = Contender(group, finals)
-        if all(_is_measured(results, at, metric) for at in finals.values() for metric in metrics):
-            found.append(one)
+        finals: dict[str | None, Finals] = {None: dict(_finals(results, group.models))}
+        for attack in (one.attack for one in measures if one.attack):
+            attacked = results.models("attacked", lrm, group.alignment, attack)
+            finals[attack] = dict(_finals(results, attacked))
+        if all(
+            finals[one.attack]
+            and all(_is_measured(results, at, one.metric) for at in finals[one.attack].values())
+            for one in measures
+        ):
+            found.append(Contender(group, finals))
     return found
+
+
+def _finals(results: Results, models: Sequence[Model]) -> list[tuple[int | None, At]]:
+    return [(at[0].seed, at) for at in results.finals(models)]
 
 
 def _is_measured(results: Results, at: At, metric: Metric) -> bool:
@@ -59,7 +73,8 @@ def _is_measured(results: Results, at: At, metric: Metric) -> bool:
 
 def shared_seeds(contenders: Sequence[Contender]) -> list[int | None]:
     """Return the seeds that all contenders have; [None] where all are ready-made."""
-    trained = [set(one.finals) for one in contenders if None not in one.finals]
+    every = [finals for one in contenders for finals in one.finals.values()]
+    trained = [set(finals) for finals in every if None not in finals]
     if not trained:
         return [None]
     return sorted(set.intersection(*trained), key=lambda seed: seed or 0)

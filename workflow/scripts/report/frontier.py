@@ -32,7 +32,7 @@ from workflow.scripts.report.dominance import (
     non_dominated_draws,
 )
 from workflow.scripts.report.measure import measure
-from workflow.scripts.report.metrics import FRONTIER, MARGIN, METRICS, Metric
+from workflow.scripts.report.metrics import FRONTIER, MARGIN, Measure, read_measure
 from workflow.scripts.report.paired import Paired
 from workflow.scripts.report.resamples import DRAWS, Block, estimates, resample
 from workflow.scripts.report.results import Results
@@ -41,19 +41,22 @@ Array = Any
 
 
 def build_frontiers(results: Results) -> list[dict[str, Any]]:
-    """Return the frontier of each LRM's methods; of none where two measures are not measured."""
+    """Return the frontier of each LRM's methods; of none where two measures are not measured.
+
+    A measure after an attack leaves the LRM out, which is not attacked.
+    """
     section = results.experiment.get("report", {})
-    asked = section.get("frontier", FRONTIER)
-    metrics = [METRICS[name] for name in asked if results.benchmarks(METRICS[name].kind)]
+    asked = map(read_measure, section.get("frontier", FRONTIER))
+    measures = [one for one in asked if results.benchmarks(one.metric.kind)]
     margin = section.get("frontier_margin", MARGIN) / 100
-    if len(metrics) < 2:
+    if len(measures) < 2:
         return []
     found = []
     for lrm in results.experiment["lrms"]:
-        contenders = list_contenders(results, lrm, metrics)
+        contenders = list_contenders(results, lrm, measures)
         seeds = shared_seeds(contenders)
         if len(contenders) > 1 and seeds:
-            found.append({"lrm": lrm, **_frontier(results, contenders, seeds, metrics, margin)})
+            found.append({"lrm": lrm, **_frontier(results, contenders, seeds, measures, margin)})
     return found
 
 
@@ -61,25 +64,25 @@ def _frontier(
     results: Results,
     contenders: Sequence[Contender],
     seeds: Sequence[int | None],
-    metrics: Sequence[Metric],
+    measures: Sequence[Measure],
     margin: float,
 ) -> dict[str, Any]:
-    chosen = [one.at(seeds) for one in contenders]
-    blocks = [blocks_of(results, chosen, metric) for metric in metrics]
+    chosen = {one.attack: [c.at(seeds, one.attack) for c in contenders] for one in measures}
+    blocks = [blocks_of(results, chosen[one.attack], one.metric) for one in measures]
     over_seeds = len(seeds) >= spread.SEEDS_FOR_AN_INTERVAL
-    points = better(estimates(blocks), metrics)
-    draws = better(resample(blocks, over_seeds), metrics)
+    points = better(estimates(blocks), measures)
+    draws = better(resample(blocks, over_seeds), measures)
     shares = non_dominated_draws(draws).mean(axis=0)
     listed = points.tolist()
     on_it = non_dominated(listed)
     names = [one.name for one in contenders]
     methods = []
     for k, one in enumerate(contenders):
-        measured = measure(results, chosen[k])
+        measured = {attack: measure(results, ats[k]) for attack, ats in chosen.items()}
         methods.append(
             {
                 **results.about(one.group),
-                "metrics": {metric.name: measured[metric.name] for metric in metrics},
+                "metrics": {m.name: measured[m.attack][m.metric.name] for m in measures},
                 "non_dominated": on_it[k],
                 "share": float(shares[k]),
                 "dominated_by": [
@@ -90,27 +93,27 @@ def _frontier(
             }
         )
     return {
-        "measures": [metric.name for metric in metrics],
+        "measures": [one.name for one in measures],
         "seeds": ["hub" if seed is None else str(seed) for seed in seeds],
         "over_seeds": over_seeds,
         "resamples": DRAWS,
         "margin": margin,
         "methods": methods,
-        "hypervolume": _volume(points, draws, metrics),
-        "tests": _tests(names, blocks, metrics, margin),
+        "hypervolume": _volume(points, draws, measures),
+        "tests": _tests(names, blocks, measures, margin),
     }
 
 
-def better(values: Array, metrics: Sequence[Metric]) -> Array:
+def better(values: Array, measures: Sequence[Measure]) -> Array:
     """Turn shares around where lower is better: 1 is the best of each measure, 0 the worst."""
     columns = [
-        values[..., k] if metric.higher_is_better else 1 - values[..., k]
-        for k, metric in enumerate(metrics)
+        values[..., k] if one.metric.higher_is_better else 1 - values[..., k]
+        for k, one in enumerate(measures)
     ]
     return np.stack(columns, axis=-1)
 
 
-def _volume(points: Array, draws: Array, metrics: Sequence[Metric]) -> dict[str, Any]:
+def _volume(points: Array, draws: Array, measures: Sequence[Measure]) -> dict[str, Any]:
     """Return the share of all possible values that some method is at least as good as.
 
     The reference is the worst that each measure can be. The interval is the reversed percentile
@@ -123,14 +126,14 @@ def _volume(points: Array, draws: Array, metrics: Sequence[Metric]) -> dict[str,
         "estimate": estimate,
         "low": max(0.0, 2 * estimate - float(high)),
         "high": min(1.0, 2 * estimate - float(low)),
-        "reference": {metric.name: float(not metric.higher_is_better) for metric in metrics},
+        "reference": {one.name: float(not one.metric.higher_is_better) for one in measures},
     }
 
 
 def _tests(
     names: Sequence[str],
     blocks: Sequence[Sequence[Block]],
-    metrics: Sequence[Metric],
+    measures: Sequence[Measure],
     margin: float,
 ) -> list[dict[str, Any]]:
     """Test of each ordered pair whether the first dominates the second.
@@ -151,12 +154,12 @@ def _tests(
         }
         if all(map(is_comparable, blocks)):
             changes = [
-                improvement(one, metric, first, second)
-                for one, metric in zip(blocks, metrics, strict=True)
+                improvement(of_one, one.metric, first, second)
+                for of_one, one in zip(blocks, measures, strict=True)
             ]
             pair["p"] = dominance_p(changes, margin)
             pair["change"] = {
-                metric.name: describe(one) for metric, one in zip(metrics, changes, strict=True)
+                one.name: describe(change) for one, change in zip(measures, changes, strict=True)
             }
         found.append(pair)
     holm_within(found)

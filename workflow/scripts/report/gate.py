@@ -24,7 +24,7 @@ from workflow.scripts.config.load import load_experiment
 from workflow.scripts.config.section import read_section
 from workflow.scripts.report.escape import one_line
 from workflow.scripts.report.inputs import FILE, read_inputs
-from workflow.scripts.report.metrics import METRICS, metric_title
+from workflow.scripts.report.metrics import METRICS, Measure, metric_title
 from workflow.scripts.report.results import Results
 from workflow.scripts.report.show_report import WIDTH
 from workflow.scripts.report.tables.table import number, points
@@ -85,7 +85,7 @@ def _decide_measure(
     )
 
     metric, allowed = METRICS[name], margin.points / 100
-    known = {one.name: one for one in list_contenders(results, lrm, [metric])}
+    known = {one.name: one for one in list_contenders(results, lrm, [Measure(metric)])}
     pair = []
     for one in (margin.reference or LRM, candidate):
         if one not in known:

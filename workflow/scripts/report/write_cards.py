@@ -212,12 +212,14 @@ def _fenced(value: Any) -> str:
 
 
 def write_cards(report: Mapping[str, Any], inputs: Inputs, out: Path) -> None:
-    """Write the cards of the models made here into `out/cards/<run>/`."""
+    """Write the cards of the models made here into `out/cards/<run>/`, but for attacked ones."""
     folder = out / "cards"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for name, manifest in read_models(inputs).items():
         model, _ = parse_run(name)
+        if model.attack:
+            continue
         if model.seed is None and source_of(section_of(name, inputs.experiment)):
             continue
         card = write_card(report, inputs.experiment, name, manifest)

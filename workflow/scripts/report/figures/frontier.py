@@ -14,9 +14,9 @@ from workflow.scripts.report.figures.layout import (
     new_figure,
     say_when_empty,
 )
-from workflow.scripts.report.figures.points import Points, limits_of, numbers
+from workflow.scripts.report.figures.points import Points, percent
 from workflow.scripts.report.figures.style import SHARES, Row, shown_names, style_of
-from workflow.scripts.report.metrics import METRICS, metric_title
+from workflow.scripts.report.metrics import metric_title, read_measure
 from workflow.scripts.report.tables.table import model_name
 
 CAPTION = (
@@ -67,13 +67,14 @@ def _points(frontier: Row) -> Points:
             "share": 100 * method["share"],
         }
         for name in frontier["measures"]:
-            point |= numbers(method, name, f"{name} {name}_low {name}_high") or {}
+            value = percent(method, name) or (None, None, None)
+            point |= dict(zip((name, f"{name}_low", f"{name}_high"), value, strict=True))
         found.append(point)
     return found
 
 
 def _mark(axis: Any, point: Row, xy: tuple[str, str], style: tuple[str, str], name: str) -> None:
-    x, y = (limits_of(point, f"{one} {one}_low {one}_high") for one in xy)
+    x, y = ((point[one], point[f"{one}_low"], point[f"{one}_high"]) for one in xy)
     color = style[0]
     draw_bars(
         axis,
@@ -98,5 +99,5 @@ def _mark(axis: Any, point: Row, xy: tuple[str, str], style: tuple[str, str], na
 
 
 def _label(name: str) -> str:
-    better = "higher" if METRICS[name].higher_is_better else "lower"
+    better = "higher" if read_measure(name).metric.higher_is_better else "lower"
     return f"{metric_title(name)} (%), {better} is better"

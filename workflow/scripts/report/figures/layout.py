@@ -10,7 +10,7 @@ from workflow.scripts.report.dominance import non_dominated
 from workflow.scripts.report.escape import one_line
 from workflow.scripts.report.figures.points import Limits
 from workflow.scripts.report.figures.style import LRM, Row, lrms
-from workflow.scripts.report.metrics import METRICS
+from workflow.scripts.report.metrics import read_measure
 
 COLUMN = 3.5  # inches: one column of a paper
 FRONTIER = "frontier"
@@ -75,11 +75,11 @@ def draw_bars(
 
 def draw_frontier(axis: Any, points: Sequence[Row], x: str, y: str) -> None:
     """Draw the frontier of two metrics as a dashed line of steps, where it has two points."""
-    signs = [1 if METRICS[name].higher_is_better else -1 for name in (x, y)]
+    signs = [1 if read_measure(name).metric.higher_is_better else -1 for name in (x, y)]
     on_it = non_dominated([(signs[0] * p[x], signs[1] * p[y]) for p in points])
     edge = sorted({(p[x], p[y]) for p, kept in zip(points, on_it, strict=True) if kept})
     if len(edge) > 1:
-        where = "pre" if METRICS[x].higher_is_better else "post"
+        where = "pre" if signs[0] > 0 else "post"
         dashed = {"color": "#777777", "linestyle": "--", "linewidth": 0.8, "zorder": 1}
         axis.step(*zip(*edge, strict=True), where=where, label=FRONTIER, **dashed)
 

@@ -9,6 +9,7 @@ from types import ModuleType
 
 from workflow.scripts.report.figures import (
     categories,
+    durability,
     epochs,
     frontier,
     judges,
@@ -23,6 +24,7 @@ MODULES: tuple[ModuleType, ...] = (
     epochs,
     plane,
     frontier,
+    durability,
     categories,
     thinking_length,
     length_effect,

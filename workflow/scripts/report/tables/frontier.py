@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from workflow.scripts.report.metrics import FRONTIER, METRICS, metric_title
+from workflow.scripts.report.metrics import FRONTIER, metric_title, read_measure
 from workflow.scripts.report.spread import over_both
 from workflow.scripts.report.tables.table import (
     MISSING,
@@ -110,11 +110,10 @@ def _cell(name: str) -> Callable[[Row], str]:
 
 
 def _listed(names: list[str]) -> str:
-    better = {True: "higher", False: "lower"}
-    return join(
-        f"{metric_title(name).lower()} ({better[METRICS[name].higher_is_better]} is better)"
-        for name in names
-    )
+    better = {
+        name: "higher" if read_measure(name).metric.higher_is_better else "lower" for name in names
+    }
+    return join(f"{metric_title(name).lower()} ({how} is better)" for name, how in better.items())
 
 
 def _is_candidate(test: Row, margin: float) -> bool:
