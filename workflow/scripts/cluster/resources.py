@@ -226,7 +226,7 @@ def kept_checkpoints(recipe: Mapping[str, Any]) -> int:
 def training_epochs(recipe: Mapping[str, Any], records: int) -> float:
     """Return how often a round of training goes through its records."""
     if "steps" in recipe:
-        return recipe["steps"][-1] * recipe["global_batch"] / max(1, records)
+        return recipe["steps"][-1] / math.ceil(max(1, records) / recipe["global_batch"])
     return recipe.get("epochs", 1)
 
 
