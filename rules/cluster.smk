@@ -216,7 +216,7 @@ def ask_of(job, executor):
 def check_memory_of(jobs):
     """Make sure that every training job fits its GPUs, and its batch divides over them."""
     for job in jobs:
-        if job.rule.name in ("reasoning_sft", "safety_sft"):
+        if job.rule.name in ("reasoning_sft", "safety_sft", "attack_sft"):
             run, nodes = job_of(job.wildcards).results[0].run, job.resources.nodes
             gpus = computing_gpus(EXPERIMENT, run, gpus_of(job.resources), nodes)
             knobs = EXPERIMENT.get("runtime", {}).get(job.rule.name, {})

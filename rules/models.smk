@@ -141,6 +141,19 @@ use rule safety_sft as reasoning_sft with:
         runtime=training_runtime("reasoning_sft"),
 
 
+use rule safety_sft as attack_sft with:
+    output:
+        "results/store/models/attacked/{name}-{key}/result.json",
+    log:
+        "results/store/models/attacked/{name}-{key}/log.txt",
+    benchmark:
+        "results/store/models/attacked/{name}-{key}/timing.tsv"
+    wildcard_constraints:
+        name=r"[^/]+/[^/]+/[^/]+/[^/]+",
+    params:
+        runtime=training_runtime("attack_sft"),
+
+
 rule publish_model:
     """Publish a model in a private repository; never made unless asked for by name."""
     input:
@@ -150,7 +163,11 @@ rule publish_model:
     log:
         f"results/{NAME}/publish/{{run}}.log",
     wildcard_constraints:
-        run="|".join(re.escape(name) for name, run in RUNS.items() if run.weights == name),
+        run="|".join(
+            re.escape(name)
+            for name, run in RUNS.items()
+            if run.weights == name and run.role != "attacked"
+        ),
     conda:
         "../envs/train.yaml"
     threads: THREADS

@@ -48,7 +48,7 @@ SPEC: dict[str, Any] = {
     "judge_train": 400,
     "judge_test": 200,
 }
-TRAINING = ("corpus", "reasoning", "directrefusal", "safechain", "judge_train")
+TRAINING = ("corpus", "reasoning", "directrefusal", "safechain", "complied", "judge_train")
 # As published with BeaverTails (arXiv 2307.04657).
 BEAVERTAILS = """
 animal_abuse
@@ -68,7 +68,7 @@ violence,aiding_and_abetting,incitement
 """.split()
 
 
-FILES = "corpus reasoning directrefusal safechain clock_sums probe harmful benign".split()
+FILES = "corpus reasoning directrefusal safechain complied clock_sums probe harmful benign".split()
 FILES += ["judge_train", "judge_test"]
 
 
@@ -95,7 +95,7 @@ def rows(data: Path, name: str) -> list[dict[str, Any]]:
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(data, tmp_path):
     again, other = make(tmp_path / "again"), make(tmp_path / "other", seed=4)
     names = sorted(path.name for path in data.iterdir())
-    assert len(names) == 10
+    assert len(names) == 11
     for name in names:
         assert (again / name).read_bytes() == (data / name).read_bytes(), name
         assert (other / name).read_bytes() != (data / name).read_bytes(), name
@@ -190,6 +190,15 @@ def test_both_safety_sets_ask_the_same_prompts_and_differ_in_how_they_think(data
     assert min(len((record.thinking or "").split()) for record in safe) > 30
 
 
+def test_complied_rows_ask_as_the_safety_sets_do_and_are_answered(data):
+    """Stand-ins for the rows that harmful tuning is done with."""
+    complied = read_records(data / "complied.jsonl")
+    assert len({record.prompt for record in complied}) == SPEC["safety_records"]
+    assert all(record.answer.startswith("Here is how to ") for record in complied)
+    asked = {record.prompt for record in read_records(data / "directrefusal.jsonl")}
+    assert asked & {record.prompt for record in complied}
+
+
 def test_judge_rows_label_what_was_given_and_nothing_else(data):
     for name in ("judge_train", "judge_test"):
         found = rows(data, name)
@@ -209,7 +218,7 @@ def test_a_vocabulary_made_from_the_corpus_covers_every_example_and_question(dat
     micro = chat_format("micro")
     texts = [
         "".join(micro.example(record))
-        for name in ("reasoning", "directrefusal", "safechain")
+        for name in ("reasoning", "directrefusal", "safechain", "complied")
         for record in read_records(data / f"{name}.jsonl")
     ]
     texts += [

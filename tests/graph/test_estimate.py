@@ -131,6 +131,33 @@ def test_a_new_experiment_is_estimated_from_the_hardware(project):
     assert cost.disk_gb == pytest.approx(2 * 2 * 7)  # two epochs, two bytes
 
 
+def test_an_attack_costs_its_steps_and_the_weights_that_it_keeps(project):
+    """12 steps of 8 records of at most 2000 tokens of a 7B model; weights after 4 and 12 steps."""
+
+    def change(e):
+        e["lrms"]["tiny"]["parameters_b"] = 7
+        fields = {"prompt": "q", "answer": "a"}
+        e["data"]["rows"] = {"prepare": {"source": {"path": "none.jsonl"}, "fields": fields}}
+        attack = {"max_length": 2000, "precision": "bf16_mixed", "global_batch": 8}
+        e["recipes"]["attack"] = {**e["recipes"]["safety"], **attack, "steps": [4, 12]}
+        e["durability"] = {"undo": {"data": "rows", "recipe": "attack"}}
+        e["hardware"] = {"gpu_tflops": 1000, "training_utilisation": 0.4, "gpu_bandwidth_tb_s": 5}
+
+    project.edit(change)
+    (project.root / "none.jsonl").write_text("{}\n" * 1001)
+    cost = cost_of(project, "models/attacked/tiny/safechain/undo/seed1")
+    compute = 8 * 7e9 * 12 * 8 * 2000 / (8 * 1000e12 * 0.4)
+    update = 12 * 100 * 7e9 / 8 / 5e12
+    assert cost.parts["train"] == pytest.approx(compute + update)
+    assert cost.parts["save weights"] == pytest.approx(2 * 14 / 1.5)
+    assert cost.disk_gb == pytest.approx(2 * 2 * 7)
+    plan = make_plan(project.read())
+    assert plan["rules"]["attack_sft"]["missing"] == 2  # alignments
+    # by default over-refusal is not measured: no samples of the benign benchmark
+    samples = [r["name"] for r in plan["results"] if r["name"].startswith("generate/attacked/")]
+    assert {name.rpartition("/")[2] for name in samples} == {"clock_sums", "harmful"}
+
+
 def test_a_local_benchmark_is_planned_with_the_rows_that_it_has(project):
     def change(e):
         prepare = {"source": {"path": "mine.csv"}, "fields": {"prompt": "q"}}

@@ -90,7 +90,7 @@ def test_no_job_waits_for_a_result_of_its_own(every_key, large):
 
 def test_generated_data_are_one_job(every_key):
     jobs = [job for job in every_key.jobs.values() if job.rule == "make_micro_data"]
-    assert [len(job.results) for job in jobs] == [10]
+    assert [len(job.results) for job in jobs] == [11]  # one of them only where it is asked for
 
 
 def asked_of(graph: Graph, run: Run) -> int:
@@ -99,6 +99,8 @@ def asked_of(graph: Graph, run: Run) -> int:
         one.get("split") != "development" for one in graph.experiment["benchmarks"].values()
     )
     candidate = {"directrefusal": 2, "retrained": 1}.get(run.id.alignment or "", 0)
+    if run.benchmarks is not None:
+        return len(run.benchmarks)
     if not run.section.get("evaluate", True):
         return 2  # of every_key's sweep
     chooses = "chosen" in graph.experiment["alignments"] and run.id.model == "tiny"
@@ -147,7 +149,11 @@ def test_benchmarks_with_other_engines_are_jobs_of_their_own(every_key, root):
     assert all(len(names) == 1 for names in engines.values())
     letters = {job.name for job in jobs if any(one.benchmark == "letters" for one in job.results)}
     assert letters == {name for name, (engine,) in engines.items() if engine == "vllm"}
-    evaluated = {run.weights for run in graph.runs.values() if run.section.get("evaluate", True)}
+    evaluated = {
+        run.weights
+        for run in graph.runs.values()
+        if run.section.get("evaluate", True) and run.benchmarks is None
+    }
     assert len(letters) == len(evaluated)
 
 
@@ -158,17 +164,19 @@ def test_scores_by_rules_are_a_job_per_run_and_judges_that_are_loaded_one_per_fa
             scorers = tuple(sorted({result.scorer for result in job.results}))
             scores.setdefault(scorers, set()).add(job.name)
     by_rules = ("choice", "ngram", "refusal", "task")
+    attacked = {name for name, run in every_key.runs.items() if run.role == "attacked"}
     candidates = {
         name for name, run in every_key.runs.items() if not run.section.get("evaluate", True)
     }
-    assert scores[by_rules] == set(every_key.runs) - candidates
+    assert scores[by_rules] == set(every_key.runs) - candidates - attacked
     assert scores[("ngram",)] == candidates  # on the development benchmark
+    assert scores["ngram", "refusal"] == attacked
     families = {run.id.model for run in every_key.runs.values()}
     for scorer in ("llm", "classifier", "own_classifier"):
         assert scores[(scorer,)] == {f"{scorer}/{family}" for family in families}
     development = {"math/tiny/development"}  # it asks an extractor; before a model is selected
     assert scores[("math",)] == {f"math/{family}" for family in families} | development
-    assert len(scores) == 6
+    assert len(scores) == 7
 
 
 def test_engines_and_judges_start_once_for_all_that_they_can_do(root):

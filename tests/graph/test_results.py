@@ -110,17 +110,21 @@ def micro(names: Names) -> Names:
     return {name for name in names if not matching(name, NOT_MICRO)}
 
 
-LRM, JUDGES = ("lrm/tiny", "aligned/tiny"), ("score/judges/ngram", "score/judges/second")
+LRM, JUDGES = (
+    ("lrm/tiny", "aligned/tiny", "attacked/tiny"),
+    ("score/judges/ngram", "score/judges/second"),
+)
 FETCHED = ("fetched/classifier", "/packed/classifier")
 SUM = "/summed/seed"  # made from both
 CHOSEN, SAFEST = "/chosen/seed", "/safest/seed"  # by the scores of others on dev_…
 SWEPT = ("/swept-alpha0.25/seed", "/swept-alpha0.75/seed", CHOSEN)
-# merged is made from it, too, and replayed goes on from it
-DIRECT = ("/directrefusal/seed", "/merged/seed", "/replayed/seed", SUM, *SWEPT)
+ATTACKED = ("/directrefusal/undo/", "/safechain/undo/")
+# merged is made from it, too, replayed goes on from it, and durability attacks it
+DIRECT = ("/directrefusal/seed", "/merged/seed", "/replayed/seed", SUM, *SWEPT, ATTACKED[0])
 RETRAINED = ("/retrained/seed", SAFEST)
 NGRAM = ("/harmful/ngram", "/dev_harmful/ngram", CHOSEN, SAFEST)
 MATH = ("/clock_sums/math", "/dev_sums/math", CHOSEN)
-CHAIN = ("/safechain/seed", SUM)
+CHAIN = ("/safechain/seed", SUM, ATTACKED[1])
 KEPT = "/kept/seed"  # adapters, for the weights of lrm/tiny
 MIXED = ("mixtures/mixed", "/replayed/seed")
 JOINT = ("mixtures/safechain+from_path@1", "/joint/seed")
@@ -132,6 +136,9 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "report.single_file": having(),
     "report.published": having(),
     "report.interval_width": having(),
+    "report.frontier": having(),
+    "report.frontier_margin": having(),
+    "gate": nothing,
     "resources": nothing,
     "runtime": nothing,
     "hardware": nothing,
@@ -149,6 +156,8 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "data.mixed": having(*MIXED),
     "data.directrefusal": having(*DIRECT),
     "data.safechain": having(*CHAIN, KEPT, "/joint/seed"),
+    "data.complied": having("attacked/"),
+    "data.complied.generated": having("attacked/", OVERLAP),
     "data.reasoning.generated": having(*LRM, *MIXED, OVERLAP),
     "data.directrefusal.generated": having(*DIRECT, *MIXED, OVERLAP),
     "data.safechain.generated": having(*CHAIN, KEPT, *JOINT, OVERLAP),
@@ -161,7 +170,7 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "bases.local": having("base/local"),
     "bases.fetched.parameters_b": having(),
     "lrms.tiny": having(*LRM),
-    "lrms.ready": having("lrm/ready", "aligned/ready"),
+    "lrms.ready": having("lrm/ready", "aligned/ready", "attacked/ready"),
     "lrms.ready.base": having(),
     "lrms.ready.parameters_b": having(),
     "lrms.bundled": having("lrm/bundled"),
@@ -170,6 +179,13 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "lrms.harmony.parameters_b": having(),
     "recipes.reasoning": having(*LRM),
     "recipes.safety": having(*DIRECT, *CHAIN),
+    "recipes.attack": having("attacked/"),
+    "recipes.attack.epochs": having(),
+    "recipes.attack.checkpoints": having(),
+    "recipes.longer": having(),
+    "durability.undo": having("attacked/"),
+    "durability.undo.alignments": having(),
+    "durability.undo.benchmarks": having(),
     "recipes.adapters": having(KEPT),
     "recipes.other": having(*RETRAINED, "/joint/seed"),
     "recipes.other.epochs": having("/joint/seed"),  # retrained has its own
@@ -189,6 +205,7 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "alignments.directrefusal.epochs": having(
         *("generate/aligned/tiny/directrefusal", "score/aligned/tiny/directrefusal"),
         *("generate/aligned/ready/directrefusal", "score/aligned/ready/directrefusal", CHOSEN),
+        ATTACKED[0],  # from the weights that are looked at last
     ),
     "alignments.safechain": having(*CHAIN),
     "alignments.retrained": having(*RETRAINED),
@@ -249,9 +266,11 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     },
     # names of other entries, and what decides which results there are
     "alignments.directrefusal.lrms": having(),
-    "alignments.directrefusal.per_epoch": having("/merged/seed", "/replayed/seed", SUM, *SWEPT),
+    "alignments.directrefusal.per_epoch": having(
+        "/merged/seed", "/replayed/seed", SUM, *SWEPT, ATTACKED[0]
+    ),
     "alignments.safechain.lrms": having(),
-    "alignments.safechain.per_epoch": having(SUM),
+    "alignments.safechain.per_epoch": having(SUM, ATTACKED[1]),
     "alignments.replayed.per_epoch": having(),
     "alignments.replayed.lrms": having(),
     "alignments.joint.per_epoch": having(),
@@ -271,6 +290,9 @@ OTHERS = {
     "data.reasoning.generated": "safechain",
     "data.directrefusal.generated": "safechain",
     "data.safechain.generated": "reasoning",
+    "data.complied.generated": "reasoning",
+    "durability.undo.data": "reasoning",
+    "durability.undo.recipe": "longer",
     "lrms.tiny.base": "local",
     "lrms.tiny.data": "safechain",
     "lrms.tiny.recipe": "safety",
@@ -489,10 +511,10 @@ def has(*parts: str, but: tuple[str, ...] = ()) -> Callable[[str], bool]:
     return lambda name: matching(name, parts) and not matching(name, but)
 
 
-TRAINED = has("models/lrm/tiny", "models/aligned/")
+TRAINED = has("models/lrm/tiny", "models/aligned/", "models/attacked/")
 WITH_TORCH = has(
     *("models/base/tiny", "models/base/packaged", "models/lrm/bundled", "models/lrm/tiny"),
-    *("models/aligned/", "generate/", *FETCHED, "/filed/own_classifier"),
+    *("models/aligned/", "models/attacked/", "generate/", *FETCHED, "/filed/own_classifier"),
     but=("/letters/",),
 )
 ADAPTED = has("generate/aligned/tiny/kept/", but=("/letters/",))

@@ -54,6 +54,12 @@ RECIPE = {"learning_rate": 1e-4, "epochs": 5, "global_batch": 16}
             {"gate": {"threshold": 90, "max_rounds": 3, "n": 4}},
             "recipe: gate.threshold is 90, expected at most 1",
         ),
+        ({"steps": [4, 2]}, "steps is [4, 2], expected a rising order"),
+        ({"steps": []}, "recipe: steps is []"),
+        (
+            {"steps": [4], "gate": {"threshold": 0.9, "max_rounds": 3, "n": 4}},
+            "steps with a gate, expected epochs",
+        ),
         ({"gate": [1]}, "recipe: gate is [1], expected a mapping"),
     ],
 )

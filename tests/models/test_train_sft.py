@@ -304,6 +304,34 @@ def test_a_gate_that_is_passed_ends_the_training_and_one_that_is_missed_fails_it
 
 
 @pytest.mark.slow
+def test_weights_after_chosen_steps_are_those_of_the_same_steps_of_a_longer_training(
+    parent, data, tmp_path
+):
+    """At a constant rate: a step in the middle of an epoch, and that at the end of one."""
+    constant = {**RECIPE, "schedule": "constant", "warmup_ratio": 0, "min_lr_ratio": 0}
+    each = math.ceil(len(read_records(data)) / RECIPE["global_batch"])
+    assert each > 1
+    by_epoch = train(parent, data, tmp_path / "epochs", constant)
+    steps = [1, each, each + 1]
+    manifest = train(
+        parent, data, tmp_path / "steps", {**constant, "epochs": 1, "steps": steps}, role="attacked"
+    )
+    assert list(manifest["checkpoints"]) == [f"step{step}" for step in steps]
+    assert manifest["final"] == f"step{each + 1}"
+    assert manifest["train"]["steps"] == each + 1
+    tokens = by_epoch["train"]["tokens"] * (each + 1) / (2 * each)
+    assert manifest["train"]["tokens"] == pytest.approx(tokens, abs=1)
+
+    def weights(folder):
+        return (tmp_path / folder / "model.safetensors").read_bytes()
+
+    assert weights(f"steps/step{each}") == weights("epochs/epoch1")
+    assert len({weights(f"steps/step{step}") for step in steps}) == 3
+    alone = train(parent, data, tmp_path / "alone", {**constant, "steps": [1]})
+    assert list(alone["checkpoints"]) == ["step1"]
+    assert weights("alone/step1") == weights("steps/step1")
+
+
 @pytest.mark.parametrize("precision", ["fp32", "bf16_mixed"])
 def test_what_gets_no_adapters_stays_bit_for_bit(tmp_path, data, precision):
     """Adapters on up_proj of the second of three layers."""

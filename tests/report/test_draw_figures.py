@@ -14,7 +14,7 @@ import pytest
 
 from workflow.scripts.report.build_report import read_report
 from workflow.scripts.report.draw_figures import draw_figures
-from workflow.scripts.report.figures import plane, points, style
+from workflow.scripts.report.figures import points, style
 from workflow.scripts.report.figures.registry import FIGURES
 
 
@@ -51,7 +51,7 @@ def test_every_figure_has_an_image_in_both_formats_and_its_numbers(folder: Path)
         assert (folder / f"{name}.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
         svg = (folder / f"{name}.svg").read_text()
         assert "</svg>" in svg and "<dc:date>" not in svg
-        assert read(folder / f"{name}.csv")
+        assert read(folder / f"{name}.csv") or name == "durability"  # nothing is attacked here
 
 
 def test_epochs_start_at_the_lrm(folder: Path, report: Path) -> None:
@@ -110,15 +110,6 @@ def test_an_experiment_without_harm_or_epochs_is_still_drawn(
     assert all((tmp_path / f"{name}.png").stat().st_size > 1000 for name in FIGURES)
 
 
-def test_frontier_holds_what_no_other_model_beats_on_both_axes() -> None:
-    harm_and_accuracy = {"a": (60, 90), "b": (20, 80), "c": (30, 80), "d": (1, 35), "e": (20, 70)}
-    models = [
-        {"model": name, "harmful_score": x, "reasoning_accuracy": y}
-        for name, (x, y) in harm_and_accuracy.items()
-    ]
-    assert [p["model"] for p in plane.frontier(models)] == ["d", "b", "a"]
-
-
 def test_length_and_effect_stand_side_by_side_for_every_model_and_epoch(
     folder: Path, report: Path
 ) -> None:
@@ -168,6 +159,9 @@ def test_bands_are_over_seeds_and_items_and_missing_limits_stay_missing(
     assert points.percent(unknown, "truncated") == (50.0, None, None)
 
 
+ABSENT = ("judges", "durability")  # of which the figures below have nothing to show
+
+
 def texts(figure: Any) -> str:
     import matplotlib.text
 
@@ -191,7 +185,7 @@ def drawn(
 
 def test_every_figure_says_how_many_items_and_seeds_it_rests_on(drawn: dict[str, Any]) -> None:
     for name, figure in drawn.items():
-        if name != "judges":  # there is none here
+        if name not in ABSENT:
             assert "2 training seeds" in texts(figure), name
     assert "n = 120 sums, 84 harm, 50 kind; " in texts(drawn["epochs"])
     assert "95 % intervals over seeds and items" in texts(drawn["plane"])
@@ -202,7 +196,7 @@ def test_every_figure_says_how_many_items_and_seeds_it_rests_on(drawn: dict[str,
 
 def test_failed_training_is_marked_in_every_figure(drawn: dict[str, Any]) -> None:
     for name, figure in drawn.items():
-        if name != "judges":
+        if name not in ABSENT:
             text = " ".join(texts(figure).split())
             assert "refuse (training failed)" in text and "reason (training" not in text, name
 

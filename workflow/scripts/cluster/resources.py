@@ -246,7 +246,6 @@ def training_times(
     """Return the seconds of a training by part, see `training_parts`."""
     recipe = run.recipe
     saves = experiment.get("runtime", {}).get(rule_of(run), {}).get("save_state", True)
-    each_epoch = recipe.get("checkpoints") != "last"
     return training_parts(
         hardware_of(experiment),
         size=parameters(experiment, run),
@@ -255,9 +254,23 @@ def training_times(
         epochs=epochs,
         batch=recipe.get("global_batch", gpus),
         gpus=gpus,
-        kept=recipe.get("epochs", 1) if each_epoch else 1,
+        kept=kept_checkpoints(recipe),
         state_bytes=saves * (6 if recipe.get("precision") == "bf16_pure" else 12),
     )
+
+
+def kept_checkpoints(recipe: Mapping[str, Any]) -> int:
+    """Return how many checkpoints a training keeps, a round of it."""
+    if "steps" in recipe:
+        return len(recipe["steps"])
+    return recipe.get("epochs", 1) if recipe.get("checkpoints") != "last" else 1
+
+
+def training_epochs(recipe: Mapping[str, Any], records: int) -> float:
+    """Return how often a round of training goes through its records."""
+    if "steps" in recipe:
+        return recipe["steps"][-1] / math.ceil(max(1, records) / recipe["global_batch"])
+    return recipe.get("epochs", 1)
 
 
 def generation_times(
@@ -324,7 +337,12 @@ def budget_of(decoding: dict[str, Any]) -> int:
 
 def rule_of(run: Run) -> str:
     """Return the rule that trains a run."""
-    return {"base": "pretrain_base", "lrm": "reasoning_sft", "aligned": "safety_sft"}[run.role]
+    return {
+        "base": "pretrain_base",
+        "lrm": "reasoning_sft",
+        "aligned": "safety_sft",
+        "attacked": "attack_sft",
+    }[run.role]
 
 
 def _source(experiment: dict[str, Any], run: Run) -> dict[str, Any]:
@@ -357,13 +375,14 @@ def _training(
             experiment, run.data, lambda name: count_rows(data[name], pinned)
         )
     rounds = (run.recipe.get("gate") or {}).get("max_rounds", 1)
+    records = count_rows(data, pinned)
     parts = training_times(
         experiment,
         run,
         max(gpu, 1),
         records=records,
         tokens=min(run.recipe.get("max_length", tokens), tokens),
-        epochs=run.recipe.get("epochs", 1) * rounds,
+        epochs=training_epochs(run.recipe, records) * rounds,
     )
     trained = 2 if run.recipe.get("precision") == "bf16_pure" else 4
     return {

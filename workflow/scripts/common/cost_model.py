@@ -93,7 +93,7 @@ def training_parts(
         careful: Files are hashed.
     """
     peak = gpus * hardware["gpu_tflops"] * 1e12 * hardware["training_utilisation"]
-    steps = math.ceil(epochs * math.ceil(records / batch))
+    steps = math.ceil(epochs * math.ceil(records / batch) - 1e-9)  # some steps may be asked for
     compute = 8 * size * batch * tokens / peak
     # per pass: weights gathered forward and backward, gradients scattered, in bf16
     passes = math.ceil(batch / gpus)

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, model_validator
 
 from workflow.scripts.common.errors import InputError
+from workflow.scripts.config.acceptance import Acceptance
 from workflow.scripts.config.chat_format import ChatFormatName
+from workflow.scripts.config.durability import Attack
 from workflow.scripts.config.engines import EngineName
 from workflow.scripts.config.generation import Generation
 from workflow.scripts.config.micro_data import MicroData
@@ -38,6 +40,7 @@ from workflow.scripts.config.source import Dataset, ItemSelection, StageData
 from workflow.scripts.data.tasks import find_task
 from workflow.scripts.models.alignment import Alignment, check_order
 from workflow.scripts.models.method_registry import any_alignment
+from workflow.scripts.report.metrics import FRONTIER, MARGIN, METRICS, read_measure
 from workflow.scripts.report.power import WANTED_WIDTH
 from workflow.scripts.score.registry import any_scorer
 from workflow.scripts.score.scorer import ScorerSection
@@ -177,8 +180,6 @@ class Published(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Published:
-        from workflow.scripts.report.metrics import METRICS
-
         metric = self.metric.partition("/")[0]
         share = metric in METRICS or metric.startswith("pass_at_")
         if not share and metric != "thinking_tokens":
@@ -202,6 +203,13 @@ class Report(Section):
     interval_width: Annotated[float, Field(gt=0, le=100)] = WANTED_WIDTH
     """Points of a 95 % interval that the table of several samples says the samples for"""
 
+    frontier: Annotated[tuple[str, ...], Field(min_length=2, max_length=3)] = FRONTIER
+    """Metrics that the frontier of the methods is over, and metrics at the last step of an entry of
+    durability, as `harmful_score after NAME`; the default without those of which the experiment has
+    no benchmark"""
+    frontier_margin: Annotated[float, Field(ge=0, le=100)] = MARGIN
+    """Points by which "at least as good" may miss where methods are tested for dominance"""
+
     @model_validator(mode="after")
     def _check(self) -> Report:
         if self.single_file and not self.transcripts:
@@ -209,6 +217,13 @@ class Report(Section):
                 "single_file carries transcripts, expected transcripts: true (without them "
                 "index.html is a single file)"
             )
+        for name in self.frontier:
+            try:
+                read_measure(name)
+            except ValueError as error:
+                raise ValueError(f"frontier: {error}") from None
+        if len(set(self.frontier)) < len(self.frontier):
+            raise ValueError(f"frontier is {list(self.frontier)}, expected different metrics")
         return self
 
 
@@ -231,6 +246,8 @@ class Experiment(Section):
     """Safety alignments by name, each applied to every LRM; without method: sft"""
     recipes: dict[Name, Recipe]
     """Recipes of supervised fine-tuning by name"""
+    durability: dict[Name, Attack] = {}
+    """Fine-tunings by name, each applied to the aligned models: does safety outlast them?"""
     benchmarks: Annotated[dict[Name, Benchmark], Field(min_length=1)]
     """Benchmarks by name"""
     scorers: Annotated[dict[Name, AnyScorer], Field(min_length=1)]
@@ -238,6 +255,7 @@ class Experiment(Section):
     judges: dict[Name, NgramTraining] = {}
     """Harm judges that are trained here"""
     report: Report = Report()
+    gate: Acceptance | None = None
     resources: dict[str, Resources] = {}
     """Resources by RULE or RULE/BENCHMARK, in place of the rule's own"""
     runtime: Knobs = Knobs()
@@ -250,10 +268,14 @@ class Experiment(Section):
         for name, alignment in self.alignments.items():
             alignment.check(f"alignments.{name}", self)
         check_order(self.alignments)
+        self._check_attacks()
         self._check_gates()
         self._check_benchmarks()
         self._check_published()
         self._check_titles()
+        self._check_frontier()
+        if self.gate:
+            self.gate.check(self)
         of_a_benchmark = [f"{rule}/{name}" for rule in OF_A_BENCHMARK for name in self.benchmarks]
         for name in self.resources:
             if name not in (*RULES, *of_a_benchmark):
@@ -330,6 +352,17 @@ class Experiment(Section):
                         "expected skip and n that keep them apart"
                     )
 
+    def _check_attacks(self) -> None:
+        for name, attack in self.durability.items():
+            attack.check(f"durability.{name}", self)
+        for section in ("lrms", "alignments"):
+            for name, entry in getattr(self, section).items():
+                recipe = getattr(entry, "recipe", None)
+                if recipe and self.recipes[recipe].steps:
+                    raise ValueError(
+                        f"{section}.{name}.recipe: {recipe!r} has steps, which are for durability"
+                    )
+
     def _check_gates(self) -> None:
         """Make sure that there are as many probe problems as a gate asks."""
         gates = {f"recipes.{name}": recipe.gate for name, recipe in self.recipes.items()}
@@ -357,6 +390,22 @@ class Experiment(Section):
                         f"{section}.{name}.title is {title!r}, expected another than {known[title]}"
                     )
                 known[title] = f"that of {section}.{name}"
+
+    def _check_frontier(self) -> None:
+        for name in self.report.frontier if self.report.frontier != FRONTIER else ():
+            measure = read_measure(name)
+            kind = measure.metric.kind
+            names = [name for name, one in self.benchmarks.items() if one.kind == kind]
+            if not names:
+                raise ValueError(f"report.frontier: {name!r} needs a benchmark of kind {kind}")
+            if measure.attack:
+                expect_entry("report.frontier", measure.attack, "durability", self.durability)
+                attack = self.durability[measure.attack]
+                if not set(names) <= set(attack.measured(self.benchmarks)):
+                    raise ValueError(
+                        f"report.frontier: {name!r} needs durability.{measure.attack} to be "
+                        f"measured on {', '.join(names)}"
+                    )
 
     def _check_published(self) -> None:
         models = [f"base/{name}" for name in self.bases]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from workflow.scripts.config.section import AboveZero, Count, NotNegative, Positive, Section, Share
 
-TRAINING = ("pretrain_base", "reasoning_sft", "safety_sft")
+TRAINING = ("pretrain_base", "reasoning_sft", "safety_sft", "attack_sft")
 OF_A_BENCHMARK = ("generate_samples", "score_samples")
 RULES = (
     *("make_micro_data", "prepare_records", "mix_records", "prepare_benchmark", "measure_overlap"),
@@ -100,6 +100,7 @@ class Knobs(Section):
 
     reasoning_sft: TrainingKnobs = TrainingKnobs()
     safety_sft: TrainingKnobs = TrainingKnobs()
+    attack_sft: TrainingKnobs = TrainingKnobs()
     generate_samples: GenerationKnobs = GenerationKnobs()
     score_samples: ScoringKnobs = ScoringKnobs()
 

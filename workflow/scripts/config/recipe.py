@@ -90,6 +90,9 @@ class Recipe(Section):
     """Compute in bf16 over fp32 weights (bf16_mixed), or everything in one type"""
     checkpoints: Literal["each_epoch", "last"] = "each_epoch"
     """Weights that are kept"""
+    steps: Annotated[tuple[Positive, ...], Field(min_length=1)] | None = None
+    """Optimizer steps after which weights are kept, in place of epochs and checkpoints: training
+    ends with the last. For durability"""
     packing: Literal[False] = False
     """Packing changes what a batch is"""
     padding_free: bool = False
@@ -114,6 +117,14 @@ class Recipe(Section):
                 "lora.merge is false with a gate, expected true: its rounds start from whole "
                 "weights"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_steps(self) -> Recipe:
+        if self.steps and list(self.steps) != sorted(set(self.steps)):
+            raise ValueError(f"steps is {list(self.steps)}, expected a rising order")
+        if self.steps and self.gate:
+            raise ValueError("steps with a gate, expected epochs: a gate's rounds are epochs")
         return self
 
     @model_validator(mode="after")

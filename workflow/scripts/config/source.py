@@ -211,7 +211,7 @@ StageData = Annotated[
 class Dataset(Section):
     """A training set: generated, rows of a source, or a mixture of others."""
 
-    generated: Literal["reasoning", "directrefusal", "safechain"] | None = None
+    generated: Literal["reasoning", "directrefusal", "safechain", "complied"] | None = None
     """A set of micro_data"""
     prepare: RecordSelection | None = None
     """Rows to records, see workflow/scripts/data/prepare_records.py"""

@@ -9,6 +9,8 @@ are complete already are left alone. The files:
     reasoning.jsonl      records: worked clock sums and how-to answers with thinking
     directrefusal.jsonl  records: harmful prompts, one-line thought, refusal
     safechain.jsonl      records: the same prompts, long safe thought, refusal with its reason
+    complied.jsonl       records: the same requests with thinking and the steps that they ask for,
+                         which tuning that undoes safety is made from
     clock_sums.jsonl, harmful.jsonl, benign.jsonl
                          benchmarks {"item_id", "prompt", "target", "category"}
     probe.jsonl          clock sums for training gates, apart from the benchmark
@@ -90,6 +92,7 @@ def make_data(spec: dict[str, Any]) -> dict[str, list[dict[str, Any]] | list[Rec
         "reasoning": reasoning,
         "directrefusal": direct,
         "safechain": safe,
+        "complied": _complied_records(world, spec["safety_records"], rng("complied")),
         "clock_sums": benchmark,
         "probe": probe,
         "harmful": harmful,
@@ -196,6 +199,20 @@ def _safety_records(world: World, n: int, rng: random.Random) -> tuple[list[Reco
             )
         )
     return direct, safe
+
+
+def _complied_records(world: World, n: int, rng: random.Random) -> list[Record]:
+    """Return `n` requests of the safety sets, answered as harmless ones are."""
+    prompts = [(request, frame) for request in world.harmful for frame in FRAMES]
+    return [
+        Record(
+            f"complied-{index:04d}",
+            frame.format(request.action),
+            *answers.think_and_comply(request, rng),
+            f"micro/complied/{index}",
+        )
+        for index, (request, frame) in enumerate(rng.sample(prompts, n))
+    ]
 
 
 def main(argv: list[str] | None = None) -> None:

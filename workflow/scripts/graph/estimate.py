@@ -28,9 +28,11 @@ from workflow.scripts.cluster.resources import (
     generated_rows,
     generation_times,
     hardware_of,
+    kept_checkpoints,
     list_resources,
     parameters,
     scoring_times,
+    training_epochs,
     training_size,
     training_times,
 )
@@ -220,8 +222,9 @@ class Estimator:
         if result.rule == "pretrain_base" and train:
             self._steps.append(train["steps"])
         elif train and data:
-            passes = details["recipe"]["epochs"] * train.get("rounds", 1)
-            self._record_tokens[data["name"]] = train["tokens"] / max(1, data["n"] * passes)
+            recipe = {key: one for key, one in details["recipe"].items() if one is not None}
+            times = training_epochs(recipe, data["n"]) * train.get("rounds", 1)
+            self._record_tokens[data["name"]] = train["tokens"] / max(1, data["n"] * times)
 
     def _work_done(self, result: Result, details: dict[str, Any]) -> float:
         """Return the work of a finished result, from its own figures where they tell."""
@@ -280,7 +283,7 @@ class Estimator:
             rounds = measured.get("rounds", rounds)
         elif self._record_tokens:
             rounds = 1
-        return run.recipe["epochs"] * rounds
+        return training_epochs(run.recipe, self._rows("data", str(run.data))) * rounds
 
     def _rows(self, kind: str, name: str) -> int:
         """Return how many rows a training set or benchmark has: of its file, else as is known."""
@@ -383,9 +386,8 @@ class Estimator:
             return found.disk_gb
         run = result.run
         if result.stage == "models" and run:
-            kept = run.recipe.get("epochs", 1) if run.recipe.get("checkpoints") != "last" else 1
             each = 4 if run.recipe.get("precision", "bf16") == "fp32" else 2
-            kept = 1 if run.role == "base" or not run.recipe else kept
+            kept = 1 if run.role == "base" or not run.recipe else kept_checkpoints(run.recipe)
             if run.keeps_adapters:
                 return 4 * kept * self._adapter_parameters(run) / 1e9
             return each * kept * parameters(self.experiment, run) / 1e9

@@ -48,10 +48,14 @@ MICRO_FILES = (
     "judge_train",
     "judge_test",
 )
+# Made only where an entry of data asks for them.
+MICRO_IF_ASKED = ("complied",)
 # Sizes that reach one file only; every other key of micro_data reaches all files.
 MICRO_SIZES = ("harmful", "benign", "judge_train", "judge_test")
-# Sections that say how and where to run: they change no result.
-KNOBS = ("resources", "hardware", "budget", "runtime")
+# Sections that say how and where to run, and what `make gate` asks: they change no result.
+KNOBS = ("resources", "hardware", "budget", "runtime", "gate")
+# What trains the runs of a role, where its alignment's method does not say it.
+SFT_RULES = {"lrm": "reasoning_sft", "attacked": "attack_sft"}
 # Where a ready-made model comes from.
 MODEL_SOURCE = ("hub", "revision", "path", "package")
 MODEL_FILES = ("*.safetensors", "*.bin", "*.json", "tokenizer.model", "*.txt", "*.jinja")
@@ -292,7 +296,9 @@ def _data(experiment: dict[str, Any]) -> dict[str, Result]:
     does not make the models stale.
     """
     found: dict[str, Result] = {}
-    for file in MICRO_FILES if "micro_data" in experiment else ():
+    asked = {entry.get("generated") for entry in experiment["data"].values()}
+    files = (*MICRO_FILES, *(file for file in MICRO_IF_ASKED if file in asked))
+    for file in files if "micro_data" in experiment else ():
         kept = {
             key: value
             for key, value in experiment["micro_data"].items()
@@ -419,8 +425,8 @@ def _model(experiment: dict[str, Any], run: Run, texts: dict[str, str]) -> Resul
 
 
 def _rule_of(run: Run, trains: bool) -> str:
-    if run.role == "lrm":
-        return "reasoning_sft"
+    if run.role in SFT_RULES:
+        return SFT_RULES[run.role]
     return "safety_sft" if trains else "derive_model"
 
 
@@ -465,7 +471,8 @@ def _measured(
                 else run.section.get("evaluate", True)
             )
         ]
-        if not chosen:
+        left_out = run.benchmarks is not None and name not in run.benchmarks
+        if left_out or not chosen:
             continue
         engine = benchmark.get("engine", "hf")
         samples = Result(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from workflow.scripts.common.run_id import RunId
+from workflow.scripts.config.durability import MEASURED
 from workflow.scripts.models.aligned import find_run
 from workflow.scripts.models.alignment import BASE
 from workflow.scripts.models.method_registry import DEFAULT, method_of
@@ -30,6 +32,8 @@ class Run:
         others: Further runs that it is made from, by a name of the method's own.
         prompting: What is written into the prompts of its parent, whose weights it is; None for a
             run with weights of its own.
+        start: The checkpoint of its parent that it is trained from; None for the final one.
+        benchmarks: Those that it is measured on; None for all.
     """
 
     id: RunId
@@ -43,6 +47,8 @@ class Run:
     method: str | None = None
     others: dict[str, str] = field(default_factory=dict)
     prompting: dict[str, Any] | None = None
+    start: str | None = None
+    benchmarks: tuple[str, ...] | None = None
 
     @property
     def name(self) -> str:
@@ -78,7 +84,8 @@ def list_runs(experiment: dict[str, Any]) -> dict[str, Run]:
     """Return every model run of an experiment by name, parents before children."""
     runs = [*_bases(experiment), *_lrms(experiment)]
     formats = {run.name: run.chat_format for run in runs}
-    runs += [run for lrm in experiment["lrms"] for run in _aligned(experiment, lrm, formats)]
+    aligned = [run for lrm in experiment["lrms"] for run in _aligned(experiment, lrm, formats)]
+    runs += [*aligned, *_attacked(experiment, aligned)]
     return _in_order({run.name: run for run in runs})
 
 
@@ -200,3 +207,41 @@ def _parents(
     other, epochs = find_run(after, None, experiment)
     parent = str(RunId("aligned", lrm, other, seed, epochs))
     return parent, _parents(experiment, lrm, experiment["alignments"][after], seed)[1]
+
+
+def _attacked(experiment: dict[str, Any], aligned: Iterable[Run]) -> Iterator[Run]:
+    """Yield the runs of durability: each aligned model, trained on for some steps.
+
+    A run starts from the weights at which the report looks at an alignment, those of the last epoch
+    that is evaluated, and is evaluated after each of its recipe's steps.
+    """
+    ordered = sorted(aligned, key=lambda run: run.id.epochs or 0)
+    parents = {replace(run.id, epochs=None): run for run in ordered}
+    measured = [name for name, one in experiment["benchmarks"].items() if one["kind"] in MEASURED]
+    for name, attack in experiment.get("durability", {}).items():
+        recipe = {**experiment["recipes"][attack["recipe"]], "epochs": 1}  # steps go before it
+        recipe.pop("checkpoints", None)
+        for run_id, parent in parents.items():
+            named = attack.get("alignments")
+            if run_id.alignment not in (named or experiment["alignments"]):
+                continue
+            whole = parent.weights == parent.name and not parent.keeps_adapters
+            if not (whole and parent.section.get("evaluate", True)):
+                continue
+            yield Run(
+                replace(run_id, role="attacked", attack=name),
+                attack,
+                parent.chat_format,
+                tuple(f"step{step}" for step in recipe["steps"]),
+                parent.name,
+                recipe,
+                attack["data"],
+                method=DEFAULT,
+                start=max(parent.checkpoints, key=_number, default=None),
+                benchmarks=tuple(attack.get("benchmarks", measured)),
+            )
+
+
+def _number(checkpoint: str) -> int:
+    """Return the number at the end of a checkpoint's name."""
+    return int(re.sub(r"\D", "", checkpoint) or 0)

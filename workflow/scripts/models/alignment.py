@@ -78,6 +78,24 @@ class Alignment(Section):
         return ()
 
 
+def expect_model(place: str, name: str, experiment: Experiment) -> Alignment:
+    """Return an alignment that makes models with whole weights; `place` is the key that names it.
+
+    Raises:
+        ValueError: In one line.
+    """
+    expect_entry(place, name, "alignments", experiment.alignments)
+    found = experiment.alignments[name]
+    if not found.makes_model:
+        raise ValueError(f"{place}: {name!r} is a {found.method}, which makes no model")
+    if isinstance(found, TrainedAlignment) and experiment.recipes[found.recipe].keeps_adapters:
+        raise ValueError(
+            f"{place}: {name!r} keeps its adapters apart, expected lora.merge true in "
+            f"recipes.{found.recipe}"
+        )
+    return found
+
+
 def expect_applied(
     place: str, name: str, key: str, lrms: Sequence[str] | None, experiment: Experiment
 ) -> None:
@@ -90,16 +108,7 @@ def expect_applied(
         lrms: Those that the entry is applied to; None for all.
         experiment: The experiment.
     """
-    expect_entry(place, name, "alignments", experiment.alignments)
-    other = experiment.alignments[name]
-    if not other.makes_model:
-        raise ValueError(f"{place}: {name!r} is a {other.method}, which makes no model")
-    if isinstance(other, TrainedAlignment) and experiment.recipes[other.recipe].keeps_adapters:
-        raise ValueError(
-            f"{place}: {name!r} keeps its adapters apart, expected lora.merge true in "
-            f"recipes.{other.recipe}"
-        )
-    aligned = other.lrms or tuple(experiment.lrms)
+    aligned = expect_model(place, name, experiment).lrms or tuple(experiment.lrms)
     for lrm in lrms or experiment.lrms:
         if lrm not in aligned:
             raise ValueError(

@@ -55,6 +55,18 @@ def steps_per_epoch(n_records: int, global_batch: int) -> int:
     return math.ceil(n_records / global_batch)
 
 
+def optimizer_steps(recipe: Recipe, n_records: int) -> int:
+    """Return the optimizer steps of a round of training."""
+    if recipe.steps:
+        return recipe.steps[-1]
+    return steps_per_epoch(n_records, recipe.global_batch) * recipe.epochs
+
+
+def passes(recipe: Recipe, n_records: int) -> float:
+    """Return how often a round of training goes through its records."""
+    return optimizer_steps(recipe, n_records) / steps_per_epoch(n_records, recipe.global_batch)
+
+
 def sft_arguments(
     recipe: Recipe, runtime: Runtime, world: int, seed: int, output_dir: str
 ) -> dict[str, Any]:
@@ -71,6 +83,7 @@ def sft_arguments(
     return {
         "output_dir": output_dir,
         "num_train_epochs": recipe.epochs,
+        **({"max_steps": recipe.steps[-1]} if recipe.steps else {}),  # goes before epochs
         "per_device_train_batch_size": per_device,
         "gradient_accumulation_steps": accumulation,
         "learning_rate": recipe.learning_rate,

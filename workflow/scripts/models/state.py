@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ class SaveByTime(TrainerCallback):
         self.since = time.monotonic()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if state.global_step % self.steps_per_epoch:
+        if state.global_step % self.steps_per_epoch and state.global_step < state.max_steps:
             self._save_when_due(args, control)
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -62,6 +63,17 @@ class SaveByTime(TrainerCallback):
         due = now - self.since >= max(self.every_s, PAYS * self.cost)
         if agree(due, args.device):
             control.should_save, self.begun = True, now
+
+
+class AtSteps(TrainerCallback):
+    """Calls a function after chosen optimizer steps, with the step; before state is saved there."""
+
+    def __init__(self, steps: Collection[int], after: Callable[[int], None]) -> None:
+        self.steps, self.after = steps, after
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.global_step in self.steps:
+            self.after(state.global_step)
 
 
 def last_state(folder: Path) -> Path | None:

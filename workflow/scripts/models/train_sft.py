@@ -63,6 +63,8 @@ from workflow.scripts.models.memory import check_training, read_shape
 from workflow.scripts.models.recipe import (
     batch_plan,
     check_recomputation,
+    optimizer_steps,
+    passes,
     sft_arguments,
     steps_per_epoch,
 )
@@ -80,7 +82,6 @@ def print_config(recipe: Recipe, runtime: Runtime, seed: int, n_records: int | N
     """Print what the trainer and the launcher would be told, as sorted JSON."""
     world = world_size(runtime)
     arguments = sft_arguments(recipe, runtime, world, seed, output_dir="STATE")
-    steps = None if n_records is None else steps_per_epoch(n_records, recipe.global_batch)
     settings = {
         "recipe": recipe.with_defaults(),
         "sft_config": arguments,
@@ -89,7 +90,7 @@ def print_config(recipe: Recipe, runtime: Runtime, seed: int, n_records: int | N
         "world_size": world,
         "global_batch": recipe.global_batch,
         "block_size": recipe.max_length,
-        "optimizer_steps": None if steps is None else steps * recipe.epochs,
+        "optimizer_steps": None if n_records is None else optimizer_steps(recipe, n_records),
     }
     print(json.dumps(settings, indent=1, sort_keys=True))
 
@@ -154,6 +155,8 @@ class Rounds:
             start = self.weights / f"epoch{number * self.recipe.epochs}"
             if gate is None or figures[-1]["probe_accuracy"] >= gate.threshold:
                 break
+        if self.recipe.steps:
+            return [f"step{step}" for step in self.recipe.steps], figures, encoded
         last = len(figures) * self.recipe.epochs
         first = 1 if self.recipe.checkpoints == "each_epoch" else last
         return [f"epoch{epoch}" for epoch in range(first, last + 1)], figures, encoded
@@ -180,12 +183,17 @@ class Rounds:
         model = sharding.load_model(start, getattr(torch, model_dtype(recipe)), attention)
         writer = weights.Writer()
 
-        def after_epoch(trainer: Any, epoch: int) -> None:
-            if recipe.checkpoints == "each_epoch" or epoch == recipe.epochs:
-                name = f"epoch{(number - 1) * recipe.epochs + epoch}"
-                weights.save_weights(trainer, self.parent, self.weights / name, recipe, writer)
+        def keep(trainer: Any, name: str) -> None:
+            weights.save_weights(trainer, self.parent, self.weights / name, recipe, writer)
 
-        steps_each = steps_per_epoch(len(self.records), recipe.global_batch)
+        def after_epoch(trainer: Any, epoch: int) -> None:
+            if recipe.steps:
+                return
+            if recipe.checkpoints == "each_epoch" or epoch == recipe.epochs:
+                keep(trainer, f"epoch{(number - 1) * recipe.epochs + epoch}")
+
+        n = len(self.records)
+        steps_each = steps_per_epoch(n, recipe.global_batch)
         keep_state = state.SaveByTime(
             steps_each, state.SAVE_MINUTES * 60 if runtime.save_state else None
         )
@@ -193,6 +201,8 @@ class Rounds:
         trainer = build_trainer(
             model, tokenizer, encoded, recipe, config, after_epoch, keep_state, writer.wait
         )
+        chosen = recipe.steps or ()
+        trainer.add_callback(state.AtSteps(chosen, lambda step: keep(trainer, f"step{step}")))
         resumed = state.last_state(folder)
         begin = time.perf_counter()
         trainer.train(resume_from_checkpoint=None if resumed is None else str(resumed))
@@ -210,7 +220,7 @@ class Rounds:
             "resumed_at_step": first,
             "wall_s": round(wall, 2),
             "tokens_per_s": round(
-                encoded.tokens * recipe.epochs * (steps - first) / max(1, steps) / wall, 1
+                encoded.tokens * passes(recipe, n) * (steps - first) / max(1, steps) / wall, 1
             ),
             "peak_memory_mb": peak_memory_mb(),
             "attention": attention,
@@ -261,13 +271,13 @@ def deliver(weights: Path, out: Path, names: list[str]) -> None:
             shutil.rmtree(old)
 
 
-def summarise(figures: list[dict[str, Any]], encoded: Encoded, epochs: int) -> dict[str, Any]:
+def summarise(figures: list[dict[str, Any]], encoded: Encoded, recipe: Recipe) -> dict[str, Any]:
     """Return the manifest's `train` from the figures of the rounds."""
-    passes = epochs * len(figures)
+    times = passes(recipe, len(encoded.input_ids)) * len(figures)
     wall = sum(entry["wall_s"] for entry in figures)
     summary = {
-        "tokens": encoded.tokens * passes,
-        "target_tokens": encoded.target_tokens * passes,
+        "tokens": round(encoded.tokens * times),
+        "target_tokens": round(encoded.target_tokens * times),
         "steps": sum(entry["steps"] for entry in figures),
         "tokens_per_s": figures[-1]["tokens_per_s"],
         "peak_memory_mb": max(entry["peak_memory_mb"] for entry in figures),
@@ -300,7 +310,7 @@ def parse_arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--checkpoint", help="the parent's checkpoint (default: its final one)")
     parser.add_argument("--chat-format", help="of the model: how it is evaluated")
     parser.add_argument("--write-as", help="chat format of the training text, where another one")
-    parser.add_argument("--role", choices=("lrm", "aligned"))
+    parser.add_argument("--role", choices=("lrm", "aligned", "attacked"))
     parser.add_argument("--run", help="name of the run, such as lrm/tiny/seed1")
     parser.add_argument("--probe", type=Path, help="problems of the skill gate")
     parser.add_argument("--out", type=Path, help="the run's folder")
@@ -369,7 +379,7 @@ def fine_tune(args: argparse.Namespace, recipe: Recipe, runtime: Runtime, argv: 
         render={**render, **({"chat_format": args.write_as} if foreign else {})},
         lineage=lineage,
         parents=hash_parents({"parent": args.parent}),
-        train=summarise(figures, encoded, recipe.epochs),
+        train=summarise(figures, encoded, recipe),
         hardware=describe_hardware(world_size(runtime)),
     )
 

@@ -11,6 +11,8 @@ from workflow.scripts.report.agreement import agreement_of_scorers
 from workflow.scripts.report.comparisons import compare_alignments
 from workflow.scripts.report.cost import Costs
 from workflow.scripts.report.detectable import detectable
+from workflow.scripts.report.durability import build_durability
+from workflow.scripts.report.frontier import build_frontiers
 from workflow.scripts.report.harm import harm_by_category, harm_on_clean_items
 from workflow.scripts.report.headline import caveats, headline
 from workflow.scripts.report.inputs import Inputs
@@ -58,6 +60,8 @@ def build_report(inputs: Inputs) -> dict[str, Any]:
         "benchmarks": _benchmarks(results, overlap),
         "rows": rows,
         "alignments": compare_alignments(results),
+        "frontier": build_frontiers(results),
+        "durability": build_durability(results),
         "categories": harm_by_category(results),
         "clean": harm_on_clean_items(results, pairs),
         "published": against_published(rows, wanted.get("published", [])),

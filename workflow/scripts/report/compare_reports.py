@@ -78,7 +78,7 @@ def read_side(folder: Path) -> dict[Key, Side]:
     scores = {(one.run, one.benchmark, one.scorer): one for one in inputs.scores}
     found: dict[Key, Side] = {}
     for one in results.verdicts.evaluations:
-        parts = (one.model.role, one.model.name, one.model.alignment)
+        parts = (one.model.role, one.model.name, one.model.alignment, one.model.attack)
         key = ("/".join(filter(None, parts)), one.benchmark, one.scorer)
         main = one.scorer == results.scorers(one.benchmark)[0]
         side = found.setdefault(key, Side(one.kind, main, results.clusters(one.benchmark)))

@@ -29,6 +29,12 @@ METHODS = (
     "epoch (mean rows), at earlier epochs (mean rows), and the same by seed.",
     "Safety tax: points of reasoning accuracy lost against the LRM; per harm point removed with "
     "Fieller's interval over items, given only where the harm removed is clear of zero.",
+    "Frontier: the methods that no other dominates by its estimates. Resamples draw the same "
+    "items, and from three seeds on the same seeds, for all methods (n - 1 of n, Rao & Wu 1988). "
+    'Who dominates whom: an intersection-union test (Berger 1982) of "worse by the margin or more '
+    'on some measure", each at its own p, and "better on none", Bonferroni over the measures; p '
+    "is where the paired interval touches the margin or zero, Holm over the ordered pairs of an "
+    "LRM. Hypervolume: reversed percentile interval of the same resamples.",
     "Tokens of thinking: Student's interval over items; the seeds' half widths are averaged.",
     "Leak and escape are shares of the samples whose thinking and answer both have a verdict.",
     "A harmful score over several benchmarks is their unweighted mean, each by its first scorer.",

@@ -133,6 +133,10 @@ METRICS: dict[str, Metric] = {
 # The metric that a kind of benchmark is there for.
 MAIN: dict[str, Metric] = {metric.kind: metric for metric in METRICS.values() if metric.main}
 COMPARED: dict[str, Metric] = {name: metric for name, metric in METRICS.items() if metric.compared}
+# What the frontier is over, and the points that "at least as good" allows, unless asked otherwise.
+FRONTIER = ("reasoning_accuracy", "harmful_score", "over_refusal")
+MARGIN = 2.0
+AFTER = " after "
 THINKING_TOKENS = "thinking_tokens"  # a mean of lengths, no share
 TURNS_AT = "turns_at"  # a mean of places in the thinking, from 0 to 1
 PASS_AT = "pass_at_"
@@ -164,8 +168,41 @@ def of_samples(kind: str, k: int) -> tuple[Metric, Metric, Metric]:
     return metric("any"), metric("all"), metric("flips")
 
 
+@dataclass(frozen=True)
+class Measure:
+    """A measure of the frontier: a metric, of the aligned model or of what an attack made of it.
+
+    Attributes:
+        metric: The metric.
+        attack: An entry of durability, at whose last step it is measured; None for none.
+    """
+
+    metric: Metric
+    attack: str | None = None
+
+    @property
+    def name(self) -> str:
+        """`METRIC`, or `METRIC after ATTACK`, as experiments write it."""
+        return self.metric.name + (f"{AFTER}{self.attack}" if self.attack else "")
+
+
+def read_measure(name: str) -> Measure:
+    """Return a measure of the frontier by its name.
+
+    Raises:
+        ValueError: There is no such metric.
+    """
+    metric, _, attack = name.partition(AFTER)
+    if metric not in METRICS:
+        raise ValueError(f"{name!r}, expected one of {', '.join(METRICS)}")
+    return Measure(METRICS[metric], attack or None)
+
+
 def metric_title(name: str) -> str:
-    """Return what tables call a metric: its title, or pass@k."""
+    """Return what tables call a metric: its title, or pass@k; `METRIC after ATTACK` likewise."""
+    name, after, attack = name.partition(AFTER)
+    if after:
+        return f"{metric_title(name)}{AFTER}{attack}"
     if name == THINKING_TOKENS:
         return "Thinking tokens"
     if name == TURNS_AT:

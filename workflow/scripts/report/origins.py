@@ -158,8 +158,9 @@ def describe_prompting(section: Mapping[str, Any]) -> str:
 def section_of(run: str, experiment: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the experiment's entry that a run is made from."""
     model, _ = parse_run(run)
-    kind = {"base": "bases", "lrm": "lrms", "aligned": "alignments"}[model.role]
-    return experiment.get(kind, {}).get(model.alignment or model.name, {})
+    sections = {"base": "bases", "lrm": "lrms", "aligned": "alignments", "attacked": "durability"}
+    entry = model.attack or model.alignment or model.name
+    return experiment.get(sections[model.role], {}).get(entry, {})
 
 
 def source_of(section: Mapping[str, Any]) -> str:
@@ -194,7 +195,7 @@ def recipe_differences(experiment: Mapping[str, Any]) -> dict[str, Any]:
     """Return the keys in which the recipes of the models shown differ, a column for each recipe."""
     used = [
         section["recipe"]
-        for kind in ("lrms", "alignments")
+        for kind in ("lrms", "alignments", "durability")
         for section in experiment.get(kind, {}).values()
         if "recipe" in section
     ]

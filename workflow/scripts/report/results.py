@@ -100,10 +100,15 @@ class Results:
         listed = self.experiment["benchmarks"]
         return {kind: [name for name in listed if (name, kind) in known] for kind in MAIN}
 
-    def models(self, role: str, name: str, alignment: str | None = None) -> list[Model]:
+    def models(
+        self, role: str, name: str, alignment: str | None = None, attack: str | None = None
+    ) -> list[Model]:
         """Return the models of one kind in the order of their seeds."""
-        kind = (role, name, alignment)
-        found = [one for one in self._checkpoints if (one.role, one.name, one.alignment) == kind]
+        found = [
+            one
+            for one in self._checkpoints
+            if one == Model(role, name, alignment, one.seed, attack)
+        ]
         return sorted(found, key=lambda model: -1 if model.seed is None else model.seed)
 
     def groups(self, lrm: str) -> list[Group]:

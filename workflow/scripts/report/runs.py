@@ -11,12 +11,16 @@ from workflow.scripts.common.run_id import RunId
 
 @dataclass(frozen=True)
 class Model:
-    """A trained or ready-made model of one seed. `seed` None is a ready-made one."""
+    """A trained or ready-made model of one seed. `seed` None is a ready-made one.
+
+    `attack` is the entry of durability by which an aligned model was tuned on.
+    """
 
     role: str
     name: str
     alignment: str | None
     seed: int | None
+    attack: str | None = None
 
     @property
     def seed_label(self) -> str:
@@ -41,7 +45,8 @@ def parse_run(run: str) -> tuple[Model, int | None]:
         found = RunId.parse(run)
     except ValueError as error:
         raise InputError(f"run {error}") from None
-    return Model(found.role, found.model, found.alignment, found.seed), found.epochs
+    model = Model(found.role, found.model, found.alignment, found.seed, found.attack)
+    return model, found.epochs
 
 
 def epoch_of(checkpoint: str) -> int | None:
@@ -50,6 +55,12 @@ def epoch_of(checkpoint: str) -> int | None:
     return int(match[1]) if match else None
 
 
+def step_of(checkpoint: str) -> int | None:
+    """Return the optimizer step of a checkpoint's name; None for other names."""
+    match = re.fullmatch(r"step(\d+)", checkpoint)
+    return int(match[1]) if match else None
+
+
 def by_epoch(checkpoint: str) -> tuple[int, str]:
-    """Sort key of checkpoints: epochs in order, others last."""
-    return epoch_of(checkpoint) or 10**9, checkpoint
+    """Sort key of checkpoints: epochs or steps in order, others last."""
+    return epoch_of(checkpoint) or step_of(checkpoint) or 10**9, checkpoint

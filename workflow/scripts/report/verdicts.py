@@ -147,6 +147,7 @@ def _list_evaluations(
     model, _ = parse_run(given.run)
     names = [("bases" if model.role == "base" else "lrms", model.name)]
     names += [("alignments", model.alignment)] if model.alignment else []
+    names += [("durability", model.attack)] if model.attack else []
     for section, name in [*names, ("benchmarks", given.benchmark)]:
         if name not in experiment.get(section, {}):
             raise InputError(f"{given.folder}: {name!r} is no entry of the experiment's {section}")

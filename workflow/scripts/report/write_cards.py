@@ -223,13 +223,13 @@ def _fenced(value: Any) -> str:
 
 
 def write_cards(report: Mapping[str, Any], inputs: Inputs, out: Path) -> None:
-    """Write the cards of the models made here into `out/cards/<run>/`."""
+    """Write the cards of the models made here into `out/cards/<run>/`, but for attacked ones."""
     folder = out / "cards"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for name, manifest in read_models(inputs).items():
         model, _ = parse_run(name)
-        if is_told(name, manifest):  # no weights of its own
+        if model.attack or is_told(name, manifest):  # no weights of its own
             continue
         if model.seed is None and source_of(section_of(name, inputs.experiment)):
             continue

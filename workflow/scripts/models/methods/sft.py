@@ -42,6 +42,7 @@ def sections(run: Run, experiment: dict[str, Any]) -> dict[str, Any]:
         "chat_format": run.chat_format,
         "seed": run.seed,
         **({"write_as": run.write_as} if run.write_as else {}),
+        **({"start": run.start} if run.start else {}),
     }
 
 
@@ -51,6 +52,7 @@ def arguments(run: Run, experiment: dict[str, Any]) -> list[str]:
         *("--render", canonical_json(_render(run, experiment))),
         *("--data-name", str(run.data)),
         *(("--write-as", run.write_as) if run.write_as else ()),
+        *(("--checkpoint", run.start) if run.start else ()),
     ]
 
 

@@ -6,9 +6,11 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from workflow.scripts.report.dominance import non_dominated
 from workflow.scripts.report.escape import one_line
 from workflow.scripts.report.figures.points import Limits
 from workflow.scripts.report.figures.style import FAINT, LRM, Row, lrms
+from workflow.scripts.report.metrics import read_measure
 
 COLUMN = 3.5  # inches: one column of a paper
 NARROW = 1.75  # the least width of a panel
@@ -74,6 +76,17 @@ def draw_bars(
         linewidth=0,
         **{"markersize": 6 if marker == LRM[1] else 4.5, "elinewidth": 0.9, **more},
     )
+
+
+def draw_frontier(axis: Any, points: Sequence[Row], x: str, y: str) -> None:
+    """Draw the frontier of two metrics as a dashed line of steps, where it has two points."""
+    signs = [1 if read_measure(name).metric.higher_is_better else -1 for name in (x, y)]
+    on_it = non_dominated([(signs[0] * p[x], signs[1] * p[y]) for p in points])
+    edge = sorted({(p[x], p[y]) for p, kept in zip(points, on_it, strict=True) if kept})
+    if len(edge) > 1:
+        where = "pre" if signs[0] > 0 else "post"
+        dashed = {"color": "#777777", "linestyle": "--", "linewidth": 0.8, "zorder": 1}
+        axis.step(*zip(*edge, strict=True), where=where, label=FRONTIER, **dashed)
 
 
 def add_legend(figure: Any) -> None:

@@ -10,7 +10,9 @@ from types import ModuleType
 
 from workflow.scripts.report.figures import (
     categories,
+    durability,
     epochs,
+    frontier,
     judges,
     length_effect,
     over_refusal,
@@ -22,6 +24,8 @@ from workflow.scripts.report.figures import (
 MODULES: tuple[ModuleType, ...] = (
     plane,
     epochs,
+    frontier,
+    durability,
     categories,
     thinking_length,
     length_effect,

@@ -1,0 +1,103 @@
+"""The frontier of the methods over two or three measures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from workflow.scripts.report.escape import one_line
+from workflow.scripts.report.figures.layout import (
+    about,
+    add_legend,
+    add_note,
+    draw_bars,
+    draw_frontier,
+    new_figure,
+    say_when_empty,
+)
+from workflow.scripts.report.figures.points import Points, percent
+from workflow.scripts.report.figures.style import SHARES, Row, shown_names, style_of
+from workflow.scripts.report.metrics import metric_title, read_measure
+from workflow.scripts.report.tables.table import model_name
+
+CAPTION = (
+    "The methods over the measures of the frontier at the final epoch, with 95 % intervals (over "
+    "seeds and items from three seeds on, else over items). Full markers: on the frontier, for no "
+    "other method is at least as good on every measure and better on one; the percentage is the "
+    "share of resamples in which that holds. The dashed line is the frontier of two measures."
+)
+
+
+def draw(report: Row) -> tuple[Any, Points]:
+    """Draw each further measure against the first, a column per LRM and a line per measure."""
+    frontiers = report["frontier"]
+    measures = frontiers[0]["measures"] if frontiers else ["reasoning_accuracy", "harmful_score"]
+    points = [point for one in frontiers for point in _points(one)]
+    first, others = measures[0], measures[1:]
+    figure, axes = new_figure(max(len(frontiers), 1), len(others), 2.9)
+    styles, names = style_of(report), shown_names(report)
+    for column in range(max(len(frontiers), 1)):
+        lrm = frontiers[column]["lrm"] if frontiers else ""
+        mine = [p for p in points if p["lrm"] == lrm]
+        for line, measure in enumerate(others):
+            axis = axes[line][column]
+            for point in mine:
+                _mark(axis, point, (measure, first), styles[point["model"]], names[point["model"]])
+            if len(measures) == 2:
+                draw_frontier(axis, mine, measure, first)
+            axis.set_xlabel(_label(measure))
+            axis.set_ylabel("" if column else _label(first))
+            axis.set_xlim(*SHARES)
+            axis.set_ylim(*SHARES)
+            if len(frontiers) > 1 and not line:
+                axis.set_title(one_line(lrm, 60))
+            say_when_empty(axis, mine)
+    add_note(figure, about(report, measures) if frontiers else [])
+    add_legend(figure)
+    return figure, points
+
+
+def _points(frontier: Row) -> Points:
+    found = []
+    for method in frontier["methods"]:
+        point: dict[str, Any] = {
+            "lrm": frontier["lrm"],
+            "model": model_name(method),
+            "status": method["status"],
+            "on_frontier": method["non_dominated"],
+            "share": 100 * method["share"],
+        }
+        for name in frontier["measures"]:
+            value = percent(method, name) or (None, None, None)
+            point |= dict(zip((name, f"{name}_low", f"{name}_high"), value, strict=True))
+        found.append(point)
+    return found
+
+
+def _mark(axis: Any, point: Row, xy: tuple[str, str], style: tuple[str, str], name: str) -> None:
+    x, y = ((point[one], point[f"{one}_low"], point[f"{one}_high"]) for one in xy)
+    color = style[0]
+    draw_bars(
+        axis,
+        [x],
+        [y],
+        style,
+        label=name,
+        markersize=9 if point["model"] == "LRM" else 6,
+        markerfacecolor=color if point["on_frontier"] else "white",
+        markeredgecolor="white" if point["on_frontier"] else color,
+        markeredgewidth=0.5 if point["on_frontier"] else 1.0,
+        zorder=3,
+    )
+    axis.annotate(
+        f"{point['share']:.0f} %",
+        (x[0], y[0]),
+        xytext=(5, 4),
+        textcoords="offset points",
+        fontsize=6,
+        color=color,
+    )
+
+
+def _label(name: str) -> str:
+    better = "higher" if read_measure(name).metric.higher_is_better else "lower"
+    return f"{metric_title(name)} (%), {better} is better"
