@@ -26,9 +26,9 @@ from workflow.scripts.report.escape import one_line
 from workflow.scripts.report.inputs import FILE, read_inputs
 from workflow.scripts.report.metrics import METRICS, Measure, metric_title
 from workflow.scripts.report.results import Results
-from workflow.scripts.report.show_report import WIDTH
 from workflow.scripts.report.tables.table import number, points
 
+WIDTH = 80  # columns of a terminal
 ERROR = 3
 STATUS = {"pass": 0, "fail": 1, "undecided": 2}
 LRM = "LRM"
