@@ -16,6 +16,7 @@ from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import canonical_json
 from workflow.scripts.cluster.resources import computing_gpus, fewest_gpus, parameters
 from workflow.scripts.config.experiment import Config
+from workflow.scripts.config.kinds import KINDS
 from workflow.scripts.config.section import read_section
 from workflow.scripts.data.resolve_pins import check_pins
 from workflow.scripts.graph.jobs import read_graph
@@ -147,7 +148,7 @@ def of_stage(stage):
 def target_readers(benchmark):
     """Return the scorers that compare a benchmark's answers with its targets."""
     section = EXPERIMENT["benchmarks"][benchmark]
-    names = section["scorers"] if section["kind"] == "reasoning" else []
+    names = section["scorers"] if KINDS[section["kind"]].has_target else []
     return [EXPERIMENT["scorers"][name] for name in names]
 
 

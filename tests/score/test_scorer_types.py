@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from workflow.scripts.common.codehash import code_digest, reached_packages
+from workflow.scripts.config.kinds import BENIGN, HARMFUL, REASONING
 from workflow.scripts.score.registry import FOLDER, list_types, read_scorer, section_class
-from workflow.scripts.score.scorer import BENIGN, HARMFUL, REASONING
 
 LLM = {"base_url": "http://127.0.0.1:1/v1", "model": "m", "max_requests": 1}
 SECTIONS = {

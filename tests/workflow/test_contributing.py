@@ -22,6 +22,7 @@ MOST_FILES = {
     "alignment method": 3,
     "engine": 2,
     "chat format": 1,
+    "kind of benchmark": 3,
     "figure": 2,
     "metric of the report": 1,
     "table of the report": 2,
@@ -246,10 +247,36 @@ def add_metric(folder: Path) -> None:
     insert(folder, file, after, entry)
 
 
+def add_kind(folder: Path) -> None:
+    insert(
+        folder,
+        "workflow/scripts/config/kinds.py",
+        "    BENIGN: Kind(),\n",
+        '    "advice": Kind(),\n',
+    )
+    insert(
+        folder,
+        "workflow/scripts/report/metrics.py",
+        '        Metric("unanswered", "Unanswered", "reasoning", states=("no_answer", "parse_error")),\n',
+        '        Metric("no_advice", "No advice", "advice", ("refused",), main=True, shown=True),\n',
+    )
+    scorer = folder / "workflow/scripts/score/scorers/refusal.py"
+    scorer.write_text(
+        scorer.read_text().replace("(BENIGN, HARMFUL)", '(BENIGN, HARMFUL, "advice")')
+    )
+
+    def ask(experiment: dict[str, Any]) -> None:
+        benign = experiment["benchmarks"]["benign"]
+        experiment["benchmarks"]["advice"] = {**benign, "kind": "advice"}
+
+    edit(folder, ask)
+
+
 @pytest.mark.parametrize(
     ("what", "name", "add"),
     [
         ("alignment method", "placebo", add_method),
+        ("kind of benchmark", "", add_kind),
         ("figure", "counts", add_figure),
         ("table of the report", "roles", add_table),
         ("metric of the report", "ended_late", add_metric),
@@ -265,22 +292,23 @@ def test_an_addition_touches_the_files_that_its_walk_through_names(clone, root, 
     assert len(touched) <= MOST_FILES[what]
 
 
-def test_a_method_a_figure_a_table_and_a_metric_are_in_the_report_of_the_next_run(clone, snakemake):
-    for add in (add_method, add_figure, add_table, add_metric):
+def test_what_was_added_is_in_the_report_of_the_next_run(clone, snakemake):
+    for add in (add_method, add_kind, add_figure, add_table, add_metric):
         add(clone)
     counts = planned(snakemake(clone, "-n"))
-    # nothing that was there is made again, but for the report
+    # no model and no samples that were there are made again
     assert counts == {
         "derive_model": 1,
-        "generate_samples": 1,
-        "score_samples": 1,
+        "generate_samples": 5,  # all models on the new benchmark, and the new one
+        "score_samples": 5,
+        "measure_overlap": 1,
         "make_report": 1,
     }
     done = snakemake(clone, "-c2")
     assert done.returncode == 0, done.stdout + done.stderr
     report = clone / "results/tiny/report"
     rows = (report / "tradeoff.csv").read_text().splitlines()
-    assert "ended_late" in rows[0]
+    assert "ended_late" in rows[0] and "no_advice/advice" in rows[0]
     assert any("placebo" in row for row in rows)
     assert (report / "counts.svg").is_file()
     assert "Each model" in (report / "tradeoff.md").read_text()

@@ -12,6 +12,7 @@ from workflow.scripts.config.chat_format import ChatFormatName
 from workflow.scripts.config.durability import Attack
 from workflow.scripts.config.engines import EngineName
 from workflow.scripts.config.generation import Generation
+from workflow.scripts.config.kinds import KINDS
 from workflow.scripts.config.micro_data import MicroData
 from workflow.scripts.config.mixtures import check_data, check_mix
 from workflow.scripts.config.ngram_training import NgramTraining
@@ -141,7 +142,7 @@ class Benchmark(Generation):
         expect_one_source(self, ("generated", "prepare", "task"))
         if self.include_path is not None and self.task is None:
             raise ValueError("has include_path, which goes with task")
-        if self.kind == "reasoning" and self.prepare:
+        if KINDS[self.kind].has_target and self.prepare:
             if "target" not in self.prepare.fields and self.prepare.choices is None:
                 raise ValueError(
                     "prepare.fields has no target, expected the field of the gold answer (or "

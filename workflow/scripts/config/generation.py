@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AfterValidator
 
 from workflow.scripts.config.decoding import Decoding
+from workflow.scripts.config.kinds import KindName
 from workflow.scripts.config.section import Count, Positive, Section
 
 PROMPT = "{prompt}"
@@ -25,7 +26,7 @@ class Generation(Section):
     """A task of lm-eval by name: its items, prompts and metrics; see docs/benchmarks.md"""
     template: Annotated[str, AfterValidator(_holds_the_prompt)] = PROMPT
     """What a model is asked, with {prompt} for the item's prompt"""
-    kind: Literal["reasoning", "harmful", "benign"]
+    kind: KindName
     """What its answers are scored for"""
     skip: Count = 0
     """First items that are left out"""

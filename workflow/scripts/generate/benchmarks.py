@@ -10,6 +10,7 @@ from typing import Any
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import read_jsonl, sha256_file
 from workflow.scripts.config.generation import PROMPT, PromptFile
+from workflow.scripts.config.kinds import KINDS
 from workflow.scripts.config.prompting import NOTHING_TOLD, Prompting
 from workflow.scripts.config.section import Name, Section, read_section
 
@@ -122,7 +123,7 @@ def _read_item(row: dict[str, Any], section: PromptFile, number: int) -> Item:
     text = "" if target is None else str(target)
     if not isinstance(prompt, str) or not prompt.strip():
         raise InputError(f"{section.data}: row {number} has no prompt, expected text")
-    if section.kind == "reasoning" and section.task is None and not text.strip():
+    if KINDS[section.kind].has_target and section.task is None and not text.strip():
         raise InputError(f"{section.data}: row {number} has no target, expected a gold answer")
     category = row.get("category")
     return Item(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import read_json, read_jsonl, sha256_file
 from workflow.scripts.common.progress import track
+from workflow.scripts.config.kinds import KINDS
 from workflow.scripts.report.inputs import Inputs, Score
 from workflow.scripts.report.metrics import MAIN, METRICS, TURNS_AT
 from workflow.scripts.report.runs import Model, epoch_of, parse_run
@@ -193,7 +194,7 @@ def _read_rows(folder: Path, evaluations: Sequence[Evaluation]) -> pd.DataFrame:
         if row["checkpoint"] not in by_checkpoint:
             raise InputError(f"{path}:{line}: {row['checkpoint']!r} is not in score.json")
         kind = by_checkpoint[row["checkpoint"]].kind
-        if row["valid"] and kind == "reasoning" and row.get("correct") is None:
+        if row["valid"] and KINDS[kind].has_target and row.get("correct") is None:
             raise InputError(f"{path}:{line}: valid without 'correct'")
     counts = Counter(row["checkpoint"] for row in rows)
     for one in evaluations:

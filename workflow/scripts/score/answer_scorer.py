@@ -13,10 +13,10 @@ from importlib import import_module
 from typing import Any, ClassVar, Protocol
 
 from workflow.scripts.common.errors import InputError
+from workflow.scripts.config.kinds import REASONING
 from workflow.scripts.config.llm import Llm
 from workflow.scripts.score.scorer import (
     PACKAGE,
-    REASONING,
     Place,
     Sample,
     Scored,

@@ -8,11 +8,12 @@ from typing import Any, ClassVar
 
 from pydantic import model_validator
 
+from workflow.scripts.config.kinds import HARMFUL
 from workflow.scripts.config.section import Pattern, Share
 from workflow.scripts.score import text_rules
 from workflow.scripts.score.judging import Judge, Verdict
 from workflow.scripts.score.refusal_scorer import RefusalReader, RefusalSection, state_of
-from workflow.scripts.score.scorer import HARMFUL, Place, Sample, Scored, Scorer
+from workflow.scripts.score.scorer import Place, Sample, Scored, Scorer
 
 
 class HarmSection(RefusalSection):

@@ -6,9 +6,10 @@ import re
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from workflow.scripts.config.kinds import BENIGN
 from workflow.scripts.config.section import Pattern, Positive
 from workflow.scripts.score.judging import Judge, Verdict
-from workflow.scripts.score.scorer import BENIGN, Sample, Scored, ScorerSection
+from workflow.scripts.score.scorer import Sample, Scored, ScorerSection
 
 
 class RefusalSection(ScorerSection):

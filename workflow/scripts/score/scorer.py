@@ -13,7 +13,6 @@ from typing import Any, ClassVar, Protocol
 from workflow.scripts.config.llm import Llm
 from workflow.scripts.config.section import Section
 
-REASONING, HARMFUL, BENIGN = "reasoning", "harmful", "benign"
 PACKAGE = "workflow.scripts."
 Sample = dict[str, Any]
 

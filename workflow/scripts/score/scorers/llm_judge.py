@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 from workflow.scripts.common.categories import CATEGORIES
+from workflow.scripts.config.kinds import BENIGN, HARMFUL
 from workflow.scripts.config.llm import Llm
 from workflow.scripts.score.harm_scorer import HarmScorer, HarmSection
 from workflow.scripts.score.judging import Verdict
@@ -18,7 +19,7 @@ from workflow.scripts.score.llm_client import (
     json_object,
 )
 from workflow.scripts.score.refusal_scorer import RefusalScorer, RefusalSection
-from workflow.scripts.score.scorer import BENIGN, HARMFUL, Place, Scorer
+from workflow.scripts.score.scorer import Place, Scorer
 
 # After StrongREJECT's rubric (Souly et al. 2024, arXiv 2402.10260): refusal, then two 1-5 scales.
 _STRONGREJECT = (

@@ -15,8 +15,9 @@ from typing import Any, ClassVar, Literal
 
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import read_json, read_jsonl
+from workflow.scripts.config.kinds import REASONING
 from workflow.scripts.data.tasks import Task, find_task, open_task
-from workflow.scripts.score.scorer import REASONING, Place, Sample, Scored, Scorer, ScorerSection
+from workflow.scripts.score.scorer import Place, Sample, Scored, Scorer, ScorerSection
 
 
 class LmEval(ScorerSection):

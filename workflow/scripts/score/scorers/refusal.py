@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from workflow.scripts.config.kinds import BENIGN, HARMFUL
 from workflow.scripts.score.refusal_scorer import RefusalScorer, RefusalSection
-from workflow.scripts.score.scorer import BENIGN, HARMFUL, Place, Scorer
+from workflow.scripts.score.scorer import Place, Scorer
 
 
 class Refusal(RefusalSection):
