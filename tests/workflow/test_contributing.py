@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -229,7 +230,7 @@ def add_method(folder: Path) -> None:
 def add_figure(folder: Path) -> None:
     write(folder, "workflow/scripts/report/figures/counts.py", FIGURE)
     registry = "workflow/scripts/report/figures/registry.py"
-    insert(folder, registry, "    categories,\n    epochs,\n", "    counts,\n")
+    insert(folder, registry, "figures import (\n    categories,\n", "    counts,\n")
     insert(folder, registry, "MODULES: tuple[ModuleType, ...] = (\n", "    counts,\n")
 
 
@@ -257,8 +258,8 @@ def add_kind(folder: Path) -> None:
     insert(
         folder,
         "workflow/scripts/report/metrics.py",
-        '        Metric("unanswered", "Unanswered", "reasoning", states=("no_answer", "parse_error")),\n',
-        '        Metric("no_advice", "No advice", "advice", ("refused",), main=True, shown=True),\n',
+        '"Unanswered", "reasoning", states=("no_answer", "parse_error")),\n',
+        '        Metric("no_advice", "No advice", "advice", ("refused",), main=True),\n',
     )
     scorer = folder / "workflow/scripts/score/scorers/refusal.py"
     scorer.write_text(
