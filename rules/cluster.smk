@@ -4,6 +4,7 @@ NEEDS: the experiment's sizes; slurm/config.yaml where the run is on a cluster
 MAKES: RESOURCES and THREADS of every rule; results/<experiment>/logs/slurm/, the experiment's view
 """
 
+import atexit
 import shlex
 import uuid
 
@@ -39,7 +40,9 @@ from workflow.scripts.cluster.slurm import (
 )
 from workflow.scripts.graph.follow import Follower, say_failures, say_where, takes_over
 from workflow.scripts.graph.plan import check_budget, make_plan
+from workflow.scripts.graph.reasons import describe
 from workflow.scripts.graph.status import last_line
+from workflow.scripts.score.judge_memory import NVIDIA, check_judge, judge_gb, machine_gb
 
 CLONE = Path.cwd()
 SLURM_LOGS = CLONE / "results" / NAME / "logs" / "slurm"
@@ -258,6 +261,17 @@ def check_api_keys(jobs):
                 )
 
 
+def check_judges(jobs):
+    """Say what memory the judges take that this machine will load, and refuse what it lacks."""
+    scoring = [job for job in jobs if job.rule.name == "score_samples"]
+    names = {made.scorer for job in scoring for made in job_of(job.wildcards).results}
+    for name in sorted(names) if workflow.local_exec else ():
+        fetched = f"score/fetched/{name}"
+        folder = BASE / GRAPH.folder(fetched) if fetched in GRAPH.results else None
+        if need := judge_gb(read_scorers(EXPERIMENT)[name], folder):
+            print(check_judge(name, need, machine_gb(), NVIDIA.exists()), file=sys.stderr)
+
+
 def check_budget_of(jobs):
     """Make sure that these jobs and what is done already are within the budget."""
     if budget := EXPERIMENT.get("budget"):
@@ -288,6 +302,16 @@ def work_of(jobs):
     )
 
 
+def say_why():
+    """Say at the end of a dry-run why each job runs; Snakemake says that its files are missing."""
+    jobs = workflow.dag.needrun_jobs(exclude_finished=False) if workflow.dag else ()
+    print(*describe(GRAPH, {job.wildcards.get("key") for job in jobs}), sep="\n")
+
+
+if workflow.is_main_process and workflow.output_settings.dryrun:
+    atexit.register(say_why)
+
+
 def failure_of(job):
     """Return what a failed job is called, why it failed, and its log."""
     logs = attempt_logs(SLURM_LOGS, job.rule.name, job.wildcards) + job.log
@@ -305,6 +329,7 @@ onstart:
         check_pins(EXPERIMENT, NAME)
         check_memory_of(jobs)
         check_api_keys(jobs)
+        check_judges(jobs)
         check_tensor_parallel(jobs)
         check_budget_of(jobs)
         DRIVER = claim_experiment(NAME, CLONE)

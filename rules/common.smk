@@ -10,6 +10,7 @@ from contextlib import suppress
 from functools import cache
 from inspect import signature
 
+from snakemake.cli import get_argument_parser
 from snakemake.exceptions import WorkflowError
 
 from workflow.scripts.common.errors import InputError
@@ -37,8 +38,9 @@ try:
     CONFIG = read_section(Config, config, "config.yaml")
     NAME = CONFIG.experiment
     GRAPH = read_graph(NAME, BASE, CONFIG.only)
-    if workflow.is_main_process:
-        check_targets(getattr(workflow.dag_settings, "targets", ()), GRAPH)
+    if workflow.is_main_process and any("/" in word for word in sys.argv[1:]):
+        # the workflow itself is told its targets when it is too late for a word on them
+        check_targets(get_argument_parser().parse_known_args(sys.argv[1:])[0].targets, GRAPH)
 except InputError as error:
     sys.exit(f"error: {error}")
 EXPERIMENT, RUNS = GRAPH.experiment, GRAPH.runs

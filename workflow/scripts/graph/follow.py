@@ -46,6 +46,8 @@ TOLD = (
     "Exiting because a job execution failed",
     "At least one job did not complete",
 )
+# What Snakemake says to a user who stops it.
+ANSWERS = ("Terminating processes on user request", "Will exit after finishing")
 
 
 def takes_over(settings: OutputSettingsLoggerInterface, chosen: bool) -> bool:
@@ -122,7 +124,8 @@ class Follower(logging.Handler):
                 end_with_error(self.graph.root / log)
             return
         text = record.getMessage()
-        if record.levelno >= logging.WARNING and not any(told in text for told in TOLD):
+        wanted = record.levelno >= logging.WARNING or text.startswith(ANSWERS)
+        if wanted and not any(told in text for told in TOLD):
             self._say(text)
 
     def _watch(self) -> None:

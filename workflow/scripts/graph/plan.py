@@ -152,7 +152,8 @@ def differences(before: Any, after: Any, key: str = "") -> Iterator[tuple[str, A
 
 def _say(key: str, before: Any, after: Any) -> str:
     if key.startswith("code."):
-        return f"code that {key.removeprefix('code.')} reaches: {before} -> {after}"
+        code = key.removeprefix("code.")
+        return f"code that {code} reaches: {before or 'absent'} -> {after or 'absent'}"
     if key == "shell":
         return f"the rule's shell command: {before} -> {after}"
     return f"{key}: {_short(before)} -> {_short(after)}"
