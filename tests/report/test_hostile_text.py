@@ -45,6 +45,19 @@ def report(
         row["status_reason"] = "\n".join(ALL)
     for one in report["alignments"]:
         one["first"], one["second"] = names[one["first"]], names[one["second"]]
+    for frontier in report["frontier"]:
+        for method in frontier["methods"]:
+            method["alignment"] = names.get(method["alignment"], method["alignment"])
+            method["dominated_by"] = list(names.values())
+        for test in frontier["tests"]:
+            test["first"], test["second"] = (
+                names.get(test[k], test[k]) for k in ("first", "second")
+            )
+    report["durability"] = [
+        {**row, "attack": f"{FORMULA}{MARKUP}{ANSI}", "step": row["epoch"]}
+        for row in report["rows"]
+        if row["role"] == "aligned" and row["seed"] == "mean"
+    ]
     report["description"] = report["headline"] = report["caveats"] = " ".join(ALL)
     report["limits"] = ALL
     report["judges"] = {MARKUP + ANSI: {"type": FORMULA}}
