@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM
 
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.config.planning import GenerationRuntime
+from workflow.scripts.generate.engine import Adapters
 from workflow.scripts.generate.hf_engine import Engine
 
 from .adapters import ADAPTERS, write_adapter_run
@@ -61,7 +62,7 @@ def test_adapters_give_the_logits_of_the_merged_model_and_their_model_is_loaded_
     ids = torch.arange(20)[None]
     engine, found = Engine(GenerationRuntime()), []
     for run in (*kept, kept[0]):
-        engine.load(base.parent / "epoch1", "float32", 64, run.parent / "epoch1")
+        engine.load(base.parent / "epoch1", "float32", 64, Adapters(run.parent / "epoch1", 9))
         with torch.inference_mode():
             found.append(engine.model(ids).logits)
     assert loads == [base.parent.name]

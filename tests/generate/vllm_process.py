@@ -25,7 +25,7 @@ from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.tokenizer import load_tokenizer
 from workflow.scripts.config.decoding import Decoding
 from workflow.scripts.config.planning import GenerationRuntime
-from workflow.scripts.generate.engine import load_form
+from workflow.scripts.generate.engine import Adapters, load_form
 from workflow.scripts.generate.turns import Turn
 from workflow.scripts.generate.vllm_engine import Engine
 from workflow.scripts.generate.vllm_setup import set_variables
@@ -56,7 +56,7 @@ def knowledge() -> dict[str, Any]:
     }
 
 
-def ask(engine: Engine, folder: Path, adapters: Path | None = None) -> list[dict[str, Any]]:
+def ask(engine: Engine, folder: Path, adapters: Adapters | None = None) -> list[dict[str, Any]]:
     """Load a checkpoint and return its completions under both decodings."""
     engine.load(folder, "float32", 256, adapters)
     tokenizer = load_tokenizer(folder)
@@ -86,14 +86,15 @@ def swaps(run: Path) -> dict[str, Any]:
 def adapters(run: Path, kept: Path) -> dict[str, Any]:
     """Return what several adapters of one checkpoint say on one engine, and merged ones."""
     runs, engine = sorted(kept.iterdir()), Engine(RUNTIME)
-    said, started = [], set()
+    said, started = [], []
     for one in (*runs, runs[0]):
-        said.append(ask(engine, run / "epoch1", one / "adapters" / "epoch1"))
-        started.add(id(engine.llm))
-    plain = ask(engine, run / "epoch1")
+        said.append(ask(engine, run / "epoch2", Adapters(one / "adapters" / "epoch1", 9)))
+        started.append(engine.llm)
+    same = all(one is started[0] for one in started)
+    plain = ask(engine, run / "epoch2")
     merged = [ask(engine, one / "merged" / "epoch1") for one in runs]
     engine.close()
-    return {"kept": said, "starts": len(started), "merged": merged, "plain": plain}
+    return {"kept": said, "same engine": same, "merged": merged, "plain": plain}
 
 
 def failure(run: Path, **runtime: Any) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Container
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,19 @@ from workflow.scripts.generate.turns import Completion, Turn, TurnFormat
 
 ENGINE = "generate.{}_engine"
 DEFAULT_CONTEXT = 2048  # of a model that does not tell its own
+
+
+@dataclass(frozen=True)
+class Adapters:
+    """Low-rank adapters that a checkpoint's weights are asked with, in PEFT's format.
+
+    Attributes:
+        folder: Their checkpoint.
+        largest: The largest rank of all that the same weights will be asked with.
+    """
+
+    folder: Path
+    largest: int
 
 
 class BaseEngine(ABC):
@@ -42,15 +56,17 @@ class BaseEngine(ABC):
         return context_length(folder)
 
     @abstractmethod
-    def load(self, folder: Path, dtype: str, longest: int, adapters: Path | None = None) -> None:
+    def load(
+        self, folder: Path, dtype: str, longest: int, adapters: Adapters | None = None
+    ) -> None:
         """Load a checkpoint in place of the one before.
 
         Args:
             folder: The checkpoint.
             dtype: Of the weights, see `Decoding`.
             longest: Tokens of the longest turn that will be asked.
-            adapters: A checkpoint of low-rank adapters, which are added to what each layer
-                computes. The weights stay loaded for further adapters of the same checkpoint.
+            adapters: Are added to what each layer computes, in place of those before. The weights
+                stay loaded for further ones.
         """
 
     @abstractmethod

@@ -35,7 +35,7 @@ from workflow.scripts.common.tokenizer import load_tokenizer
 from workflow.scripts.config.planning import GenerationRuntime
 from workflow.scripts.config.section import parse_section
 from workflow.scripts.generate.benchmarks import ModelRun, Request, read_requests
-from workflow.scripts.generate.engine import BaseEngine, engine_module
+from workflow.scripts.generate.engine import Adapters, BaseEngine, engine_module
 from workflow.scripts.generate.samples import MODULE, Job, Samples, Work
 from workflow.scripts.generate.shards import run_shards
 from workflow.scripts.generate.turns import Turn
@@ -149,14 +149,14 @@ def generate(engine: BaseEngine, asked: list[Samples]) -> Iterator[Samples]:
     groups = dict.fromkeys((samples.dtype, samples.job) for samples in asked)
     for dtype, job in sorted(groups, key=lambda one: dtypes.index(one[0])):
         group = [one for one in asked if one.dtype == dtype and one.job is job]
-        last = list(job.checkpoints)[-1]
+        last, rank = list(job.checkpoints)[-1], max(one.job.rank for one in asked)
         for checkpoint in job.checkpoints:
             turns = _open_turns(job, engine, group, checkpoint)
             loaded = False
             for samples in group:
                 if samples.missing(checkpoint):
                     if not loaded:
-                        _load(job, engine, checkpoint, dtype, turns.values())
+                        _load(job, engine, checkpoint, dtype, turns.values(), rank)
                         loaded = True
                         samples.add_load(job.work.lap())
                     samples.complete(engine, checkpoint, turns[samples])
@@ -166,10 +166,16 @@ def generate(engine: BaseEngine, asked: list[Samples]) -> Iterator[Samples]:
 
 
 def _load(
-    job: Job, engine: BaseEngine, checkpoint: str, dtype: str, turns: Iterable[list[Turn]]
+    job: Job,
+    engine: BaseEngine,
+    checkpoint: str,
+    dtype: str,
+    turns: Iterable[list[Turn]],
+    rank: int,
 ) -> None:
-    folder, adapters = job.weights(checkpoint)
-    engine.load(folder, dtype, max(turn.longest for one in turns for turn in one), adapters)
+    folder, added = job.weights(checkpoint)
+    longest = max(turn.longest for one in turns for turn in one)
+    engine.load(folder, dtype, longest, None if added is None else Adapters(added, rank))
 
 
 def _open_turns(

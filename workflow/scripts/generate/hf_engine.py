@@ -16,7 +16,7 @@ from workflow.scripts.common.codehash import PACKAGE
 from workflow.scripts.common.kernels import pin_kernels
 from workflow.scripts.common.progress import track
 from workflow.scripts.config.decoding import Decoding
-from workflow.scripts.generate.engine import BaseEngine
+from workflow.scripts.generate.engine import Adapters, BaseEngine
 from workflow.scripts.generate.turns import Completion, Turn
 
 ADAPTERS = "generate.hf_adapters"  # loaded by name, for adapters alone
@@ -28,12 +28,14 @@ class Engine(BaseEngine):
     model: Any = None
     _loaded: tuple[Path, str] | None = None
 
-    def load(self, folder: Path, dtype: str, longest: int, adapters: Path | None = None) -> None:
+    def load(
+        self, folder: Path, dtype: str, longest: int, adapters: Adapters | None = None
+    ) -> None:
         if adapters is None or self._loaded != (folder, dtype):
             self._load(folder, dtype)
         if adapters is not None:
             attach = import_module(PACKAGE + ADAPTERS).attach_adapters
-            self.model = attach(self.model, adapters)
+            self.model = attach(self.model, adapters.folder)
 
     def _load(self, folder: Path, dtype: str) -> None:
         self.close()

@@ -12,6 +12,7 @@ from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.hardware import describe_hardware
 from workflow.scripts.common.io import (
     canonical_json,
+    read_json,
     sha256_file,
     sha256_text,
     write_json,
@@ -116,6 +117,7 @@ class Job:
         work: That of the process.
         manifest: The run's.
         checkpoints: The checkpoint folder's name by the name that samples give it.
+        rank: The largest one of its adapters; 0 where it has none.
 
     Raises:
         InputError: A checkpoint is absent or incomplete, or adapters without their model.
@@ -128,8 +130,9 @@ class Job:
             name: self.manifest["final"] if name == FINAL else name
             for name in run.checkpoints or [FINAL]
         }
-        for found in self.checkpoints:  # all are there; each is hashed when it is loaded
-            self.weights(found, checked=True)
+        # all are there; each is hashed when it is loaded
+        found = [self.weights(name, checked=True)[1] for name in self.checkpoints]
+        self.rank = max((read_json(one / ADAPTERS)["r"] if one else 0 for one in found), default=0)
 
     def weights(self, checkpoint: str, checked: bool = False) -> tuple[Path, Path | None]:
         """Return the folder of a checkpoint's weights, and of adapters for them where it is such.

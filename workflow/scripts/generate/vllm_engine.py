@@ -20,9 +20,8 @@ from typing import Any, get_args
 from unittest import mock
 
 from workflow.scripts.common.errors import InputError
-from workflow.scripts.common.io import read_json
 from workflow.scripts.config.planning import GenerationRuntime
-from workflow.scripts.generate.engine import BaseEngine
+from workflow.scripts.generate.engine import Adapters, BaseEngine
 from workflow.scripts.generate.turns import Completion, Turn, TurnFormat
 from workflow.scripts.generate.vllm_setup import (
     ARGUMENTS,
@@ -64,7 +63,9 @@ class Engine(BaseEngine):
     def context(self, folder: Path) -> int:
         return self.runtime.max_model_len or super().context(folder)
 
-    def load(self, folder: Path, dtype: str, longest: int, adapters: Path | None = None) -> None:
+    def load(
+        self, folder: Path, dtype: str, longest: int, adapters: Adapters | None = None
+    ) -> None:
         try:
             if adapters is not None:
                 self._load_adapters(folder, dtype, longest, adapters)
@@ -76,7 +77,9 @@ class Engine(BaseEngine):
         except Exception as error:
             verb = "start on" if self.llm is None else "load"
             cause = find_cause(error, self._folder)
-            raise InputError(f"vLLM did not {verb} {adapters or folder}: {cause}") from error
+            raise InputError(
+                f"vLLM did not {verb} {adapters.folder if adapters else folder}: {cause}"
+            ) from error
         self._dtype = dtype
 
     def complete(
@@ -105,9 +108,9 @@ class Engine(BaseEngine):
         self._shut_down()
         self._temporary.cleanup()
 
-    def _load_adapters(self, folder: Path, dtype: str, longest: int, adapters: Path) -> None:
+    def _load_adapters(self, folder: Path, dtype: str, longest: int, adapters: Adapters) -> None:
         """Have the engine answer with adapters, on a checkpoint that stays loaded for others."""
-        rank = read_json(adapters / "adapter_config.json")["r"]
+        rank = adapters.largest
         if not _serves(self._served, (folder, dtype, longest, rank)):
             self._shut_down()
             self._start(folder, dtype, longest, rank)
@@ -115,7 +118,7 @@ class Engine(BaseEngine):
 
         self._adapters += 1
         name = f"adapters{self._adapters}"
-        self._request = LoRARequest(name, self._adapters, str(adapters.resolve()))
+        self._request = LoRARequest(name, self._adapters, str(adapters.folder.resolve()))
         self.llm.llm_engine.add_lora(self._request)  # an error of theirs is one of this load
 
     def _start(self, folder: Path, dtype: str, longest: int, rank: int = 0) -> None:
