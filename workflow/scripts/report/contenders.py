@@ -14,6 +14,7 @@ from workflow.scripts.report.resamples import Block
 from workflow.scripts.report.results import At, Results
 from workflow.scripts.report.runs import Group, Model
 
+Places = Any  # a number, or an array of them
 Finals = Mapping[int | None, At]
 """{seed: (model, its last checkpoint)}; the only key of a ready-made model is None."""
 
@@ -97,18 +98,18 @@ def _block(
     )
     of_item = [clusters.get(item, item) for item in items]
     numbers = {name: number for number, name in enumerate(dict.fromkeys(of_item))}
-    samples = [sum(side.n_valid for side in one) for one in found]
+    samples = np.array([sum(side.n_valid for side in one) for one in found])
     return Block(benchmark, values, np.array([numbers[name] for name in of_item]), samples)
 
 
-def improvement(blocks: Sequence[Block], metric: Metric, first: int, second: int) -> Paired:
+def improvement(blocks: Sequence[Block], metric: Metric, first: Places, second: Places) -> Paired:
     """Return by how much the first contender is better than the second, paired by item and seed.
 
     Args:
         blocks: `blocks_of`'s.
         metric: Theirs.
-        first: The place of a contender.
-        second: The place of another.
+        first: The place of a contender, or, where no value is missing, an array of places.
+        second: The place of another, or as many.
     """
     before, after = (second, first) if metric.higher_is_better else (first, second)
     return Paired(
@@ -117,7 +118,7 @@ def improvement(blocks: Sequence[Block], metric: Metric, first: int, second: int
                 one.values[before],
                 one.values[after],
                 one.clusters,
-                min(one.samples[before], one.samples[after]),
+                np.minimum(one.samples[before], one.samples[after]),
             )
             for one in blocks
         ]
@@ -129,7 +130,10 @@ def is_comparable(blocks: Sequence[Block]) -> bool:
     return all(int(one.clusters.max()) > 0 for one in blocks)
 
 
-def describe(paired: Paired) -> dict[str, Any]:
-    """Return a difference with its interval, as `tradeoff.json` has them."""
-    low, high = paired.limits()
-    return {"estimate": float(paired.estimate), "low": float(low), "high": float(high)}
+def describe(paired: Paired) -> list[dict[str, float]]:
+    """Return each pair's difference with its interval, as `tradeoff.json` has them."""
+    columns = map(np.atleast_1d, (paired.estimate, *paired.limits()))
+    return [
+        {"estimate": float(one), "low": float(low), "high": float(high)}
+        for one, low, high in zip(*columns, strict=True)
+    ]

@@ -38,6 +38,7 @@ from workflow.scripts.report.resamples import DRAWS, Block, estimates, resample
 from workflow.scripts.report.results import Results
 
 Array = Any
+AT_ONCE = 64  # pairs of methods; more take more memory
 
 
 def build_frontiers(results: Results) -> list[dict[str, Any]]:
@@ -144,37 +145,44 @@ def _tests(
     with a probability of at most p's level, however the measures depend on each other. Holm's p is
     over all ordered pairs of the LRM.
     """
-    found = []
-    for first, second in permutations(range(len(names)), 2):
-        pair: dict[str, Any] = {
-            "first": names[first],
-            "second": names[second],
-            "p": None,
-            "change": {},
+    if not all(map(is_comparable, blocks)):
+        return []
+    pairs = list(permutations(range(len(names)), 2))
+    found: list[dict[str, Any]] = []
+    # pairs of which a value is missing are made one at a time
+    complete = not any(np.isnan(one.values).any() for of_one in blocks for one in of_one)
+    at_once = AT_ONCE if complete else 1
+    for start in range(0, len(pairs), at_once):
+        some = pairs[start : start + at_once]
+        first, second = map(np.array, zip(*some, strict=True)) if complete else some[0]
+        changes = [
+            improvement(of_one, one.metric, first, second)
+            for of_one, one in zip(blocks, measures, strict=True)
+        ]
+        p = np.atleast_1d(dominance_p(changes, margin)).tolist()
+        described = {
+            one.name: describe(change) for one, change in zip(measures, changes, strict=True)
         }
-        if all(map(is_comparable, blocks)):
-            changes = [
-                improvement(of_one, one.metric, first, second)
-                for of_one, one in zip(blocks, measures, strict=True)
-            ]
-            pair["p"] = dominance_p(changes, margin)
-            pair["change"] = {
-                one.name: describe(change) for one, change in zip(measures, changes, strict=True)
+        found += [
+            {
+                "first": names[pair[0]],
+                "second": names[pair[1]],
+                "p": p[k],
+                "change": {name: one[k] for name, one in described.items()},
             }
-        found.append(pair)
+            for k, pair in enumerate(some)
+        ]
     holm_within(found)
     return found
 
 
-def dominance_p(changes: Sequence[Paired], margin: float) -> float:
-    """Return the p of "worse by `margin` or more on some measure, or better on none".
+def dominance_p(changes: Sequence[Paired], margin: float) -> Array:
+    """Return the p of "worse by `margin` or more on some measure, or better on none", by pair.
 
     Args:
         changes: By how much the first is better than the second, by measure.
         margin: A share.
     """
-    if any(float(one.estimate) <= -margin for one in changes):
-        return 1.0
-    not_worse = max(one.p_above(-margin) for one in changes)
-    some_better = len(changes) * min(one.p_above(0.0) for one in changes)
-    return min(1.0, max(not_worse, some_better))
+    not_worse = np.max([one.p_above(-margin) for one in changes], axis=0)
+    some_better = len(changes) * np.min([one.p_above(0.0) for one in changes], axis=0)
+    return np.minimum(1.0, np.maximum(not_worse, some_better))

@@ -101,7 +101,7 @@ def _decide_measure(
     better_by = improvement(blocks, metric, 1, 0)
     passed = bool(decisions.is_passed(better_by, allowed))
     failed = bool(decisions.is_failed(better_by, allowed, measures))
-    change = describe(better_by)
+    (change,) = describe(better_by)
     found = {
         "metric": name,
         "reference": pair[0].name,

@@ -29,13 +29,14 @@ class Benchmark:
         first: (..., seeds, items): each from 0 to 1. Without further axes, NaN is a missing value.
         second: The same of the other side; seeds and items are the same ones.
         clusters: (items): the number of each item's cluster; None where each is its own.
-        samples: How many samples each side rests on; default: one per seed and item.
+        samples: How many samples each side rests on, a number or one for each pair; default: one
+            per seed and item.
     """
 
     first: Array
     second: Array
     clusters: Array | None = None
-    samples: int | None = None
+    samples: Array | None = None
 
 
 class Paired:
@@ -88,27 +89,32 @@ class Paired:
             np.minimum(1.0, np.maximum(high, mean + half)),
         )
 
-    def p_above(self, bound: float) -> float:
-        """Return the one-sided p of "the difference is at most `bound`", for one pair.
+    def p_above(self, bound: float) -> Array:
+        """Return the one-sided p of "the difference is at most `bound`".
 
         It is half of the level at which the lower limit touches the bound, at least 1e-15; 1 where
         the estimate is not above it.
         """
-        low, high = np.log(2 * LEAST_P), np.log(1 - 1e-9)
-        for _ in range(6):  # the higher the level, the nearer is the limit to the estimate
-            grid = np.linspace(low, high, 65)
+        shape = np.shape(self.estimate)
+        low, high = np.full(shape, np.log(2 * LEAST_P)), np.full(shape, np.log(1 - 1e-9))
+        parts = np.linspace(0, 1, 9).reshape(-1, *(1 for _ in shape))
+        known = np.full(shape, True)
+        for _ in range(11):  # the higher the level, the nearer is the limit to the estimate
+            grid = low + (high - low) * parts
             clear = self.limits(np.exp(grid))[0] > bound
-            if not clear[-1]:
-                return 1.0
-            first = int(np.argmax(clear))
-            low, high = grid[max(first - 1, 0)], grid[first]
-        return float(np.exp(high) / 2)
+            known &= clear[-1]
+            first = np.argmax(clear, axis=0)[None]
+            low, high = (
+                np.take_along_axis(grid, np.maximum(place, 0), axis=0)[0]
+                for place in (first - 1, first)
+            )
+        return np.where(known, np.exp(high) / 2, 1.0)
 
 
 class _Side:
     """A side's mean over items, and what Wilson's interval of it is made of."""
 
-    def __init__(self, values: Array, clusters: Array | None, samples: float) -> None:
+    def __init__(self, values: Array, clusters: Array | None, samples: Array) -> None:
         n = values.shape[-1]
         self.mean = values.mean(axis=-1)
         self.residuals = _cluster_sums(values - self.mean[..., None], clusters)
@@ -121,9 +127,9 @@ class _Side:
         self.plain = binary & (self.groups == n)
         self.size = np.where(self.plain, n, np.minimum(size, samples))
 
-    def limits(self, alpha: Array) -> tuple[Array, Array]:
-        student = _student(max(self.groups - 1, 1), alpha) ** 2
-        square = np.where(self.plain, ndtri(np.asarray(alpha) / 2) ** 2, student)
+    def limits(self, normal: Array, student: Array) -> tuple[Array, Array]:
+        """Return the limits by the squares of both quantiles."""
+        square = np.where(self.plain, normal, student)
         low, high = _wilson(self.mean, square / self.size)
         # Not nearer to 0 than if none had counted, nor to 1 than if all had.
         edge = _wilson(0.0, square / self.groups)[1]
@@ -139,7 +145,7 @@ class _Part:
     def __init__(self, given: Benchmark) -> None:
         first, second, clusters = given.first, given.second, given.clusters
         both = ~(np.isnan(first) | np.isnan(second))
-        samples = given.samples or int(both.reshape(-1, *both.shape[-2:])[0].sum())
+        samples = both.sum(axis=(-2, -1)) if given.samples is None else given.samples
         if not both.all():
             kept = both.any(axis=-2)
             first, second, both = first[:, kept], second[:, kept], both[:, kept]
@@ -165,7 +171,8 @@ class _Part:
 
     def halves(self, alpha: Array) -> tuple[Array, Array]:
         """Return how far the interval over items reaches below and above the estimate."""
-        (low_a, high_a), (low_b, high_b) = self.first.limits(alpha), self.second.limits(alpha)
+        squares = ndtri(np.asarray(alpha) / 2) ** 2, _student(max(self.groups - 1, 1), alpha) ** 2
+        (low_a, high_a), (low_b, high_b) = self.first.limits(*squares), self.second.limits(*squares)
         a, b, correlation = self.first.mean, self.second.mean, self._correlation
 
         def together(x: Array, y: Array) -> Array:

@@ -27,7 +27,7 @@ class Block:
     benchmark: str
     values: Array
     clusters: Array
-    samples: Sequence[int]
+    samples: Array
 
 
 def resample(measures: Sequence[Sequence[Block]], over_seeds: bool, draws: int = DRAWS) -> Array:
