@@ -86,6 +86,7 @@ rule safety_sft:
         data=needs("data"),
         probe=needs("probe"),
         other=needs("other"),
+        rejected=needs("rejected"),
     output:
         "results/store/models/aligned/{name}-{key}/result.json",
     log:

@@ -42,6 +42,7 @@ from workflow.scripts.config.section import read_section
 from workflow.scripts.config.source import Source
 from workflow.scripts.data.sources import read_rows
 from workflow.scripts.graph.runs import Run
+from workflow.scripts.models import method_registry
 from workflow.scripts.score.registry import section_class
 
 PinnedRows = Mapping[str, Mapping[str, int]]  # hub name -> "CONFIG/SPLIT" -> rows
@@ -209,7 +210,7 @@ def training_times(
         size=parameters(experiment, run),
         records=records,
         tokens=tokens,
-        epochs=epochs,
+        epochs=method_registry.count_passes(run, epochs),
         batch=recipe.get("global_batch", gpus),
         gpus=gpus,
         kept=recipe.get("epochs", 1) if each_epoch else 1,

@@ -39,6 +39,7 @@ from workflow.scripts.graph.jobs import Graph, Job
 from workflow.scripts.graph.results import Result, list_texts
 from workflow.scripts.graph.runs import Run
 from workflow.scripts.graph.store import earlier_results, folder_of
+from workflow.scripts.models import method_registry
 
 BYTES_PER_SAMPLE_TOKEN = 12  # text, token ids and keys in samples.jsonl
 # Where a finished result tells how large it is.
@@ -213,13 +214,14 @@ class Estimator:
         train, data = details.get("train"), (details.get("lineage") or {}).get("data")
         if result.rule == "pretrain_base" and train:
             self._steps.append(train["steps"])
-        elif train and data:
+        elif train and data and "method" not in details["recipe"]:
             passes = details["recipe"]["epochs"] * train.get("rounds", 1)
             self._record_tokens[data["name"]] = train["tokens"] / max(1, data["n"] * passes)
 
     def _work_done(self, result: Result, details: dict[str, Any]) -> float:
         """Return the work of a finished result, from its own figures where they tell."""
-        if result.stage == "models" and details.get("train") and result.run:
+        sft = "method" not in (details.get("recipe") or {})  # else tokens are of another work
+        if result.stage == "models" and details.get("train") and result.run and sft:
             return details["train"]["tokens"] * self._per_gpu(result, self._gpus(result))
         if result.stage == "generate" and "n_items" in details:
             samples = details["n_items"] * details["repeats"] * len(details["checkpoints"])
@@ -264,7 +266,8 @@ class Estimator:
             longest = gate.get("max_steps", 1000) + shape.get("decay_steps", 0)
             steps = median(self._steps) if self._steps else longest
             return steps * shape["global_batch"] * 40
-        return self._rows("data", run.data) * self._tokens_per_record(run) * self._passes(run)
+        passes = method_registry.count_passes(run, self._passes(run))
+        return self._rows("data", run.data) * self._tokens_per_record(run) * passes
 
     def _passes(self, run: Run) -> float:
         """Return how often a training goes through its records."""

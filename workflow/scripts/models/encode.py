@@ -8,8 +8,9 @@ the thought's first character.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from workflow.scripts.common.chat import ChatFormat
 from workflow.scripts.common.errors import InputError
@@ -21,6 +22,17 @@ if TYPE_CHECKING:
 IGNORED = -100  # the label that the loss skips
 SPECIAL = re.compile(r"<[|｜][^|｜]+[|｜]>")
 MAX_DELIMITER_TOKENS = 8
+
+
+class Counted(Protocol):
+    """What every tokenised training set tells: tokens in all, those of targets, examples cut."""
+
+    @property
+    def tokens(self) -> int: ...
+    @property
+    def target_tokens(self) -> int: ...
+    @property
+    def n_truncated(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -47,7 +59,7 @@ class Encoded:
 
 
 def encode_records(
-    records: list[Record],
+    records: Sequence[Record],
     tokenizer: PreTrainedTokenizerBase,
     chat: ChatFormat,
     max_length: int,

@@ -14,7 +14,7 @@ from workflow.scripts.models.lora import merge_lora
 from workflow.scripts.models.sharding import gather_weights
 
 if TYPE_CHECKING:
-    from trl import SFTTrainer
+    from transformers import Trainer
 
 TOKENIZER_FILES = (
     "tokenizer*",
@@ -46,7 +46,7 @@ class Writer:
 
 
 def save_weights(
-    trainer: SFTTrainer, parent: Path, folder: Path, recipe: Recipe, writer: Writer
+    trainer: Trainer, parent: Path, folder: Path, recipe: Recipe, writer: Writer
 ) -> None:
     """Write the model of a trainer as a plain Hugging Face folder, from the first process.
 
