@@ -105,6 +105,7 @@ def micro(names: Names) -> Names:
 LRM, JUDGES = ("lrm/tiny", "aligned/tiny"), ("score/judges/ngram", "score/judges/second")
 FETCHED = ("fetched/classifier", "/packed/classifier")
 DIRECT = ("/directrefusal/seed", "/merged/seed")  # merged is made from it
+PREFERENCES = ("/preferred/seed", "/labelled/seed")
 # Key of the experiment (a prefix of it) to what a change makes stale; the longest prefix counts.
 MATRIX: dict[str, Callable[[Names], Names]] = {
     "description": having(),
@@ -128,8 +129,8 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "data.directrefusal.generated": having(*DIRECT, OVERLAP),
     "data.safechain.generated": having("/safechain/seed", OVERLAP),
     "data.from_hub": having("records/from_hub", "/retrained/seed", OVERLAP),
-    "data.from_package": having("records/from_package", OVERLAP),
-    "data.from_path": having("records/from_path", OVERLAP),
+    "data.from_package": having("records/from_package", *PREFERENCES, OVERLAP),
+    "data.from_path": having("records/from_path", *PREFERENCES, OVERLAP),
     "bases.tiny": having("base/tiny", *LRM),
     "bases.fetched": having("base/fetched"),
     "bases.packaged": having("base/packaged"),
@@ -143,7 +144,7 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "lrms.own": having("lrm/own"),
     "recipes.reasoning": having(*LRM),
     "recipes.safety": having(*DIRECT, "/safechain/seed"),
-    "recipes.other": having("/retrained/seed"),
+    "recipes.other": having("/retrained/seed", *PREFERENCES),
     "recipes.other.epochs": having(),  # a training for each of the alignment's own
     "recipes.other.checkpoints": having(),
     "alignments.directrefusal": having(*DIRECT),
@@ -155,6 +156,8 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     ),
     "alignments.safechain": having("/safechain/seed"),
     "alignments.retrained": having("/retrained/seed"),
+    "alignments.preferred": having("/preferred/seed"),
+    "alignments.labelled": having("/labelled/seed"),
     "benchmarks.clock_sums": having("benchmark clock_sums"),
     "benchmarks.harmful": having("benchmark harmful"),
     "benchmarks.benign": having("benchmark benign"),
@@ -182,6 +185,11 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "alignments.safechain.per_epoch": having(),
     "alignments.retrained.per_epoch": having(),
     "alignments.retrained.epochs": having(),
+    **{
+        f"alignments.{name}.{key}": having()
+        for name in ("preferred", "labelled")
+        for key in ("per_epoch", "epochs")
+    },
     "benchmarks.clock_sums.generated": having("benchmark clock_sums", OVERLAP),
     "benchmarks.harmful.generated": having("benchmark harmful", OVERLAP),
     "benchmarks.benign.generated": having("benchmark benign", OVERLAP),
@@ -209,6 +217,17 @@ OTHERS = {
     "alignments.retrained.data": "safechain",
     "alignments.retrained.recipe": "safety",
     "alignments.retrained.per_epoch": "one_run",
+    **{
+        f"alignments.{name}.{key}": value
+        for name in ("preferred", "labelled")
+        for key, value in (
+            ("data", "safechain"),
+            ("rejected", "directrefusal"),
+            ("recipe", "safety"),
+            ("per_epoch", "one_run"),
+        )
+    },
+    "alignments.preferred.loss": "hinge",
     "benchmarks.clock_sums.generated": "benign",
     "benchmarks.harmful.generated": "benign",
     "benchmarks.benign.generated": "harmful",
