@@ -145,7 +145,8 @@ def target_readers(benchmark):
 def training_texts():
     """Return NAME=FILE of everything that a model is trained on."""
     corpus = {"corpus": "data/micro/corpus"} if "micro_data" in EXPERIMENT else {}
-    names = {**corpus, **{name: TEXTS[f"data {name}"] for name in EXPERIMENT["data"]}}
+    given = [name for name in EXPERIMENT["data"] if f"data {name}" in TEXTS]
+    names = {**corpus, **{name: TEXTS[f"data {name}"] for name in given}}
     return [f"{name}={GRAPH.path(text)}" for name, text in names.items()]
 
 
@@ -179,8 +180,8 @@ def alignments_that(train):
 
 def input_options(job):
     """Return `--NAME FILE` for each input of a method's script."""
-    inputs = job.results[0].inputs.items()
-    return [text for role, (name,) in inputs for text in (f"--{role}", GRAPH.path(name))]
+    inputs = [(role, name) for role, names in job.results[0].inputs.items() for name in names]
+    return [text for role, name in inputs for text in (f"--{role}", GRAPH.path(name))]
 
 
 def published_name(wildcards):

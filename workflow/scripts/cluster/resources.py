@@ -36,12 +36,18 @@ from workflow.scripts.common.cost_model import (
 )
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import canonical_json
-from workflow.scripts.common.known_sizes import UNKNOWN_ROWS, known_rows, record_tokens
+from workflow.scripts.common.known_sizes import (
+    UNKNOWN_ROWS,
+    answer_tokens,
+    known_rows,
+    record_tokens,
+)
 from workflow.scripts.config.planning import TRAINING
 from workflow.scripts.config.section import read_section
 from workflow.scripts.config.source import Source
 from workflow.scripts.data.sources import read_rows
 from workflow.scripts.graph.runs import Run
+from workflow.scripts.graph.sampling import list_asked, most_records
 from workflow.scripts.models import method_registry
 from workflow.scripts.score.registry import section_class
 
@@ -88,7 +94,7 @@ def list_resources(
         gpu = given.get("gpu", nodes * GPUS_PER_NODE)
         found = _training(experiment, run, nodes, gpu, pinned)
     elif rule == "generate_samples" and run and benchmark:
-        section = experiment["benchmarks"][benchmark]
+        section = list_asked(experiment)[benchmark]
         found = _generation(experiment, run, section, given.get("gpu"), pinned)
     elif rule == "score_samples" and run and benchmark and scorer:
         found = _scoring(experiment, run, benchmark, scorer, pinned)
@@ -175,6 +181,18 @@ def count_rows(section: dict[str, Any], pinned: PinnedRows | None = None) -> int
     known = known_rows(prepare, pinned) if "hub" in source else _local_rows(prepare)
     counts = [section.get("n"), prepare.get("limit"), prepare.get("first"), known]
     return min([count for count in counts if count], default=UNKNOWN_ROWS)
+
+
+def size_of_set(
+    experiment: dict[str, Any], name: str | None, pinned: PinnedRows | None = None
+) -> tuple[int, int]:
+    """Return the records of a training set, at most, and the tokens of each on average."""
+    entry = experiment["data"][name] if name else {}
+    if (sampled := entry.get("sampled")) is None:
+        return count_rows(entry, pinned), record_tokens(entry.get("prepare", {}))
+    asked = list_asked(experiment)[str(name)]
+    tokens = answer_tokens(asked, hardware_of(experiment)["budget_share"])
+    return most_records(sampled, count_rows(asked, pinned)), tokens
 
 
 def _local_rows(prepare: dict[str, Any]) -> int | None:
@@ -271,7 +289,7 @@ def count_samples(
     experiment: dict[str, Any], run: Run, benchmark: str, pinned: PinnedRows | None = None
 ) -> int:
     """Return how many samples a run has on a benchmark, at most."""
-    section = experiment["benchmarks"][benchmark]
+    section = list_asked(experiment)[benchmark]
     return count_rows(section, pinned) * section.get("repeats", 1) * max(1, len(run.checkpoints))
 
 
@@ -308,14 +326,13 @@ def _training(
         gpu = 0
     if size < SMALL:
         return {"gpu": gpu, "nodes": nodes, "mem_mb": 2_000, "runtime": 30, "threads": 1}
-    data = experiment["data"][run.data] if run.data else {}
-    tokens = record_tokens(data.get("prepare", {}))
+    records, tokens = size_of_set(experiment, run.data, pinned)
     rounds = (run.recipe.get("gate") or {}).get("max_rounds", 1)
     parts = training_times(
         experiment,
         run,
         max(gpu, 1),
-        records=count_rows(data, pinned),
+        records=records,
         tokens=min(run.recipe.get("max_length", tokens), tokens),
         epochs=run.recipe.get("epochs", 1) * rounds,
     )

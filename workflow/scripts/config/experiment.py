@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, model_validator
 
 from workflow.scripts.config.chat_format import ChatFormatName
+from workflow.scripts.config.dataset import Dataset
 from workflow.scripts.config.engines import EngineName
 from workflow.scripts.config.generation import Generation
 from workflow.scripts.config.micro_data import MicroData
@@ -33,7 +34,7 @@ from workflow.scripts.config.section import (
     expect_entry,
     expect_one_source,
 )
-from workflow.scripts.config.source import Dataset, ItemSelection
+from workflow.scripts.config.source import ItemSelection
 from workflow.scripts.models.alignment import Alignment
 from workflow.scripts.models.method_registry import any_alignment
 from workflow.scripts.score.registry import any_scorer
@@ -213,12 +214,15 @@ class Experiment(Section):
     @model_validator(mode="after")
     def _check(self) -> Experiment:
         self._check_models()
+        self._check_sampled()
         for name, alignment in self.alignments.items():
             alignment.check(f"alignments.{name}", self)
         self._check_gates()
         self._check_benchmarks()
         self._check_published()
-        of_a_benchmark = [f"{rule}/{name}" for rule in OF_A_BENCHMARK for name in self.benchmarks]
+        sampled = [name for name, entry in self.data.items() if entry.sampled]
+        asked = [*self.benchmarks, *sampled]
+        of_a_benchmark = [f"{rule}/{name}" for rule in OF_A_BENCHMARK for name in asked]
         for name in self.resources:
             if name not in (*RULES, *of_a_benchmark):
                 raise ValueError(
@@ -236,6 +240,37 @@ class Experiment(Section):
             for name, entry in getattr(self, section).items():
                 if entry.generated and self.micro_data is None:
                     raise ValueError(f"{section}.{name}.generated needs the section micro_data")
+
+    def _check_sampled(self) -> None:
+        """Check training sets that LRMs write: whose prompts they are asked, and who judges."""
+        for name, entry in self.data.items():
+            if (sampled := entry.sampled) is None:
+                continue
+            key = f"data.{name}.sampled"
+            expect_entry(f"{key}.prompts", sampled.prompts, "data", self.data)
+            if self.data[sampled.prompts].sampled:
+                raise ValueError(f"{key}.prompts: {sampled.prompts!r} is sampled, too")
+            if name in self.benchmarks:
+                raise ValueError(f"{key}: {name!r} is a benchmark, too, expected another name")
+            expect_entry(f"{key}.judge", sampled.judge, "scorers", self.scorers)
+            scorer = self.scorers[sampled.judge]
+            if sampled.kind not in scorer.scored_kinds():
+                raise ValueError(
+                    f"{key}.judge: {sampled.judge!r} scores {' or '.join(scorer.scored_kinds())} "
+                    f"prompts, these are {sampled.kind}"
+                )
+            fields = sorted(set(scorer.metrics(sampled.kind).values()))
+            for field in sampled.passes or {}:
+                if field not in fields:
+                    raise ValueError(
+                        f"{key}.passes: {sampled.judge} gives no {field!r}, expected some of "
+                        f"{', '.join(fields)}"
+                    )
+        for name, lrm in self.lrms.items():
+            if lrm.data and self.data[lrm.data].sampled:
+                raise ValueError(
+                    f"lrms.{name}.data: {lrm.data!r} is written by LRMs, expected another entry"
+                )
 
     def _check_benchmarks(self) -> None:
         for name, scorer in self.scorers.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from workflow.scripts.config.ask import Ask
 from workflow.scripts.config.decoding import Decoding
 from workflow.scripts.config.section import Positive, Section
 
@@ -27,3 +28,5 @@ class PromptFile(Generation):
 
     data: str
     """The prompts, JSON lines"""
+    ask: Ask | None = None
+    """What is asked in place of a prompt, see `Sampled`"""

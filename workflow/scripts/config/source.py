@@ -171,22 +171,6 @@ class RecordSelection(Selection):
         return self
 
 
-class Dataset(Section):
-    """A training set: generated, or rows of a source."""
-
-    generated: Literal["reasoning", "directrefusal", "safechain"] | None = None
-    """A set of micro_data"""
-    prepare: RecordSelection | None = None
-    """Rows to records, see workflow/scripts/data/prepare_records.py"""
-    render: Render = Render()
-    """How a chat format writes the records"""
-
-    @model_validator(mode="after")
-    def _check(self) -> Dataset:
-        expect_one_source(self, ("generated", "prepare"))
-        return self
-
-
 class Choices(Section):
     """Multiple choice: the target is a letter."""
 

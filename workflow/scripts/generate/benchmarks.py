@@ -12,6 +12,7 @@ from typing import Any
 
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import read_jsonl, sha256_file, sha256_text
+from workflow.scripts.config.ask import fill
 from workflow.scripts.config.generation import PromptFile
 from workflow.scripts.config.section import Name, Section, read_section
 
@@ -20,13 +21,18 @@ TASKS = Path(__file__).parents[2] / "tasks"
 
 @dataclass(frozen=True)
 class Item:
-    """One question of a benchmark."""
+    """One question of a benchmark.
+
+    Attributes:
+        asked: What is asked in place of the prompt; empty: the prompt.
+    """
 
     item_id: str
     prompt: str
     target: str
     category: str
     meta: dict[str, Any] = field(default_factory=dict)
+    asked: str = ""
 
 
 @dataclass(frozen=True)
@@ -150,6 +156,7 @@ def _items(task: Any, section: PromptFile) -> list[Item]:
             str(task.doc_to_target(doc)),
             category if isinstance(category, str) else "",
             {k: v for k, v in doc.items() if k not in left_out and v is not None},
+            fill(section.ask, doc) if section.ask else "",
         )
         if len(items) == section.n:
             break

@@ -30,14 +30,16 @@ from workflow.scripts.cluster.resources import (
     list_resources,
     parameters,
     scoring_times,
+    size_of_set,
     training_times,
 )
 from workflow.scripts.common.cost_model import JUDGED_TOKENS, ONCE, Parts, combine_parts
-from workflow.scripts.common.known_sizes import UNKNOWN_ROWS, answer_tokens, record_tokens
+from workflow.scripts.common.known_sizes import UNKNOWN_ROWS, answer_tokens
 from workflow.scripts.common.result import read_result
 from workflow.scripts.graph.jobs import Graph, Job
 from workflow.scripts.graph.results import Result, list_texts
 from workflow.scripts.graph.runs import Run
+from workflow.scripts.graph.sampling import list_asked, most_records, set_of
 from workflow.scripts.graph.store import earlier_results, folder_of
 from workflow.scripts.models import method_registry
 
@@ -120,7 +122,7 @@ class Estimator:
     def __init__(self, graph: Graph) -> None:
         self.graph, self.experiment = graph, graph.experiment
         self.hardware = hardware_of(graph.experiment)
-        self._texts = list_texts(graph.experiment)
+        self._texts, self._asked = list_texts(graph.experiment), list_asked(graph.experiment)
         self._counted: dict[Path, int] = {}
         self._items: dict[str, int] = {}
         self._record_tokens: dict[str, float] = {}
@@ -174,7 +176,7 @@ class Estimator:
 
     def items(self, benchmark: str) -> int:
         """Return how many items a benchmark has, or is taken to have."""
-        given = self.experiment["benchmarks"][benchmark].get("n")
+        given = self._asked[benchmark].get("n")
         known = self._items.get(benchmark) or self._rows("benchmark", benchmark)
         return min(given, known) if given else known
 
@@ -183,7 +185,7 @@ class Estimator:
         run, benchmark = result.run, result.benchmark
         if not (run and benchmark):
             return 0
-        repeats = self.experiment["benchmarks"][benchmark].get("repeats", 1)
+        repeats = self._asked[benchmark].get("repeats", 1)
         return self.items(benchmark) * repeats * max(1, len(run.checkpoints))
 
     def is_bound(self, benchmark: str) -> bool:
@@ -251,7 +253,7 @@ class Estimator:
         if result.scorer:
             return self.samples(result)
         if result.benchmark and result.run:
-            decoding = self.experiment["benchmarks"][result.benchmark]["decoding"]
+            decoding = self._asked[str(result.benchmark)]["decoding"]
             return self.samples(result) * budget_of(decoding) * self._per_gpu(result, gpu)
         return 1
 
@@ -267,7 +269,7 @@ class Estimator:
             steps = median(self._steps) if self._steps else longest
             return steps * shape["global_batch"] * 40
         passes = method_registry.count_passes(run, self._passes(run))
-        return self._rows("data", run.data) * self._tokens_per_record(run) * passes
+        return self._records(run) * self._tokens_per_record(run) * passes
 
     def _passes(self, run: Run) -> float:
         """Return how often a training goes through its records."""
@@ -282,11 +284,8 @@ class Estimator:
     def _rows(self, kind: str, name: str) -> int:
         """Return how many rows a training set or benchmark has: of its file, else as is known."""
         if file := self._text_file(f"{kind} {name}"):
-            if file not in self._counted:
-                with open(file, "rb") as lines:
-                    self._counted[file] = sum(1 for _ in lines)
-            return self._counted[file]
-        entry = self.experiment["data" if kind == "data" else "benchmarks"][name]
+            return self._count_lines(file)
+        entry = self.experiment["data"][name] if kind == "data" else self._asked[name]
         if "generated" not in entry:
             return count_rows(entry, self.graph.rows)
         micro = self.experiment["micro_data"]
@@ -294,9 +293,33 @@ class Estimator:
         key = sizes.get(entry["generated"], entry["generated"])
         return micro.get(key) or micro.get(f"{key}_records") or UNKNOWN_ROWS
 
+    def _records(self, run: Run) -> int:
+        """Return how many records a run is trained on; of those that an LRM writes, at most."""
+        assert run.data is not None
+        sampled = self.experiment["data"][run.data].get("sampled")
+        if sampled is None:
+            return self._rows("data", run.data)
+        if file := self._set_file(run):
+            return self._count_lines(file)
+        return most_records(sampled, self._rows("benchmark", run.data))
+
+    def _count_lines(self, file: Path) -> int:
+        if file not in self._counted:
+            with open(file, "rb") as lines:
+                self._counted[file] = sum(1 for _ in lines)
+        return self._counted[file]
+
+    def _set_file(self, run: Run) -> Path | None:
+        """Return the file of a run's training set, if it is there."""
+        text = f"data {run.data}"
+        return self._file(self._texts.get(text) or set_of(str(run.data), run))
+
     def _text_file(self, text: str) -> Path | None:
         """Return the file of a training set (`data NAME`) or `benchmark NAME`, if it is there."""
-        name = self._texts[text]
+        return self._file(self._texts[text])
+
+    def _file(self, name: str) -> Path | None:
+        """Return a result's main file, if it is there."""
         if name not in self.graph.results:  # not of what is planned
             return None
         file = self.graph.root / self.graph.path(name)
@@ -306,10 +329,10 @@ class Estimator:
         assert run.data is not None
         if run.data in self._record_tokens:
             return self._record_tokens[run.data]
-        if file := self._text_file(f"data {run.data}"):
-            found = file.stat().st_size / 4 / max(1, self._rows("data", run.data))
+        if file := self._set_file(run):
+            found = file.stat().st_size / 4 / max(1, self._records(run))
         else:
-            found = record_tokens(self.experiment["data"][run.data].get("prepare", {}))
+            _, found = size_of_set(self.experiment, run.data)
         return min(found, run.recipe.get("max_length", found))
 
     # The two ways to a time.
@@ -355,7 +378,7 @@ class Estimator:
             self.experiment,
             run,
             gpu,
-            records=self._rows("data", run.data),
+            records=self._records(run),
             tokens=self._tokens_per_record(run),
             epochs=self._passes(run),
         )
@@ -363,7 +386,7 @@ class Estimator:
     def _generating(self, result: Result, gpu: int) -> Parts:
         h, run = self.hardware, result.run
         assert run is not None
-        section = self.experiment["benchmarks"][result.benchmark]
+        section = self._asked[str(result.benchmark)]
         samples, tokens = self.samples(result), answer_tokens(section, h["budget_share"])
         if not gpu:
             flop = 2 * parameters(self.experiment, run)
@@ -384,7 +407,7 @@ class Estimator:
             kept = 1 if run.role == "base" or not run.recipe else kept
             return each * kept * parameters(self.experiment, run) / 1e9
         if result.stage == "generate" and result.benchmark:
-            section = self.experiment["benchmarks"][result.benchmark]
+            section = self._asked[str(result.benchmark)]
             tokens = answer_tokens(section, self.hardware["budget_share"])
             return self.samples(result) * tokens * BYTES_PER_SAMPLE_TOKEN / 1e9
         return 0.0
@@ -399,7 +422,7 @@ class Estimator:
         return sum(min(paid, caps[name].get("max_usd") or paid) for name, paid in usd.items())
 
     def _price(self, result: Result, llm: dict[str, Any]) -> float:
-        decoding = self.experiment["benchmarks"][result.benchmark]["decoding"]
+        decoding = self._asked[str(result.benchmark)]["decoding"]
         read = JUDGED_TOKENS + decoding["max_answer_tokens"] * self.hardware["budget_share"]
         written = llm.get("max_reply_tokens", 512) * self.hardware["budget_share"]
         each = read * llm.get("usd_per_million_input", 0) / 1e6

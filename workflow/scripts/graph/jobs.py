@@ -3,7 +3,8 @@
 Rules, plan, status and report ask this graph. Most jobs make one result. Three kinds make several:
 the generated data files; a run's samples on all benchmarks, so that its engine starts once; and
 scores, those of a run by rules and those of an LRM's family by the same judge, which is loaded
-once. What such a job has made stays when it is killed, and a job makes only what is missing.
+once, apart from those that training sets are made from. What such a job has made stays when it is
+killed, and a job makes only what is missing.
 """
 
 from __future__ import annotations
@@ -213,4 +214,6 @@ def _group_of(result: Result) -> str:
         return result.name
     if result.scorer is None:
         return f"{result.run.name}/{result.sections['engine']}"
-    return f"{result.scorer}/{result.run.id.model}" if result.shared else result.run.name
+    group = f"{result.scorer}/{result.run.id.model}" if result.shared else result.run.name
+    # What a training set is made from does not wait for models that are trained on it.
+    return f"{group}/sampled" if result.for_data else group

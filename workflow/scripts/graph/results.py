@@ -24,6 +24,7 @@ from workflow.scripts.config.engines import ENGINES
 from workflow.scripts.config.generation import Generation
 from workflow.scripts.data.packages import package_version
 from workflow.scripts.graph.runs import Run, list_runs
+from workflow.scripts.graph.sampling import SAMPLED, filter_of, list_asked, list_sampled, set_of
 from workflow.scripts.models import method_registry
 from workflow.scripts.score.registry import read_scorer
 from workflow.scripts.score.scorer import ScorerSection
@@ -55,7 +56,7 @@ PAGE = (
     *(f"workflow/scripts/report/page/page.{ending}" for ending in ("html", "css", "js")),
     *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "workflow/report").glob("*.rst")),
 )
-GENERATION_KEYS = tuple(Generation.model_fields)
+GENERATION_KEYS = (*Generation.model_fields, "ask")
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ class Result:
             content, model folders by names, sizes and samples of their files.
         also: Further scripts of the rule, and modules that the script loads for this result.
         shared: A score whose scorer loads a model or asks a service: made with others of its kind.
+        for_data: Samples or scores that a training set is made from; no report shows them.
         run: The model run that it makes or uses; None for the others.
         benchmark: The benchmark, for samples and scores.
         scorer: The scorer, for scores.
@@ -90,6 +92,7 @@ class Result:
     outside: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
     shared: bool = False
+    for_data: bool = False
     run: Run | None = None
     benchmark: str | None = None
     scorer: str | None = None
@@ -117,6 +120,16 @@ class Result:
         }
 
 
+@dataclass(frozen=True)
+class _Known:
+    """An experiment and what is read off it once, see the functions of these names."""
+
+    experiment: dict[str, Any]
+    texts: dict[str, str]
+    scorers: dict[str, ScorerSection]
+    asked: dict[str, dict[str, Any]]
+
+
 def list_results(experiment: dict[str, Any], title: str) -> dict[str, Result]:
     """Return every result of an experiment by name, inputs before what is made from them.
 
@@ -125,43 +138,26 @@ def list_results(experiment: dict[str, Any], title: str) -> dict[str, Result]:
         title: Its name.
     """
     found = _data(experiment)
-    texts = list_texts(experiment)
-    for run in list_runs(experiment).values():
-        _add(found, _model(experiment, run, texts))
-    for name, judge in experiment.get("judges", {}).items():
-        inputs = {"train": (_micro("judge_train"),), "test": (_micro("judge_test"),)}
-        _add(
-            found,
-            Result(
-                f"score/judges/{name}",
-                "train_judge",
-                "score.train_judge",
-                "judge.json",
-                {"judge": judge},
-                inputs,
-            ),
-        )
-    scorers = read_scorers(experiment)
-    for name, scorer in scorers.items():
-        if section := scorer.fetched_judge():
-            _add(
-                found,
-                Result(
-                    f"score/fetched/{name}",
-                    "fetch_judge",
-                    "score.fetch_judge",
-                    "fetched.json",
-                    {"scorer": section},
-                ),
-            )
+    texts, scorers = list_texts(experiment), read_scorers(experiment)
+    known = _Known(experiment, texts, scorers, list_asked(experiment))
+    _judges(known, found)
+    runs = list_runs(experiment)
+    for run in runs.values():
+        model = _model(experiment, run, texts)
+        for name in model.made_from:
+            if name.startswith(f"{SAMPLED}/") and name not in found:
+                _sampled(known, name, runs[str(run.parent)], found)
+        _add(found, model)
     scores = [
         _add(found, result)
-        for run in list_runs(experiment).values()
-        for result in _measured(experiment, run, texts, scorers, found)
+        for run in runs.values()
+        for name in experiment["benchmarks"]
+        for result in _measured(known, run, name, found)
         if result.stage == "score"
     ]
     corpus = [_micro("corpus")] if "micro_data" in experiment else []
-    training = dict.fromkeys([*corpus, *(texts[f"data {name}"] for name in experiment["data"])])
+    given = [name for name in experiment["data"] if f"data {name}" in texts]
+    training = dict.fromkeys([*corpus, *(texts[f"data {name}"] for name in given)])
     _add(
         found,
         Result(
@@ -169,7 +165,7 @@ def list_results(experiment: dict[str, Any], title: str) -> dict[str, Result]:
             "measure_overlap",
             "data.measure_overlap",
             "overlap.json",
-            {"data": list(experiment["data"]), "benchmarks": list(experiment["benchmarks"])},
+            {"data": given, "benchmarks": list(experiment["benchmarks"])},
             {
                 "train": tuple(training),
                 "benchmarks": tuple(
@@ -195,6 +191,35 @@ def list_results(experiment: dict[str, Any], title: str) -> dict[str, Result]:
         ),
     )
     return found
+
+
+def _judges(known: _Known, found: dict[str, Result]) -> None:
+    """Add the judges that are trained here or fetched to `found`."""
+    for name, judge in known.experiment.get("judges", {}).items():
+        inputs = {"train": (_micro("judge_train"),), "test": (_micro("judge_test"),)}
+        _add(
+            found,
+            Result(
+                f"score/judges/{name}",
+                "train_judge",
+                "score.train_judge",
+                "judge.json",
+                {"judge": judge},
+                inputs,
+            ),
+        )
+    for name, scorer in known.scorers.items():
+        if section := scorer.fetched_judge():
+            _add(
+                found,
+                Result(
+                    f"score/fetched/{name}",
+                    "fetch_judge",
+                    "score.fetch_judge",
+                    "fetched.json",
+                    {"scorer": section},
+                ),
+            )
 
 
 def list_keys(results: dict[str, Result], root: Path = ROOT) -> dict[str, str]:
@@ -230,15 +255,22 @@ def _micro(file: str) -> str:
 
 
 def list_texts(experiment: dict[str, Any]) -> dict[str, str]:
-    """Return the result that holds each training set (`data NAME`) and `benchmark NAME`."""
+    """Return the result that holds each training set (`data NAME`) and `benchmark NAME`.
+
+    For a training set that LRMs write, the latter are the prompts that they are asked.
+    """
     texts = {}
     for kind, section, folder in (
         ("data", "data", "records"),
         ("benchmark", "benchmarks", "benchmarks"),
     ):
         for name, entry in experiment[section].items():
+            if "sampled" in entry:  # a text for each LRM
+                continue
             generated = entry.get("generated")
             texts[f"{kind} {name}"] = _micro(generated) if generated else f"data/{folder}/{name}"
+    for name, sampled in list_sampled(experiment).items():
+        texts[f"benchmark {name}"] = texts[f"data {sampled['prompts']}"]
     return texts
 
 
@@ -270,7 +302,7 @@ def _data(experiment: dict[str, Any]) -> dict[str, Result]:
         ("benchmark", "benchmarks", "prepare_benchmark", "items"),
     ):
         for name, entry in experiment[section].items():
-            if "generated" in entry:
+            if "prepare" not in entry:
                 continue
             source = entry["prepare"]
             local = source["source"].get("path")
@@ -328,8 +360,8 @@ def _model(experiment: dict[str, Any], run: Run, texts: dict[str, str]) -> Resul
         "manifest.json",
         method.sections(run, experiment),
         {
-            role: (_input_of(kind, one, texts),)
-            for role, (kind, one) in method.inputs(run, experiment).items()
+            role: tuple(_input_of(kind, one, texts, run) for one in names)
+            for role, (kind, *names) in method.inputs(run, experiment).items()
         },
         also=(f"models.methods.{run.method}",),  # tells the script's arguments
         run=run,
@@ -342,65 +374,83 @@ def _rule_of(run: Run, trains: bool) -> str:
     return "safety_sft" if trains else "derive_model"
 
 
-def _input_of(kind: str, name: str, texts: dict[str, str]) -> str:
+def _input_of(kind: str, name: str, texts: dict[str, str], run: Run) -> str:
     """Return the result that a method names as an input, see `models/method_registry.py`."""
     if kind == "run":
         return f"models/{name}"
-    return texts[f"data {name}"] if kind == "data" else _micro(name)
+    if kind == "data":
+        return texts.get(f"data {name}") or set_of(name, run)
+    return _micro(name)
+
+
+def _sampled(known: _Known, name: str, lrm: Run, found: dict[str, Result]) -> None:
+    """Add a training set that an LRM writes, with its samples and their verdicts, to `found`."""
+    entry = name.split("/")[2]
+    samples, verdicts = _measured(known, lrm, entry, found, for_data=True)
+    _add(found, verdicts)
+    sampled = known.experiment["data"][entry]["sampled"]
+    _add(
+        found,
+        Result(
+            name,
+            "filter_samples",
+            "data.filter_samples",
+            "records.jsonl",
+            {"filter": filter_of(sampled)},
+            {"samples": (samples.name,), "verdicts": (verdicts.name,)},
+        ),
+    )
 
 
 def _measured(
-    experiment: dict[str, Any],
-    run: Run,
-    texts: dict[str, str],
-    scorers: dict[str, ScorerSection],
-    found: dict[str, Result],
+    known: _Known, run: Run, name: str, found: dict[str, Result], for_data: bool = False
 ) -> Iterable[Result]:
-    """Add a run's samples to `found`; yield them and their scores."""
-    for name in experiment["benchmarks"]:
-        benchmark = experiment["benchmarks"][name]
-        engine = benchmark.get("engine", "hf")
-        samples = Result(
-            f"generate/{run.name}/{name}",
-            "generate_samples",
-            "generate.generate_samples",
-            "samples.jsonl",
-            {
-                "benchmark": {key: benchmark[key] for key in GENERATION_KEYS if key in benchmark},
-                "checkpoints": list(run.checkpoints),
-                "engine": engine,
-            },
-            {"model": (f"models/{run.name}",), "prompts": (texts[f"benchmark {name}"],)},
-            ENGINES[engine],
-            task_files(benchmark.get("task", "prompts")),
-            (ENGINE_MODULES[engine],),
+    """Add a run's samples on a benchmark to `found`; yield them and their scores."""
+    benchmark = known.asked[name]
+    engine = benchmark.get("engine", "hf")
+    samples = Result(
+        f"generate/{run.name}/{name}",
+        "generate_samples",
+        "generate.generate_samples",
+        "samples.jsonl",
+        {
+            "benchmark": {key: benchmark[key] for key in GENERATION_KEYS if key in benchmark},
+            "checkpoints": list(run.checkpoints),
+            "engine": engine,
+        },
+        {"model": (f"models/{run.name}",), "prompts": (known.texts[f"benchmark {name}"],)},
+        ENGINES[engine],
+        task_files(benchmark.get("task", "prompts")),
+        (ENGINE_MODULES[engine],),
+        for_data=for_data,
+        run=run,
+        benchmark=name,
+    )
+    _add(found, samples)
+    yield samples
+    for scorer_name in benchmark["scorers"]:
+        scorer = known.scorers[scorer_name]
+        inputs = {"samples": (samples.name,)}
+        if judge := scorer.trained_judge():
+            inputs["judge"] = (f"score/judges/{judge}",)
+        if (fetched := f"score/fetched/{scorer_name}") in found:
+            inputs["fetched"] = (fetched,)
+        local, asked = scorer.local_model(), bool(scorer.endpoints())
+        yield Result(
+            f"score/{run.name}/{name}/{scorer_name}",
+            "score_samples_api" if asked else "score_samples",
+            "score.score_samples",
+            "score.json",
+            {"scorer": known.experiment["scorers"][scorer_name]},
+            inputs,
+            outside=(local,) if local else (),
+            also=scorer.modules(),
+            shared=asked or scorer.parameters > 0,
+            for_data=for_data,
             run=run,
             benchmark=name,
+            scorer=scorer_name,
         )
-        _add(found, samples)
-        yield samples
-        for scorer_name in benchmark["scorers"]:
-            scorer = scorers[scorer_name]
-            inputs = {"samples": (samples.name,)}
-            if judge := scorer.trained_judge():
-                inputs["judge"] = (f"score/judges/{judge}",)
-            if (fetched := f"score/fetched/{scorer_name}") in found:
-                inputs["fetched"] = (fetched,)
-            local, asked = scorer.local_model(), bool(scorer.endpoints())
-            yield Result(
-                f"score/{run.name}/{name}/{scorer_name}",
-                "score_samples_api" if asked else "score_samples",
-                "score.score_samples",
-                "score.json",
-                {"scorer": experiment["scorers"][scorer_name]},
-                inputs,
-                outside=(local,) if local else (),
-                also=scorer.modules(),
-                shared=asked or scorer.parameters > 0,
-                run=run,
-                benchmark=name,
-                scorer=scorer_name,
-            )
 
 
 @cache

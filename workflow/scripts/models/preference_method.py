@@ -20,12 +20,13 @@ class PreferenceAlignment(TrainedAlignment):
     """Training of every LRM on chosen answers over rejected ones; `data` are the chosen ones."""
 
     rejected: str
-    """An entry of data: answers to the same prompts that are worse"""
+    """An entry of data: worse answers to the same prompts; of a sampled one, what its judge did not
+    pass, so that it may be the same entry as data"""
 
     def check(self, key: str, experiment: Experiment) -> None:
         super().check(key, experiment)
         expect_entry(f"{key}.rejected", self.rejected, "data", experiment.data)
-        if self.rejected == self.data:
+        if self.rejected == self.data and not experiment.data[self.data].sampled:
             raise ValueError(f"{key}.rejected is {self.data!r}, expected another entry than data")
         recipe = experiment.recipes[self.recipe]
         for name, given, expected in (

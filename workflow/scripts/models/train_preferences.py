@@ -120,6 +120,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rejected-render", default="{}", help="their rendering, as JSON")
 
 
+def rejected_file(records: Path) -> Path:
+    """Return the file of rejected answers of a training set.
+
+    One that an LRM wrote itself has those that its judge did not pass beside its records.
+    """
+    own = records.with_name("rejected.jsonl")
+    return own if own.exists() else records
+
+
 def check_preferences(method: str, recipe: Recipe, runtime: Runtime) -> None:
     """Raise `InputError` where TRL's trainers cannot follow a recipe."""
     if recipe.gate or recipe.padding_free or (recipe.lora and recipe.lora.dropout):
@@ -151,13 +160,14 @@ def train(args: argparse.Namespace, recipe: Recipe, runtime: Runtime, argv: list
     loss = parse_section(LOSSES[args.method], args.loss, "--loss").with_defaults()
     check_settings(recipe, runtime, None)
     check_preferences(args.method, recipe, runtime)
-    chosen, rejected = read_records(args.data), read_records(args.rejected)
+    worse = rejected_file(args.rejected)
+    chosen, rejected = read_records(args.data), read_records(worse)
     lineage = {
         "base": None,
         "data": {"name": args.data_name, "sha256": sha256_file(args.data), "n": len(chosen)},
         "rejected": {
             "name": args.rejected_name,
-            "sha256": sha256_file(args.rejected),
+            "sha256": sha256_file(worse),
             "n": len(rejected),
         },
     }

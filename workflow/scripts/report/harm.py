@@ -52,6 +52,9 @@ def harm_on_clean_items(
         lrms = results.models("lrm", lrm)
         for group in results.groups(lrm):
             trained_on = results.experiment["alignments"].get(group.alignment, {}).get("data")
+            # what an LRM wrote itself has the prompts of the set that it was asked
+            sampled = results.experiment["data"].get(trained_on, {}).get("sampled", {})
+            trained_on = sampled.get("prompts", trained_on)
             for (train, benchmark), items in shared.items():
                 if group.alignment and train == trained_on:
                     scores = {

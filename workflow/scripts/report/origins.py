@@ -162,6 +162,9 @@ def _data(
 def _described_source(section: Mapping[str, Any]) -> dict[str, Any]:
     if "generated" in section:
         return {"source": f"generated here: {section['generated']}", "revision": None}
+    if "sampled" in section:
+        prompts = section["sampled"]["prompts"]
+        return {"source": f"written by each LRM to the prompts of {prompts}", "revision": None}
     source = (section.get("prepare") or {}).get("source") or {}
     place = source.get("hub") or source.get("path") or source_of(source) or "lm-eval"
     split = f", {source['split']}" if source.get("split") else ""
