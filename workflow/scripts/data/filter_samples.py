@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -33,6 +34,8 @@ from workflow.scripts.common.result import making
 from workflow.scripts.config.record_filter import Filter
 from workflow.scripts.config.section import parse_section
 
+# Delimiters of chat formats, which training would read as such.
+CONTROL = re.compile(r"<[|｜][^|｜]*[|｜]>|</?think>")
 KEY = ("checkpoint", "item_id", "repeat")
 Row = dict[str, Any]
 
@@ -65,9 +68,10 @@ def conditions_of(section: Filter, verdict: Mapping[str, Any], kind: str) -> dic
 
 
 def is_whole(sample: Row) -> bool:
-    """Tell whether a sample is a turn that came to its end by itself."""
+    """Tell whether a sample is a turn that came to its end by itself, without stray delimiters."""
     thought = sample["thinking"] is None or sample["thinking_finish"] == "delimiter"
-    return sample["state"] == "ok" and sample["answer_finish"] == "stop" and thought
+    ended = sample["state"] == "ok" and sample["answer_finish"] == "stop" and thought
+    return ended and not CONTROL.search(f"{sample['thinking'] or ''} {sample['answer']}")
 
 
 def passed(verdict: Row, wanted: Mapping[str, bool]) -> bool | None:
