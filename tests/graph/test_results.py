@@ -102,9 +102,14 @@ def micro(names: Names) -> Names:
     return {name for name in names if not matching(name, NOT_MICRO)}
 
 
-LRM, JUDGES = ("lrm/tiny", "aligned/tiny"), ("score/judges/ngram", "score/judges/second")
+LRM, JUDGES = (
+    ("lrm/tiny", "aligned/tiny", "data/sampled/"),
+    ("score/judges/ngram", "score/judges/second"),
+)
 FETCHED = ("fetched/classifier", "/packed/classifier")
 DIRECT = ("/directrefusal/seed", "/merged/seed")  # merged is made from it
+KEPT = ("data/sampled/selfmade", "/thinksafe/seed")  # what of an LRM's own samples is kept
+SELFMADE = ("/selfmade/", *KEPT)
 PREFERENCES = ("/preferred/seed", "/labelled/seed")
 # Key of the experiment (a prefix of it) to what a change makes stale; the longest prefix counts.
 MATRIX: dict[str, Callable[[Names], Names]] = {
@@ -126,7 +131,12 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "data.directrefusal": having(*DIRECT),
     "data.safechain": having("/safechain/seed"),
     "data.reasoning.generated": having(*LRM, OVERLAP),
-    "data.directrefusal.generated": having(*DIRECT, OVERLAP),
+    "data.directrefusal.generated": having(*DIRECT, *SELFMADE, OVERLAP),
+    "data.selfmade.sampled": having(*SELFMADE),
+    **{
+        f"data.selfmade.sampled.{key}": having(*KEPT)
+        for key in ("judge", "passes", "per_prompt", "otherwise", "min_records")
+    },
     "data.safechain.generated": having("/safechain/seed", OVERLAP),
     "data.from_hub": having("records/from_hub", "/retrained/seed", OVERLAP),
     "data.from_package": having("records/from_package", *PREFERENCES, OVERLAP),
@@ -144,7 +154,7 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "lrms.own": having("lrm/own"),
     "recipes.reasoning": having(*LRM),
     "recipes.safety": having(*DIRECT, "/safechain/seed"),
-    "recipes.other": having("/retrained/seed", *PREFERENCES),
+    "recipes.other": having("/retrained/seed", "/thinksafe/seed", *PREFERENCES),
     "recipes.other.epochs": having(),  # a training for each of the alignment's own
     "recipes.other.checkpoints": having(),
     "alignments.directrefusal": having(*DIRECT),
@@ -156,6 +166,7 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     ),
     "alignments.safechain": having("/safechain/seed"),
     "alignments.retrained": having("/retrained/seed"),
+    "alignments.thinksafe": having("/thinksafe/seed"),
     "alignments.preferred": having("/preferred/seed"),
     "alignments.labelled": having("/labelled/seed"),
     "benchmarks.clock_sums": having("benchmark clock_sums"),
@@ -170,6 +181,7 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "scorers.math": having("/clock_sums/math"),
     "scorers.choice": having("/letters/choice"),
     "scorers.refusal": having("/refusal/"),
+    "scorers.screen": having("/selfmade/screen", *KEPT),
     "scorers.ngram": having("/harmful/ngram"),
     "scorers.llm": having("/harmful/llm"),
     "scorers.classifier": having("/packed/classifier"),
@@ -187,8 +199,8 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "alignments.retrained.epochs": having(),
     **{
         f"alignments.{name}.{key}": having()
-        for name in ("preferred", "labelled")
-        for key in ("per_epoch", "epochs")
+        for name in ("thinksafe", "preferred", "labelled")
+        for key in ("per_epoch", "epochs", "lrms")
     },
     "benchmarks.clock_sums.generated": having("benchmark clock_sums", OVERLAP),
     "benchmarks.harmful.generated": having("benchmark harmful", OVERLAP),
@@ -228,6 +240,15 @@ OTHERS = {
         )
     },
     "alignments.preferred.loss": "hinge",
+    "alignments.thinksafe.data": "from_path",
+    "alignments.thinksafe.recipe": "safety",
+    "alignments.thinksafe.per_epoch": "one_run",
+    "data.selfmade.sampled.prompts": "safechain",
+    "data.selfmade.sampled.ask": "Refuse: {prompt}",
+    "data.selfmade.sampled.kind": "benign",
+    "data.selfmade.sampled.engine": "vllm",
+    "data.selfmade.sampled.judge": "refusal",
+    "data.selfmade.sampled.otherwise": "drop",
     "benchmarks.clock_sums.generated": "benign",
     "benchmarks.harmful.generated": "benign",
     "benchmarks.benign.generated": "harmful",
@@ -420,7 +441,8 @@ TRANSFORMERS = has("generate/", but=("/letters/",))
 VLLM = has("benchmark letters", but=("score/",))
 PREPARED = ("data/records/", "data/benchmarks/")
 SCORES = tuple(
-    f"benchmark {name}" for name in "clock_sums harmful benign letters packed filed".split()
+    f"benchmark {name}"
+    for name in "clock_sums harmful benign letters packed filed selfmade".split()
 )
 # Package of an environment's lock: the results that it computes something of.
 COMPUTES: dict[tuple[str, str], Callable[[str], bool]] = {
