@@ -16,6 +16,7 @@ from workflow.scripts.common.errors import InputError
 from workflow.scripts.config.load import check_experiment, load_experiment
 from workflow.scripts.data.resolve_pins import find_hub_names, pin
 from workflow.scripts.graph.jobs import Graph
+from workflow.scripts.graph.report_inputs import report_inputs
 from workflow.scripts.graph.results import list_keys, list_results
 from workflow.scripts.graph.runs import list_runs
 from workflow.scripts.graph.store import KEY
@@ -78,14 +79,14 @@ def test_no_job_waits_for_a_result_of_its_own(every_key, large):
     """Results that a job makes together must not be made from each other, nor over other jobs."""
     for graph in (every_key, large):
         level: dict[str, int] = {}
-        for _ in range(
-            10
-        ):  # as deep as the chain data, base, LRM, aligned, samples, scores, report
+        # deeper than the chain data, base, LRM, its samples, scores, set, aligned, merged, samples,
+        # scores, report
+        for _ in range(13):
             for job in graph.jobs.values():
                 inputs = {graph.job_of[n].key for made in job.results for n in made.made_from}
                 assert job.key not in inputs
                 level[job.key] = 1 + max((level.get(key, 0) for key in inputs), default=0)
-        assert max(level.values()) <= 9
+        assert max(level.values()) <= 12
 
 
 def test_generated_data_are_one_job(every_key):
@@ -98,7 +99,10 @@ def test_a_runs_samples_on_all_benchmarks_are_one_job(every_key, large):
         jobs = [job for job in graph.jobs.values() if job.rule == "generate_samples"]
         made = {result.run.name: len(job.results) for job in jobs for result in job.results}
         assert len(jobs) == len(graph.runs)
-        assert made == dict.fromkeys(graph.runs, len(graph.experiment["benchmarks"]))
+        own = Counter(one.run.name for one in graph.results.values() if one.for_data)
+        benchmarks = len(graph.experiment["benchmarks"])
+        # samples for a training set, each with its score
+        assert made == {name: benchmarks + own[name] // 2 for name in graph.runs}
 
 
 def test_benchmarks_with_other_engines_are_jobs_of_their_own(every_key, root):
@@ -108,7 +112,8 @@ def test_benchmarks_with_other_engines_are_jobs_of_their_own(every_key, root):
     sizes = Counter(
         len(job.results) for job in graph.jobs.values() if job.rule == "generate_samples"
     )
-    assert sizes == {1: len(graph.runs), 5: len(graph.runs)}
+    # one LRM also writes a training set
+    assert sizes == {1: len(graph.runs), 5: len(graph.runs) - 1, 6: 1}
 
 
 def test_scores_by_rules_are_a_job_per_run_and_judges_that_are_loaded_one_per_family(every_key):
@@ -122,7 +127,57 @@ def test_scores_by_rules_are_a_job_per_run_and_judges_that_are_loaded_one_per_fa
     families = {run.id.model for run in every_key.runs.values()}
     for scorer in ("llm", "math", "classifier", "own_classifier"):  # math asks an extractor
         assert scores[(scorer,)] == {f"{scorer}/{family}" for family in families}
-    assert len(scores) == 5
+    assert scores[("screen",)] == {"lrm/tiny/seed1/sampled"}
+    assert len(scores) == 6
+
+
+def test_what_a_training_set_is_made_from_does_not_wait_for_models_trained_on_it(every_key, root):
+    """Also where a judge is loaded once for a family."""
+    experiment = copy.deepcopy(every_key.experiment)
+    experiment["data"]["selfmade"]["sampled"].update(judge="classifier", passes={"harmful": False})
+    graph = graph_of(experiment, root)
+    job = graph.job_of["score/lrm/tiny/seed1/selfmade/classifier"]
+    assert job.name == "classifier/tiny/sampled"
+    assert [result.for_data for result in job.results] == [True]
+    test_no_job_waits_for_a_result_of_its_own(graph, graph)
+
+
+def test_another_judge_of_a_sampled_set_filters_and_trains_again_and_generates_nothing(project):
+    """Chosen by its name, or its settings."""
+
+    def sampled(judge: str, **more: Any) -> Any:
+        decoding = {"max_thinking_tokens": 16, "max_answer_tokens": 8, "temperature": 1}
+        entry = {"prompts": "directrefusal", "samples": 2, "decoding": decoding, "judge": judge}
+        return {"sampled": {**entry, **more}}
+
+    def add(experiment: dict[str, Any]) -> None:
+        experiment["data"]["own"] = sampled("ngram")
+        experiment["alignments"]["own"] = {**experiment["alignments"]["safechain"], "data": "own"}
+
+    project.edit(add)
+    before = project.make_up()
+    assert set(before.states().values()) == {"done"}
+    own = "generate/lrm/tiny/seed1/own"
+    for judge, more in (("refusal", {}), ("ngram", {"passes": {"refused": True}})):
+        project.edit(lambda e, judge=judge, more=more: e["data"].update(own=sampled(judge, **more)))
+        graph = project.read()
+        to_run = {name for name, state in graph.states().items() if state != "done"}
+        assert graph.keys[own] == before.keys[own] and own not in to_run
+        assert {name for name in to_run if not name.startswith("score/")} == {
+            "data/sampled/own/tiny/seed1",
+            "models/aligned/tiny/own/seed1",
+            *(f"generate/aligned/tiny/own/seed1/{b}" for b in graph.experiment["benchmarks"]),
+            "report/tiny",
+        }
+        judged = {name for name in to_run if name.startswith("score/lrm/")}
+        assert judged == ({f"score/lrm/tiny/seed1/own/{judge}"} if judge == "refusal" else set())
+
+
+def test_reports_and_plans_show_benchmarks_alone(every_key):
+    inputs = report_inputs(every_key)
+    assert {score["benchmark"] for score in inputs["scores"]} == set(
+        every_key.experiment["benchmarks"]
+    )
 
 
 def test_engines_and_judges_start_once_for_all_that_they_can_do(root):
