@@ -88,6 +88,7 @@ rule safety_sft:
         other=needs("other"),
         candidate=needs("candidate"),
         score=needs("score"),
+        rejected=needs("rejected"),
     output:
         "results/store/models/aligned/{name}-{key}/result.json",
     log:

@@ -8,8 +8,9 @@ the thought's first character.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from workflow.scripts.common.chat import ChatFormat
 from workflow.scripts.common.errors import InputError
@@ -21,6 +22,19 @@ if TYPE_CHECKING:
 IGNORED = -100  # the label that the loss skips
 SPECIAL = re.compile(r"<[|｜][^|｜]+[|｜]>")
 MAX_DELIMITER_TOKENS = 8
+
+
+class Counted(Protocol):
+    """What every tokenised training set tells: examples, tokens, those of targets, examples cut."""
+
+    @property
+    def n(self) -> int: ...
+    @property
+    def tokens(self) -> int: ...
+    @property
+    def target_tokens(self) -> int: ...
+    @property
+    def n_truncated(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -38,6 +52,10 @@ class Encoded:
     n_truncated: int
 
     @property
+    def n(self) -> int:
+        return len(self.input_ids)
+
+    @property
     def tokens(self) -> int:
         return sum(map(len, self.input_ids))
 
@@ -47,7 +65,7 @@ class Encoded:
 
 
 def encode_records(
-    records: list[Record],
+    records: Sequence[Record],
     tokenizer: PreTrainedTokenizerBase,
     chat: ChatFormat,
     max_length: int,

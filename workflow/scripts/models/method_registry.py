@@ -42,6 +42,8 @@ class Method(Protocol):
             `--runtime`. None: it makes no models, and needs `ALIGNMENT`, `TRAINS` and
             `list_variants` alone.
         TRAINS: Whether it trains, on GPUs where there are any; else it is a job for a CPU.
+        PASSES: Where it is another count than that of supervised fine-tuning: how often training
+            goes through the records in an epoch, and how often before the first one.
     """
 
     ALIGNMENT: type[Alignment]
@@ -74,6 +76,12 @@ class Method(Protocol):
 def get(name: str) -> Method:
     """Return a method by its name."""
     return cast(Method, import_module(f"workflow.scripts.models.methods.{name}"))
+
+
+def count_passes(run: Run, epochs: float) -> float:
+    """Return the passes over its records that a training takes, as of supervised fine-tuning."""
+    each, before = getattr(get(run.method or DEFAULT), "PASSES", (1.0, 0.0))
+    return each * epochs + before
 
 
 def method_of(alignment: dict[str, Any]) -> Method:

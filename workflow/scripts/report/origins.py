@@ -245,6 +245,9 @@ def _described_source(section: Mapping[str, Any]) -> dict[str, Any]:
         return {"source": f"mixture: {describe_mix(section['mix'])}", "revision": None}
     if "generated" in section:
         return {"source": f"generated here: {section['generated']}", "revision": None}
+    if "sampled" in section:
+        prompts = section["sampled"]["prompts"]
+        return {"source": f"written by each LRM to the prompts of {prompts}", "revision": None}
     source = (section.get("prepare") or section).get("source") or {}
     task = f"lm-eval's {section['task']}" if "task" in section else ""
     place = source.get("hub") or source.get("path") or source_of(source)

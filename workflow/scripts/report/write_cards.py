@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from workflow.scripts.common.io import write_text
-from workflow.scripts.config.mixtures import list_sets
+from workflow.scripts.config.mixtures import list_prompt_sets
 from workflow.scripts.report.escape import escape_markdown, one_line
 from workflow.scripts.report.inputs import Inputs
 from workflow.scripts.report.metrics import MAIN
@@ -171,7 +171,7 @@ def _base_model(
 
 def _datasets(lineage: Mapping[str, Any], experiment: Mapping[str, Any]) -> list[str] | None:
     found = []
-    for name in list_sets(experiment, (lineage.get("data") or {}).get("name", "")):
+    for name in list_prompt_sets(experiment, (lineage.get("data") or {}).get("name", "")):
         section = experiment.get("data", {}).get(name, {})
         hub = ((section.get("prepare") or {}).get("source") or {}).get("hub")
         found += [hub] if hub else []
