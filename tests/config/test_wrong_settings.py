@@ -222,7 +222,7 @@ CASES: list[tuple[str, Any, str]] = [
         for wrong, said in [
             ({"prompts": "nothing"}, ".prompts: 'nothing' is no entry of data, expected reas"),
             ({"prompts": "mine"}, ".prompts: 'mine' is sampled, too"),
-            ({"judge": "math"}, ".judge: 'math' scores reasoning prompts, these are harmful"),
+            ({"judge": "math"}, ".judge: 'math' scores reasoning benchmarks, this one is"),
             ({"judge": "nobody"}, ".judge: 'nobody' is no entry of scorers, expected math, "),
             ({"passes": {"evil": False}}, ".passes: ngram gives no 'evil', expected some of "),
             ({"ask": "Refuse."}, ".ask: is 'Refuse.', expected a text with {prompt} in it"),
@@ -233,6 +233,24 @@ CASES: list[tuple[str, Any, str]] = [
     ),
     ("data.harmful", {"sampled": SAMPLED}, "data.harmful.sampled: 'harmful' is a benchmark, too"),
     ("data.reasoning", {"sampled": SAMPLED}, "lrms.tiny.data: 'reasoning' is written by LRMs, e"),
+    (
+        "data",
+        {
+            "reasoning": {"mix": ["own"]},
+            "own": {"sampled": SAMPLED},
+            **{name: {"generated": name} for name in ("directrefusal", "safechain")},
+        },
+        "lrms.tiny.data: 'own' is written by LRMs, expected another entry",
+    ),
+    (
+        "data",
+        {
+            **{name: {"generated": name} for name in ("reasoning", "directrefusal", "safechain")},
+            "both": {"mix": ["directrefusal", "safechain"]},
+            "own": {"sampled": with_(SAMPLED, prompts="both")},
+        },
+        "data.own.sampled.prompts: 'both' is a mixture, expected a set that is not made from others",
+    ),
     ("alignments.mine", DPO, "alignments.mine.rejected is missing"),
     (
         "alignments.mine",

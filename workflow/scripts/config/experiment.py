@@ -335,7 +335,10 @@ class Experiment(Section):
             asked = self.data[sampled.prompts]
             if asked.sampled or asked.mix:
                 how = "sampled, too" if asked.sampled else "a mixture"
-                raise ValueError(f"{key}.prompts: {sampled.prompts!r} is {how}")
+                raise ValueError(
+                    f"{key}.prompts: {sampled.prompts!r} is {how}, expected a set that is not made "
+                    "from others"
+                )
             if name in self.benchmarks:
                 raise ValueError(f"{key}: {name!r} is a benchmark, too, expected another name")
             expect_entry(f"{key}.judge", sampled.judge, "scorers", self.scorers)

@@ -17,7 +17,7 @@ class Sampled(Filter):
     """Records that each LRM writes itself, for its own alignment."""
 
     prompts: str
-    """An entry of data, not a sampled one: its prompts are asked"""
+    """An entry of data, neither sampled nor a mixture: its prompts are asked"""
     n: Positive | None = None
     """Its first records only"""
     ask: Ask = "{prompt}"

@@ -21,7 +21,7 @@ class PreferenceAlignment(TrainedAlignment):
 
     rejected: str
     """An entry of data: worse answers to the same prompts; of a sampled one, what its judge did not
-    pass, so that it may be the same entry as data"""
+    pass, so that it may be the same entry as data. No mixture with sampled sets"""
 
     def check(self, key: str, experiment: Experiment) -> None:
         super().check(key, experiment)
