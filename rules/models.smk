@@ -84,6 +84,7 @@ rule safety_sft:
     input:
         parent=needs("parent"),
         data=needs("data"),
+        retain=needs("retain"),
         probe=needs("probe"),
         other=needs("other"),
         candidate=needs("candidate"),

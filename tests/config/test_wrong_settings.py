@@ -249,7 +249,8 @@ CASES: list[tuple[str, Any, str]] = [
             "both": {"mix": ["directrefusal", "safechain"]},
             "own": {"sampled": with_(SAMPLED, prompts="both")},
         },
-        "data.own.sampled.prompts: 'both' is a mixture, expected a set that is not made from others",
+        "data.own.sampled.prompts: 'both' is a mixture, expected a set that is not made from "
+        "others",
     ),
     ("alignments.mine", DPO, "alignments.mine.rejected is missing"),
     (

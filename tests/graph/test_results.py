@@ -125,6 +125,7 @@ RETRAINED = ("/retrained/seed", SAFEST)
 NGRAM = ("/harmful/ngram", "/dev_harmful/ngram", CHOSEN, SAFEST)
 MATH = ("/clock_sums/math", "/dev_sums/math", CHOSEN)
 CHAIN = ("/safechain/seed", SUM, ATTACKED[1])
+PRIMED = "/primed/seed"
 KEPT = "/kept/seed"  # adapters, for the weights of lrm/tiny
 MIXED = ("mixtures/mixed", "/replayed/seed")
 JOINT = ("mixtures/safechain+from_path@1", "/joint/seed")
@@ -157,12 +158,13 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "micro_data.judge_test": having("data/micro/judge_test", *JUDGES, *NGRAM),
     "data.reasoning": having(*LRM),
     "data.mixed": having(*MIXED),
-    "data.directrefusal": having(*DIRECT),
+    "data.directrefusal": having(*DIRECT, PRIMED),
+    "data.directrefusal.render": having(*DIRECT),
     "data.safechain": having(*CHAIN, KEPT, "/joint/seed"),
     "data.complied": having("attacked/"),
     "data.complied.generated": having("attacked/", OVERLAP),
     "data.reasoning.generated": having(*LRM, *MIXED, OVERLAP),
-    "data.directrefusal.generated": having(*DIRECT, *MIXED, *SELFMADE, OVERLAP),
+    "data.directrefusal.generated": having(*DIRECT, PRIMED, *MIXED, *SELFMADE, OVERLAP),
     "data.selfmade.sampled": having(*SELFMADE),
     **{
         f"data.selfmade.sampled.{key}": having(*SELECTED)
@@ -170,7 +172,7 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     },
     "data.safechain.generated": having(*CHAIN, KEPT, *JOINT, OVERLAP),
     "data.from_hub": having("records/from_hub", *RETRAINED, *MIXED, OVERLAP),
-    "data.from_package": having("records/from_package", *PREFERENCES, OVERLAP),
+    "data.from_package": having("records/from_package", PRIMED, *PREFERENCES, OVERLAP),
     "data.from_path": having("records/from_path", *JOINT, *PREFERENCES, OVERLAP),
     "bases.tiny": having("base/tiny", *LRM),
     "bases.fetched": having("base/fetched"),
@@ -186,7 +188,7 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "lrms.harmony": having("lrm/harmony", "aligned/harmony"),
     "lrms.harmony.parameters_b": having(),
     "recipes.reasoning": having(*LRM),
-    "recipes.safety": having(*DIRECT, *CHAIN),
+    "recipes.safety": having(*DIRECT, *CHAIN, PRIMED),
     "recipes.attack": having("attacked/"),
     "recipes.attack.epochs": having(),
     "recipes.attack.checkpoints": having(),
@@ -201,6 +203,10 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "alignments.directrefusal": having(*DIRECT),
     "alignments.merged": having("/merged/seed"),
     "alignments.merged.lrms": having(),
+    "alignments.primed": having(PRIMED),
+    "alignments.primed.lrms": having(),
+    "alignments.primed.per_epoch": having(),
+    "alignments.primed.epochs": having("generate/aligned/tiny/primed", "score/aligned/tiny/primed"),
     "alignments.kept": having(KEPT),
     "alignments.kept.lrms": having(),
     "alignments.kept.per_epoch": having(),
@@ -321,6 +327,11 @@ OTHERS = {
     "alignments.safechain.recipe": "other",
     "alignments.safechain.per_epoch": "retrain",
     "alignments.merged.alignment": "safechain",
+    "alignments.primed.chat_format": "chatml",
+    "alignments.primed.data": "safechain",
+    "alignments.primed.per_epoch": "retrain",
+    "alignments.primed.recipe": "other",
+    "alignments.primed.retain": "safechain",
     "alignments.kept.data": "directrefusal",
     "alignments.kept.per_epoch": "retrain",
     "alignments.kept.recipe": "safety",

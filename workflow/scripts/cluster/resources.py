@@ -29,6 +29,7 @@ from workflow.scripts.common.cost_model import (
     HARDWARE,
     HF_SLOWNESS,
     ONCE,
+    PROMPT_TOKENS,
     Parts,
     generation_parts,
     scoring_parts,
@@ -375,19 +376,14 @@ def _training(
         gpu = 0
     if size < SMALL:
         return {"gpu": gpu, "nodes": nodes, "mem_mb": 2_000, "runtime": 30, "threads": 1}
-    records, tokens = UNKNOWN_ROWS, float(UNKNOWN_TOKENS)
-    if run.data:
-        data = experiment["data"]
-        records, tokens = training_size(
-            experiment, run.data, lambda name: count_rows(data[name], pinned)
-        )
+    records, tokens = _count_training(experiment, run, pinned)
     rounds = (run.recipe.get("gate") or {}).get("max_rounds", 1)
     parts = training_times(
         experiment,
         run,
         max(gpu, 1),
         records=records,
-        tokens=min(run.recipe.get("max_length", tokens), tokens),
+        tokens=tokens / max(1, records),
         epochs=training_epochs(run.recipe, records) * rounds,
     )
     trained = 2 if run.recipe.get("precision") == "bf16_pure" else 4
@@ -398,6 +394,21 @@ def _training(
         **_minutes(parts),
         "threads": CPUS_PER_GPU * max(gpu // nodes, 1),
     }
+
+
+def _count_training(
+    experiment: dict[str, Any], run: Run, pinned: PinnedRows | None
+) -> tuple[int, float]:
+    """Return the rows of a run's training sets, and their tokens."""
+    if not run.data:
+        return UNKNOWN_ROWS, float(UNKNOWN_ROWS * UNKNOWN_TOKENS)
+    data, rows, tokens = experiment["data"], 0, 0.0
+    for name, target in method_registry.sets_of(run):
+        n, each = training_size(experiment, name, lambda one: count_rows(data[one], pinned))
+        if target is not None:
+            each = PROMPT_TOKENS + target
+        rows, tokens = rows + n, tokens + n * min(run.recipe.get("max_length", each), each)
+    return rows, tokens
 
 
 def _generation(

@@ -36,7 +36,13 @@ from workflow.scripts.cluster.resources import (
     training_size,
     training_times,
 )
-from workflow.scripts.common.cost_model import JUDGED_TOKENS, ONCE, Parts, combine_parts
+from workflow.scripts.common.cost_model import (
+    JUDGED_TOKENS,
+    ONCE,
+    PROMPT_TOKENS,
+    Parts,
+    combine_parts,
+)
 from workflow.scripts.common.known_sizes import answer_tokens
 from workflow.scripts.common.result import read_result
 from workflow.scripts.config.recipe import Lora
@@ -276,8 +282,15 @@ class Estimator:
             longest = gate.get("max_steps", 1000) + shape.get("decay_steps", 0)
             steps = median(self._steps) if self._steps else longest
             return steps * shape["global_batch"] * 40
-        passes = method_registry.count_passes(run, self._passes(run))
-        return self._records(run) * self._tokens_per_record(run) * passes
+        return self._tokens(run) * method_registry.count_passes(run, self._passes(run))
+
+    def _tokens(self, run: Run) -> float:
+        """Return the tokens of a run's training sets."""
+        return sum(
+            self._set_rows(run, name)
+            * (self._tokens_per_record(run, name) if target is None else PROMPT_TOKENS + target)
+            for name, target in method_registry.sets_of(run)
+        )
 
     def _passes(self, run: Run) -> float:
         """Return how often a training goes through its records."""
@@ -304,9 +317,12 @@ class Estimator:
 
     def _records(self, run: Run) -> int:
         """Return how many records a run is trained on; of those that an LRM writes, at most."""
-        assert run.data is not None
-        file = self._set_file(run)
-        return self._count_lines(file) if file else self._rows("data", run.data)
+        return sum(self._set_rows(run, name) for name, _ in method_registry.sets_of(run))
+
+    def _set_rows(self, run: Run, name: str) -> int:
+        """Return the rows of one of a run's training sets."""
+        file = self._set_file(run, name)
+        return self._count_lines(file) if file else self._rows("data", name)
 
     def _count_lines(self, file: Path) -> int:
         if file not in self._counted:
@@ -314,9 +330,8 @@ class Estimator:
                 self._counted[file] = sum(1 for _ in lines)
         return self._counted[file]
 
-    def _set_file(self, run: Run) -> Path | None:
-        """Return the file of a run's training set, if it is there."""
-        name = str(run.data)
+    def _set_file(self, run: Run, name: str) -> Path | None:
+        """Return the file of one of a run's training sets, if it is there."""
         own = self._texts.get(f"data {name}") or own_set(self.experiment, name, run.lrm)
         return self._file(own)
 
@@ -331,14 +346,13 @@ class Estimator:
         file = self.graph.root / self.graph.path(name)
         return file if file.is_file() else None
 
-    def _tokens_per_record(self, run: Run) -> float:
-        assert run.data is not None
-        if run.data in self._record_tokens:
-            return self._record_tokens[run.data]
-        if file := self._set_file(run):
-            found = file.stat().st_size / 4 / max(1, self._records(run))
+    def _tokens_per_record(self, run: Run, name: str) -> float:
+        if name in self._record_tokens:
+            return self._record_tokens[name]
+        if file := self._set_file(run, name):
+            found = file.stat().st_size / 4 / max(1, self._set_rows(run, name))
         else:
-            found = training_size(self.experiment, run.data, lambda one: self._rows("data", one))[1]
+            found = training_size(self.experiment, name, lambda one: self._rows("data", one))[1]
         return min(found, run.recipe.get("max_length", found))
 
     # The two ways to a time.
@@ -379,13 +393,13 @@ class Estimator:
             flop = 8 * parameters(self.experiment, run) * self._training_tokens(run)
             seconds = flop / (self.hardware["cpu_gflops"] * 1e9)
             return {"start": self.hardware["start_s"], "train": seconds}
-        assert run.data is not None
+        records = self._records(run)
         return training_times(
             self.experiment,
             run,
             gpu,
-            records=self._records(run),
-            tokens=self._tokens_per_record(run),
+            records=records,
+            tokens=self._tokens(run) / max(1, records),
             epochs=self._passes(run),
         )
 

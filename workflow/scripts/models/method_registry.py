@@ -89,6 +89,18 @@ def method_of(alignment: dict[str, Any]) -> Method:
     return get(alignment.get("method", DEFAULT))
 
 
+def sets_of(run: Run) -> list[tuple[str, float | None]]:
+    """Return the training sets of a run by name, one after the other in each epoch.
+
+    With each comes how many tokens of a record are trained beside its prompt, where these are not
+    the whole record. A method that trains on something else has a function `training_sets(run)`.
+    """
+    if run.data is None:
+        return []
+    own = getattr(get(run.method or DEFAULT), "training_sets", None)
+    return own(run) if own else [(run.data, None)]
+
+
 def method(entry: Any) -> str:
     """Return the tag of an entry, or of its section; pydantic calls it, and errors name it."""
     found = entry.get("method", DEFAULT) if isinstance(entry, dict) else None

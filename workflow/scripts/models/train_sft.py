@@ -61,6 +61,7 @@ from workflow.scripts.models.launch import (
 from workflow.scripts.models.lineage import describe_parent, failure_of_parents, hash_parents
 from workflow.scripts.models.lora import expect_modules
 from workflow.scripts.models.memory import check_training, read_shape
+from workflow.scripts.models.primers import make_primers
 from workflow.scripts.models.recipe import (
     batch_plan,
     check_recomputation,
@@ -335,6 +336,9 @@ def parse_arguments(
     parser.add_argument("--seed", required=True, type=int)
     parser.add_argument("--data", type=Path, help="records, JSON lines")
     parser.add_argument("--data-name", help="the data set's name in the manifest")
+    parser.add_argument("--primer", help="train this beginning of the thinking alone (SafePath)")
+    parser.add_argument("--retain", type=Path, help="records that are trained beside the primers")
+    parser.add_argument("--retain-name", help="their name in the manifest")
     parser.add_argument("--parent", type=Path, help="the parent's run folder or manifest")
     parser.add_argument("--checkpoint", help="the parent's checkpoint (default: its final one)")
     parser.add_argument("--chat-format", help="of the model: how it is evaluated")
@@ -374,20 +378,21 @@ def fine_tune(args: argparse.Namespace, recipe: Recipe, runtime: Runtime, argv: 
     foreign = args.write_as not in (None, args.chat_format)
     render = parse_section(Render, args.render, "--render").with_defaults()
     check_settings(recipe, runtime, args.probe)
-    records = read_records(args.data)
+    records = read_training(args)
     problems = read_probe(args.probe, recipe.gate.n) if recipe.gate else None
     parent = load_checkpoint(args.parent, args.checkpoint, checked=launched())
     start_processes(parent, recipe, runtime, argv)
 
     lineage = {
         "base": describe_parent(args.parent, parent.name),
-        "data": {"name": args.data_name, "sha256": sha256_file(args.data), "n": len(records)},
+        **describe_data(args),
     }
-    state = open_state(args, recipe, render, lineage, sharded=world_size(runtime) > 1)
+    settings, sharded = primer_of(args), world_size(runtime) > 1
+    state = open_state(args, recipe, render, lineage, sharded, settings=settings)
     rounds = Rounds(
         parent, records, problems, chat, recipe, runtime, args.seed, render, state, foreign
     )
-    train_and_write(args, rounds, lineage)
+    train_and_write(args, rounds, lineage, settings)
 
 
 def train_and_write(
@@ -429,6 +434,32 @@ def train_and_write(
         train=summarise(figures, encoded, recipe),
         hardware=describe_hardware(world_size(rounds.runtime)),
     )
+
+
+def read_training(args: argparse.Namespace) -> Sequence[Record]:
+    """Return what is trained on: records, or primers and the records beside them."""
+    records = read_records(args.data)
+    if args.primer is None:
+        return records
+    return [
+        *make_primers(records, args.primer),
+        *(read_records(args.retain) if args.retain else []),
+    ]
+
+
+def primer_of(args: argparse.Namespace) -> dict[str, str]:
+    """Return what the manifest tells of the training beside the recipe."""
+    return {} if args.primer is None else {"method": "safepath", "primer": args.primer}
+
+
+def describe_data(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the training sets as the lineage names them."""
+    files = {"data": (args.data_name, args.data), "retain": (args.retain_name, args.retain)}
+    return {
+        role: {"name": name, "sha256": sha256_file(file), "n": len(read_records(file))}
+        for role, (name, file) in files.items()
+        if file
+    }
 
 
 def check_settings(recipe: Recipe, runtime: Runtime, probe: Path | None) -> None:
