@@ -64,7 +64,6 @@ def sections(run: Run, experiment: dict[str, Any]) -> dict[str, Any]:
         "chat_format": run.chat_format,
         "seed": run.seed,
         **({"write_as": run.write_as} if run.write_as else {}),
-        **({"start": run.start} if run.start else {}),
     }
 
 
@@ -77,7 +76,6 @@ def arguments(run: Run, experiment: dict[str, Any]) -> list[str]:
         *(("--retain-name", retain) if retain else ()),
         *("--render", canonical_json(_render(run, experiment))),
         *(("--write-as", run.write_as) if run.write_as else ()),
-        *(("--checkpoint", run.start) if run.start else ()),
     ]
 
 
