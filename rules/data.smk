@@ -1,15 +1,18 @@
 """Data: training sets as records, benchmarks as items, and how much they overlap.
 
-NEEDS: the experiment's sections micro_data, data and benchmarks
+NEEDS: the experiment's sections micro_data, data and benchmarks; for training sets that LRMs
+       write, their samples and verdicts
 MAKES: results/store/data/
 """
 
 
-# On the driver's machine, which has the network that compute nodes may lack; mixing takes seconds.
+# On the driver's machine, which has the network that compute nodes may lack; mixing and filtering
+# take seconds.
 localrules:
     prepare_records,
     prepare_benchmark,
     mix_records,
+    filter_samples,
 
 
 rule make_micro_data:
@@ -110,6 +113,37 @@ rule prepare_benchmark:
         r"""
         python -m workflow.scripts.data.prepare_benchmark \
             --benchmark {params.section:q} --name {wildcards.name} --scorers {params.scorers:q} \
+            --out {params.out:q} --result {params.result:q} &>{log:q}
+        """
+
+
+rule filter_samples:
+    """Make a training set of an LRM's own samples that a judge passes."""
+    input:
+        samples=needs("samples"),
+        verdicts=needs("verdicts"),
+    output:
+        "results/store/data/sampled/{name}-{key}/result.json",
+    log:
+        "results/store/data/sampled/{name}-{key}/log.txt",
+    benchmark:
+        "results/store/data/sampled/{name}-{key}/timing.tsv"
+    conda:
+        "../envs/train.yaml"
+    threads: THREADS
+    resources:
+        **RESOURCES,
+    params:
+        samples=lambda w: GRAPH.folder(job_of(w).results[0].inputs["samples"][0]),
+        verdicts=lambda w: GRAPH.folder(job_of(w).results[0].inputs["verdicts"][0]),
+        filter=as_json(lambda job: job.results[0].sections["filter"]),
+        out=folder,
+        result=result,
+    shell:
+        r"""
+        python -m workflow.scripts.data.filter_samples \
+            --samples {params.samples:q} --verdicts {params.verdicts:q} \
+            --filter {params.filter:q} --name {wildcards.name:q} \
             --out {params.out:q} --result {params.result:q} &>{log:q}
         """
 

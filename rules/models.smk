@@ -84,10 +84,12 @@ rule safety_sft:
     input:
         parent=needs("parent"),
         data=needs("data"),
+        retain=needs("retain"),
         probe=needs("probe"),
         other=needs("other"),
         candidate=needs("candidate"),
         score=needs("score"),
+        rejected=needs("rejected"),
     output:
         "results/store/models/aligned/{name}-{key}/result.json",
     log:

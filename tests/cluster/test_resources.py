@@ -18,11 +18,13 @@ from workflow.scripts.cluster.resources import (
     fewest_gpus,
     list_resources,
     parameters,
+    training_size,
 )
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.run_id import RunId
 from workflow.scripts.config.load import load_experiment
 from workflow.scripts.graph.runs import Run, list_runs
+from workflow.scripts.models.method_registry import count_passes
 
 LRM = {"hub": "simplescaling/s1.1-32B", "revision": "0" * 40, "chat_format": "s1"}
 BIG = {
@@ -114,6 +116,34 @@ def test_the_size_of_a_data_set_is_what_the_experiment_takes_of_it(
     section: dict[str, object], rows: int
 ) -> None:
     assert count_rows(section) == rows
+
+
+def test_a_set_that_lrms_write_has_what_its_prompts_and_budgets_allow() -> None:
+    """At most two records of each of 100 prompts, of half of 3,000 tokens."""
+    own = {
+        "prompts": "refusals",
+        "n": 100,
+        "samples": 4,
+        "per_prompt": 2,
+        "decoding": {"max_thinking_tokens": 2000, "max_answer_tokens": 1000, "temperature": 1},
+        "judge": "guard",
+    }
+    refusals = {"prepare": {"source": {"hub": "TianshengHuang/DirectRefusal"}}}
+    experiment = {**BIG, "data": {"refusals": refusals, "own": {"sampled": own}}}
+    data = experiment["data"]
+    assert training_size(experiment, "own", lambda name: count_rows(data[name])) == (200, 1500)
+    run = replace(lrm_run(), data="own")
+    asked = list_resources("generate_samples", experiment, run, "own")
+    assert (asked["gpu"], asked["nodes"]) == (2, 1)
+    # 4 samples of 100 prompts: 2 x 7e9 FLOP a token of 1,000 at 25 % of 989e12, 22.6 s; 30 s to
+    # start and 9.3 s to read 14 GB; thrice
+    assert list_resources("score_samples", experiment, run, "own", "guard")["runtime"] == 30 + 4
+
+
+@pytest.mark.parametrize(("method", "passes"), [("sft", 5), ("dpo", 10.5), ("kto", 13.5)])
+def test_preferences_take_the_passes_of_both_answers_and_of_the_reference(method, passes) -> None:
+    """Five epochs; a pass without gradients is a quarter of one with recomputation."""
+    assert count_passes(replace(lrm_run(), method=method), 5) == passes
 
 
 def test_only_a_classifier_judge_holds_a_gpu_while_scoring() -> None:

@@ -29,6 +29,12 @@ TOLD = {
     "decoding": {"max_thinking_tokens": 1, "max_answer_tokens": 1},
     "scorers": ["math"],
 }
+SAMPLED = {
+    "prompts": "directrefusal",
+    "decoding": {"max_thinking_tokens": 8, "max_answer_tokens": 8},
+    "judge": "ngram",
+}
+DPO = {"method": "dpo", "data": "safechain", "recipe": "safety", "per_epoch": "one_run"}
 
 
 def with_(section: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -210,6 +216,62 @@ CASES: list[tuple[str, Any, str]] = [
         "report.published",
         [with_(PUBLISHED, value=5000)],
         "report.published.0: value is 5000, expected percent, 0 to 100",
+    ),
+    *(
+        ("data.mine", {"sampled": with_(SAMPLED, **wrong)}, f"data.mine.sampled{said}")
+        for wrong, said in [
+            ({"prompts": "nothing"}, ".prompts: 'nothing' is no entry of data, expected reas"),
+            ({"prompts": "mine"}, ".prompts: 'mine' is sampled, too"),
+            ({"judge": "math"}, ".judge: 'math' scores reasoning benchmarks, this one is"),
+            ({"judge": "nobody"}, ".judge: 'nobody' is no entry of scorers, expected math, "),
+            ({"passes": {"evil": False}}, ".passes: ngram gives no 'evil', expected some of "),
+            ({"ask": "Refuse."}, ".ask: is 'Refuse.', expected a text with {prompt} in it"),
+            ({"samples": 4}, ": samples is 4 at temperature 0, expected 1"),
+            ({"per_prompt": 2}, ": per_prompt is 2, expected at most samples, 1"),
+            ({"otherwise": "keep"}, ".otherwise is 'keep', expected 'drop' or 'given'"),
+        ]
+    ),
+    ("data.harmful", {"sampled": SAMPLED}, "data.harmful.sampled: 'harmful' is a benchmark, too"),
+    ("data.reasoning", {"sampled": SAMPLED}, "lrms.tiny.data: 'reasoning' is written by LRMs, e"),
+    (
+        "data",
+        {
+            "reasoning": {"mix": ["own"]},
+            "own": {"sampled": SAMPLED},
+            **{name: {"generated": name} for name in ("directrefusal", "safechain")},
+        },
+        "lrms.tiny.data: 'own' is written by LRMs, expected another entry",
+    ),
+    (
+        "data",
+        {
+            **{name: {"generated": name} for name in ("reasoning", "directrefusal", "safechain")},
+            "both": {"mix": ["directrefusal", "safechain"]},
+            "own": {"sampled": with_(SAMPLED, prompts="both")},
+        },
+        "data.own.sampled.prompts: 'both' is a mixture, expected a set that is not made from "
+        "others",
+    ),
+    ("alignments.mine", DPO, "alignments.mine.rejected is missing"),
+    (
+        "alignments.mine",
+        with_(DPO, rejected="safechain"),
+        "alignments.mine.rejected is 'safechain', expected another entry than data",
+    ),
+    (
+        "alignments.mine",
+        with_(DPO, rejected="directrefusal", loss="best"),
+        "alignments.mine.loss is 'best', expected 'sigmoid', 'ipo' or 'hinge'",
+    ),
+    (
+        "alignments.mine",
+        with_(DPO, rejected="directrefusal", beta=0),
+        "alignments.mine.beta is 0, expected above 0",
+    ),
+    (
+        "alignments.mine",
+        with_(DPO, rejected="directrefusal", desirable_weight=1),
+        "alignments.mine.desirable_weight is unknown; expected",
     ),
     *(
         (f"{section}.new", name, f"{section}: {name!r:.60}")

@@ -65,6 +65,26 @@ def test_skipped_items_are_those_at_the_start(generate: Generate, tmp_path: Path
         generate(skip=99, out=tmp_path / "none")
 
 
+def test_what_is_asked_in_place_of_a_prompt_is_in_its_tokens_and_the_sample_has_the_prompt(
+    generate: Generate, tmp_path: Path, tokenizer: Any
+) -> None:
+    """Records of a training set, whose own answers can be in what is asked."""
+    rows = [
+        {"id": f"r{index}", "prompt": text, "thinking": None, "answer": "so 7", "source": "set"}
+        for index, text in enumerate(QUESTIONS[:2])
+    ]
+    write_jsonl(tmp_path / "records.jsonl", rows)
+    section = {"data": str(tmp_path / "records.jsonl"), "kind": "harmful"}
+    samples = generate(**section, ask="solve {prompt} is {answer} {thinking}?")
+    assert [sample["prompt"] for sample in samples] == QUESTIONS[:2]
+    assert [sample["target"] for sample in samples] == ["", ""]
+    assert samples[0]["meta"] == {"id": "r0", "answer": "so 7", "source": "set"}
+    chat = CHAT_FORMATS["micro"]
+    for sample, text in zip(samples, QUESTIONS, strict=False):
+        asked = chat.prompt(f"solve {text} is so 7 ?")
+        assert sample["prompt_ids"] == tokenizer.encode(asked, add_special_tokens=False)
+
+
 def test_greedy_samples_are_what_the_model_itself_would_say(
     generate: Generate, model_run: Path, tokenizer: Any
 ) -> None:

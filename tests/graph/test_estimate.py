@@ -158,6 +158,32 @@ def test_an_attack_costs_its_steps_and_the_weights_that_it_keeps(project):
     assert {name.rpartition("/")[2] for name in samples} == {"clock_sums", "harmful"}
 
 
+def test_primers_cost_their_few_tokens_and_kept_adapters_their_few_bytes(project):
+    """A 7B model: 1000 prompts with 5 words of a primer, and 500 whole records of 2000 tokens."""
+
+    def change(e):
+        e["lrms"]["tiny"]["parameters_b"] = 7
+        fields = {"prompt": "q", "answer": "a"}
+        for name, rows in (("safechain", 1000), ("directrefusal", 500)):
+            source = {"path": f"{rows}.jsonl"}
+            e["data"][name] = {"prepare": {"source": source, "fields": fields}}
+        lora = {"r": 1, "alpha": 1, "dropout": 0, "target_modules": ["up_proj"], "merge": False}
+        e["recipes"]["safety"] |= {"max_length": 2000, "global_batch": 8, "lora": lora}
+        e["alignments"]["safechain"] |= {"method": "safepath", "retain": "directrefusal"}
+        e["hardware"] = {"gpu_tflops": 1000, "training_utilisation": 0.4, "gpu_bandwidth_tb_s": 5}
+
+    project.edit(change)
+    for rows in (1000, 500):
+        (project.root / f"{rows}.jsonl").write_text("{}\n" * rows)
+    cost = cost_of(project, MODEL)
+    steps = 2 * 188  # 1500 records, 8 a step
+    tokens = steps * 8 * (1000 * (200 + 5) + 500 * 2000) / 1500
+    update = steps * 100 * 7e9 / 8 / 5e12
+    assert cost.parts["train"] == pytest.approx(8 * 7e9 * tokens / (8 * 1000e12 * 0.4) + update)
+    # 38 layers (64 for 32.8B, scaled by the cube root), 3058 + 16515 wide; two epochs, 4 bytes
+    assert cost.disk_gb == pytest.approx(2 * 4 * 38 * (3058 + 16515) / 1e9, rel=0.01)
+
+
 def test_a_local_benchmark_is_planned_with_the_rows_that_it_has(project):
     def change(e):
         prepare = {"source": {"path": "mine.csv"}, "fields": {"prompt": "q"}}

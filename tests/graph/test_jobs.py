@@ -14,8 +14,10 @@ import yaml
 
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.config.load import check_experiment, load_experiment
+from workflow.scripts.config.mixtures import expand_mixtures
 from workflow.scripts.data.resolve_pins import find_hub_names, pin
 from workflow.scripts.graph.jobs import Graph
+from workflow.scripts.graph.report_inputs import report_inputs
 from workflow.scripts.graph.results import list_keys, list_results
 from workflow.scripts.graph.runs import Run, list_runs
 from workflow.scripts.graph.store import KEY
@@ -94,7 +96,12 @@ def test_generated_data_are_one_job(every_key):
 
 
 def asked_of(graph: Graph, run: Run) -> int:
-    """Return on how many benchmarks a run is measured: all for testing, others as a candidate."""
+    """Return on how many benchmarks a run is measured: all for testing, others as a candidate.
+
+    An LRM is also asked the prompts of the training sets that it writes.
+    """
+    own = {one.name for one in graph.results.values() if one.for_data and not one.scorer}
+    written = sum(name.startswith(f"generate/{run.name}/") for name in own)
     tests = sum(
         one.get("split") != "development" for one in graph.experiment["benchmarks"].values()
     )
@@ -104,7 +111,7 @@ def asked_of(graph: Graph, run: Run) -> int:
     if not run.section.get("evaluate", True):
         return 2  # of every_key's sweep
     chooses = "chosen" in graph.experiment["alignments"] and run.id.model == "tiny"
-    return tests + candidate * chooses
+    return tests + written + candidate * chooses
 
 
 def test_samples_of_the_same_weights_on_all_benchmarks_are_one_job(every_key, large):
@@ -176,7 +183,79 @@ def test_scores_by_rules_are_a_job_per_run_and_judges_that_are_loaded_one_per_fa
         assert scores[(scorer,)] == {f"{scorer}/{family}" for family in families}
     development = {"math/tiny/development"}  # it asks an extractor; before a model is selected
     assert scores[("math",)] == {f"math/{family}" for family in families} | development
-    assert len(scores) == 7
+    assert scores[("screen",)] == {"lrm/tiny/seed1/sampled"}
+    assert len(scores) == 8
+
+
+def test_what_a_training_set_is_made_from_does_not_wait_for_models_trained_on_it(every_key, root):
+    """Also where a judge is loaded once for a family."""
+    experiment = copy.deepcopy(every_key.experiment)
+    experiment["data"]["selfmade"]["sampled"].update(judge="classifier", passes={"harmful": False})
+    graph = graph_of(experiment, root)
+    job = graph.job_of["score/lrm/tiny/seed1/selfmade/classifier"]
+    assert job.name == "classifier/tiny/sampled"
+    assert [result.for_data for result in job.results] == [True]
+    test_no_job_waits_for_a_result_of_its_own(graph, graph)
+
+
+def test_a_mixture_with_a_set_that_lrms_write_is_one_for_each_lrm_and_seed(every_key, root):
+    """Also for an alignment that goes on from another, and for its durability."""
+    experiment = copy.deepcopy(every_key.experiment)
+    experiment["seeds"] = [1, 2]
+    experiment["alignments"]["replayed"].update(data=["selfmade", {"set": "reasoning", "n": 4}])
+    experiment["durability"]["undo"].update(data="selfmade")
+    graph = graph_of(expand_mixtures(experiment), root)
+    for seed in (1, 2):
+        own = f"data/sampled/selfmade/tiny/seed{seed}"
+        mixture = f"data/mixtures/selfmade+reasoning@4/tiny/seed{seed}"
+        assert graph.results[mixture].inputs["sets"] == (own, "data/micro/reasoning")
+        trained = graph.results[f"models/aligned/tiny/replayed/seed{seed}"]
+        assert trained.inputs["data"] == (mixture,)
+        attacked = graph.results[f"models/attacked/tiny/safechain/undo/seed{seed}"]
+        assert attacked.inputs["data"] == (own,)
+    attacked = graph.results["models/attacked/ready/directrefusal/undo/seed1"]
+    assert attacked.inputs["data"] == ("data/sampled/selfmade/ready/hub",)
+    test_no_job_waits_for_a_result_of_its_own(graph, graph)
+
+
+def test_another_judge_of_a_sampled_set_filters_and_trains_again_and_generates_nothing(project):
+    """Chosen by its name, or its settings."""
+
+    def sampled(judge: str, **more: Any) -> Any:
+        decoding = {"max_thinking_tokens": 16, "max_answer_tokens": 8, "temperature": 1}
+        entry = {"prompts": "directrefusal", "samples": 2, "decoding": decoding, "judge": judge}
+        return {"sampled": {**entry, **more}}
+
+    def add(experiment: dict[str, Any]) -> None:
+        experiment["data"]["own"] = sampled("ngram")
+        experiment["alignments"]["own"] = {**experiment["alignments"]["safechain"], "data": "own"}
+
+    project.edit(add)
+    before = project.make_up()
+    assert set(before.states().values()) == {"done"}
+    own = "generate/lrm/tiny/seed1/own"
+    for judge, more in (("refusal", {}), ("ngram", {"passes": {"refused": True}})):
+        project.edit(lambda e, judge=judge, more=more: e["data"].update(own=sampled(judge, **more)))
+        graph = project.read()
+        to_run = {name for name, state in graph.states().items() if state != "done"}
+        assert graph.keys[own] == before.keys[own] and own not in to_run
+        assert {name for name in to_run if not name.startswith("score/")} == {
+            "data/sampled/own/tiny/seed1",
+            "models/aligned/tiny/own/seed1",
+            *(f"generate/aligned/tiny/own/seed1/{b}" for b in graph.experiment["benchmarks"]),
+            "report/tiny",
+        }
+        judged = {name for name in to_run if name.startswith("score/lrm/")}
+        assert judged == ({f"score/lrm/tiny/seed1/own/{judge}"} if judge == "refusal" else set())
+
+
+def test_reports_and_plans_show_benchmarks_alone(every_key):
+    inputs = report_inputs(every_key)
+    assert {score["benchmark"] for score in inputs["scores"]} == {
+        name
+        for name, one in every_key.experiment["benchmarks"].items()
+        if one.get("split") != "development"
+    }
 
 
 def test_engines_and_judges_start_once_for_all_that_they_can_do(root):

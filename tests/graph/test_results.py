@@ -111,7 +111,7 @@ def micro(names: Names) -> Names:
 
 
 LRM, JUDGES = (
-    ("lrm/tiny", "aligned/tiny", "attacked/tiny"),
+    ("lrm/tiny", "aligned/tiny", "attacked/tiny", "data/sampled/"),
     ("score/judges/ngram", "score/judges/second"),
 )
 FETCHED = ("fetched/classifier", "/packed/classifier")
@@ -125,9 +125,13 @@ RETRAINED = ("/retrained/seed", SAFEST)
 NGRAM = ("/harmful/ngram", "/dev_harmful/ngram", CHOSEN, SAFEST)
 MATH = ("/clock_sums/math", "/dev_sums/math", CHOSEN)
 CHAIN = ("/safechain/seed", SUM, ATTACKED[1])
+PRIMED = "/primed/seed"
 KEPT = "/kept/seed"  # adapters, for the weights of lrm/tiny
 MIXED = ("mixtures/mixed", "/replayed/seed")
 JOINT = ("mixtures/safechain+from_path@1", "/joint/seed")
+SELECTED = ("data/sampled/selfmade", "/thinksafe/seed")  # what of an LRM's own samples is kept
+SELFMADE = ("/selfmade/", *SELECTED)
+PREFERENCES = ("/preferred/seed", "/labelled/seed")
 # Key of the experiment (a prefix of it) to what a change makes stale; the longest prefix counts.
 MATRIX: dict[str, Callable[[Names], Names]] = {
     "description": having(),
@@ -154,16 +158,22 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "micro_data.judge_test": having("data/micro/judge_test", *JUDGES, *NGRAM),
     "data.reasoning": having(*LRM),
     "data.mixed": having(*MIXED),
-    "data.directrefusal": having(*DIRECT),
+    "data.directrefusal": having(*DIRECT, PRIMED),
+    "data.directrefusal.render": having(*DIRECT),
     "data.safechain": having(*CHAIN, KEPT, "/joint/seed"),
     "data.complied": having("attacked/"),
     "data.complied.generated": having("attacked/", OVERLAP),
     "data.reasoning.generated": having(*LRM, *MIXED, OVERLAP),
-    "data.directrefusal.generated": having(*DIRECT, *MIXED, OVERLAP),
+    "data.directrefusal.generated": having(*DIRECT, PRIMED, *MIXED, *SELFMADE, OVERLAP),
+    "data.selfmade.sampled": having(*SELFMADE),
+    **{
+        f"data.selfmade.sampled.{key}": having(*SELECTED)
+        for key in ("judge", "passes", "per_prompt", "otherwise", "min_records")
+    },
     "data.safechain.generated": having(*CHAIN, KEPT, *JOINT, OVERLAP),
     "data.from_hub": having("records/from_hub", *RETRAINED, *MIXED, OVERLAP),
-    "data.from_package": having("records/from_package", OVERLAP),
-    "data.from_path": having("records/from_path", *JOINT, OVERLAP),
+    "data.from_package": having("records/from_package", PRIMED, *PREFERENCES, OVERLAP),
+    "data.from_path": having("records/from_path", *JOINT, *PREFERENCES, OVERLAP),
     "bases.tiny": having("base/tiny", *LRM),
     "bases.fetched": having("base/fetched"),
     "bases.packaged": having("base/packaged"),
@@ -178,7 +188,7 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "lrms.harmony": having("lrm/harmony", "aligned/harmony"),
     "lrms.harmony.parameters_b": having(),
     "recipes.reasoning": having(*LRM),
-    "recipes.safety": having(*DIRECT, *CHAIN),
+    "recipes.safety": having(*DIRECT, *CHAIN, PRIMED),
     "recipes.attack": having("attacked/"),
     "recipes.attack.epochs": having(),
     "recipes.attack.checkpoints": having(),
@@ -187,12 +197,16 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "durability.undo.alignments": having(),
     "durability.undo.benchmarks": having(),
     "recipes.adapters": having(KEPT),
-    "recipes.other": having(*RETRAINED, "/joint/seed"),
-    "recipes.other.epochs": having("/joint/seed"),  # retrained has its own
+    "recipes.other": having(*RETRAINED, "/joint/seed", "/thinksafe/seed", *PREFERENCES),
+    "recipes.other.epochs": having("/joint/seed"),  # the others have their own
     "recipes.other.checkpoints": having("/joint/seed"),
     "alignments.directrefusal": having(*DIRECT),
     "alignments.merged": having("/merged/seed"),
     "alignments.merged.lrms": having(),
+    "alignments.primed": having(PRIMED),
+    "alignments.primed.lrms": having(),
+    "alignments.primed.per_epoch": having(),
+    "alignments.primed.epochs": having("generate/aligned/tiny/primed", "score/aligned/tiny/primed"),
     "alignments.kept": having(KEPT),
     "alignments.kept.lrms": having(),
     "alignments.kept.per_epoch": having(),
@@ -221,6 +235,9 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "alignments.swept.alpha": nothing,  # each run has one of the sweep
     "alignments.swept.sweep": having(CHOSEN),  # the names of the others tell the values
     "alignments.swept.lrms": having(),
+    "alignments.thinksafe": having("/thinksafe/seed"),
+    "alignments.preferred": having("/preferred/seed"),
+    "alignments.labelled": having("/labelled/seed"),
     "benchmarks.clock_sums": having("benchmark clock_sums"),
     "benchmarks.harmful": having("benchmark harmful"),
     "benchmarks.benign": having("benchmark benign"),
@@ -244,6 +261,7 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "scorers.math": having(*MATH),
     "scorers.choice": having("/letters/choice"),
     "scorers.refusal": having("/refusal/"),
+    "scorers.screen": having("/selfmade/screen", *SELECTED),
     "scorers.task": having("/told/task"),
     "scorers.ngram": having(*NGRAM),
     "scorers.llm": having("/harmful/llm"),
@@ -276,6 +294,11 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "alignments.joint.per_epoch": having(),
     "alignments.retrained.per_epoch": having(SAFEST),
     "alignments.retrained.epochs": having(SAFEST),
+    **{
+        f"alignments.{name}.{key}": having()
+        for name in ("thinksafe", "preferred", "labelled")
+        for key in ("per_epoch", "epochs", "lrms")
+    },
     "benchmarks.clock_sums.generated": having("benchmark clock_sums", OVERLAP),
     "benchmarks.harmful.generated": having("benchmark harmful", OVERLAP),
     "benchmarks.benign.generated": having("benchmark benign", OVERLAP),
@@ -304,6 +327,11 @@ OTHERS = {
     "alignments.safechain.recipe": "other",
     "alignments.safechain.per_epoch": "retrain",
     "alignments.merged.alignment": "safechain",
+    "alignments.primed.chat_format": "chatml",
+    "alignments.primed.data": "safechain",
+    "alignments.primed.per_epoch": "retrain",
+    "alignments.primed.recipe": "other",
+    "alignments.primed.retain": "safechain",
     "alignments.kept.data": "directrefusal",
     "alignments.kept.per_epoch": "retrain",
     "alignments.kept.recipe": "safety",
@@ -327,6 +355,26 @@ OTHERS = {
     "alignments.joint.per_epoch": "retrain",
     "alignments.retrained.recipe": "safety",
     "alignments.retrained.per_epoch": "one_run",
+    **{
+        f"alignments.{name}.{key}": value
+        for name in ("preferred", "labelled")
+        for key, value in (
+            ("data", "safechain"),
+            ("rejected", "directrefusal"),
+            ("recipe", "safety"),
+            ("per_epoch", "one_run"),
+        )
+    },
+    "alignments.preferred.loss": "hinge",
+    "alignments.thinksafe.data": "from_path",
+    "alignments.thinksafe.recipe": "safety",
+    "alignments.thinksafe.per_epoch": "one_run",
+    "data.selfmade.sampled.prompts": "safechain",
+    "data.selfmade.sampled.ask": "Refuse: {prompt}",
+    "data.selfmade.sampled.kind": "benign",
+    "data.selfmade.sampled.engine": "vllm",
+    "data.selfmade.sampled.judge": "refusal",
+    "data.selfmade.sampled.otherwise": "drop",
     "benchmarks.clock_sums.generated": "benign",
     "benchmarks.harmful.generated": "benign",
     "benchmarks.benign.generated": "harmful",
@@ -524,7 +572,10 @@ VLLM = has("benchmark letters", but=("score/",))
 PREPARED = ("data/records/", "data/benchmarks/")
 SCORES = tuple(
     f"benchmark {name}"
-    for name in "clock_sums harmful benign letters packed filed told dev_sums dev_harmful".split()
+    for name in (
+        *("clock_sums", "harmful", "benign", "letters", "packed", "filed", "told"),
+        *("dev_sums", "dev_harmful", "selfmade"),
+    )
 )
 # Package of an environment's lock: the results that it computes something of.
 COMPUTES: dict[tuple[str, str], Callable[[str], bool]] = {

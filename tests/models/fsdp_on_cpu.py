@@ -1,8 +1,9 @@
-"""Run train_sft on CPU processes with FSDP2 for real (a test's worker, no GPU being at hand).
+"""Run a training script on CPU processes with FSDP2 for real (a test's worker, no GPU at hand).
 
 Accelerate turns FSDP on CPU into DDP in silence; here its state keeps FSDP. What was sharded, and
 how, goes to the file named by SHARDS_TO, so that the test can see that it tested something.
 
+SCRIPT: the script, `train_sft` by default.
 SAVE_S: seconds between two saves of trainer state, in place of the trainer's minutes.
 DIE_AFTER: all processes are killed at the end of this step, before its state is saved.
 """
@@ -13,6 +14,7 @@ import json
 import os
 import signal
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from torch.distributed.tensor import DTensor
 from transformers import TrainerCallback
 
 from workflow.scripts.common.errors import run
-from workflow.scripts.models import sharding, state, train_sft, trainer, weights
+from workflow.scripts.models import sharding, state, trainer, weights
 
 init, save_weights = AcceleratorState.__init__, weights.save_weights
 load_model, build_trainer = sharding.load_model, trainer.build_trainer
@@ -87,7 +89,7 @@ def build_and_look(model, *args):
     collate = built.data_collator
 
     def collate_and_note(rows):
-        note["batches"].append([row["input_ids"] for row in rows])
+        note["batches"].append([row.get("input_ids") for row in rows])
         return collate(rows)
 
     built.data_collator = collate_and_note
@@ -114,7 +116,8 @@ def note_shards(built, *args) -> None:
 
 
 def main() -> None:
-    train_sft.main(sys.argv[1:])
+    script = os.environ.get("SCRIPT", "train_sft")
+    import_module(f"workflow.scripts.models.{script}").main(sys.argv[1:])
     note["group_left"] = not distributed.is_initialized()
     Path(os.environ["SHARDS_TO"] + os.environ["RANK"]).write_text(json.dumps(note))
 

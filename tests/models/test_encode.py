@@ -4,9 +4,13 @@ from tests.models.conftest import sums, word_tokenizer
 from workflow.scripts.common.chat import CHAT_FORMATS
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.records import Record
+from workflow.scripts.config.decoding import Decoding
+from workflow.scripts.generate.turns import TurnFormat
 from workflow.scripts.models.encode import encode_records
+from workflow.scripts.models.primers import make_primers
 
 MICRO, S1 = CHAT_FORMATS["micro"], CHAT_FORMATS["s1"]
+DECODING = Decoding(max_thinking_tokens=9, max_answer_tokens=9)
 RECORD = Record("a", "what is 1?", " I should not!", "the answer is 1.", "test")
 
 
@@ -116,3 +120,29 @@ def test_a_tokenizer_without_the_delimiters_is_an_input_error():
     tokenizer = word_tokenizer(["<|endoftext|>", "<|im_end|>", "<|unk|>"])
     with pytest.raises(InputError, match=r"delimiter '<\|im_start\|>'"):
         encode_records([RECORD], tokenizer, MICRO, 256)
+
+
+def test_the_loss_on_a_primer_falls_on_its_tokens_alone_and_nothing_ends_it():
+    """Six tokens behind those that generation starts from; records beside it keep their loss."""
+    tokenizer = word_tokenizer()
+    primers = make_primers([RECORD], "I think the answer is not")
+    encoded = encode_records([*primers, RECORD], tokenizer, MICRO, 256)
+    ids, labels = encoded.input_ids[0], encoded.labels[0]
+    given = ["<|im_start|>", "user", "\n", "what", " is", " 1", "?", "<|im_end|>", "\n"]
+    given += ["<|im_start|>", "assistant", "\n", "<|im_start|>", "think", "\n"]
+    primer = ["I", " think", " the", " answer", " is", " not"]
+    assert tokenizer.convert_ids_to_tokens(ids) == given + primer
+    assert labels == [-100] * len(given) + ids[-6:]
+    whole = encode_records([RECORD], tokenizer, MICRO, 256)
+    assert (encoded.input_ids[1], encoded.labels[1]) == (whole.input_ids[0], whole.labels[0])
+    assert encoded.target_tokens == 6 + whole.target_tokens
+
+
+@pytest.mark.parametrize("name", ["micro", "s1", "limo"])
+def test_a_primer_begins_where_generation_starts_in_every_family(name):
+    """Also in one that has no thinking of its own."""
+    chat, tokenizer = CHAT_FORMATS[name], subword_tokenizer()
+    (ids,) = encode_records(make_primers([RECORD], "I think."), tokenizer, chat, 900).input_ids
+    prompt = TurnFormat(chat, tokenizer, DECODING, thinks=True).prompt_ids(RECORD.prompt)
+    assert ids[: len(prompt)] == prompt
+    assert tokenizer.decode(ids[len(prompt) :]) == "I think."

@@ -8,8 +8,9 @@ from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.run_id import RunId
 from workflow.scripts.config.planning import Runtime
 from workflow.scripts.config.recipe import Lora, Recipe
+from workflow.scripts.config.section import read_section
 from workflow.scripts.graph.runs import Run, origin_of
-from workflow.scripts.models import memory
+from workflow.scripts.models import memory, method_registry
 from workflow.scripts.models.fit import check_fit
 from workflow.scripts.models.memory import (
     GB,
@@ -220,3 +221,16 @@ def test_sizes_are_read_from_a_checkpoint(parent):
     config = json.loads((parent / "final" / "config.json").read_text())
     assert (shape.layers, shape.hidden, shape.vocab) == (2, 32, config["vocab_size"])
     assert shape.tied
+
+
+def test_a_pair_of_answers_takes_what_two_examples_of_sft_take_and_no_second_model():
+    section = {"learning_rate": 1e-6, "epochs": 1, "max_length": 4096, "global_batch": 32}
+    recipe = read_section(Recipe, section, "recipe")
+    one, two = (Runtime(gpus=8, per_device_batch=n, gradient_checkpointing=True) for n in (1, 2))
+    found = {
+        name: method_registry.get(name).estimate_memory(QWEN_32B, recipe, runtime, 8)
+        for name, runtime in (("dpo", one), ("kto", one), ("sft", two))
+    }
+    assert found["dpo"] == found["sft"]
+    assert found["kto"]["weights"] == found["sft"]["weights"]
+    assert found["kto"]["total"] < found["dpo"]["total"] < 1.1 * found["kto"]["total"]

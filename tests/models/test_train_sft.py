@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import json
 import math
@@ -332,6 +333,43 @@ def test_weights_after_chosen_steps_are_those_of_the_same_steps_of_a_longer_trai
     assert weights("alone/step1") == weights("steps/step1")
 
 
+@pytest.mark.slow
+def test_a_primed_model_begins_its_thinking_so_and_goes_on(parent, data, tmp_path):
+    """Trained on questions alone and, beside them, on whole records, as SafePath is."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    questions = [dataclasses.replace(one, id=f"q{one.id}", answer="no.") for one in sums(8, seed=9)]
+    questions = [dataclasses.replace(one, prompt=f"should I {one.prompt}") for one in questions]
+    write_records(tmp_path / "questions.jsonl", questions)
+    primer = "I should not answer."
+    recipe = RECIPE | {"epochs": 30, "checkpoints": "last", "learning_rate": 5e-3}
+    manifest = train(
+        *(parent, tmp_path / "questions.jsonl", tmp_path / "out", recipe),
+        **{"primer": primer, "retain": data, "retain_name": "sums", "data_name": "questions"},
+    )
+    lineage = manifest["lineage"]
+    assert (lineage["data"]["name"], lineage["data"]["n"]) == ("questions", 8)
+    assert (lineage["retain"]["name"], lineage["retain"]["n"]) == ("sums", 21)
+    assert manifest["recipe"]["primer"] == primer
+    assert manifest["train"]["steps"] == 30 * math.ceil((8 + 21) / 8)
+    tokenizer = load_tokenizer(parent / "final")
+    whole = encode_records(read_records(data), tokenizer, CHAT_FORMATS["micro"], 256)
+    assert manifest["train"]["target_tokens"] == 30 * (8 * 5 + whole.target_tokens)
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "out" / "epoch30").eval()
+
+    def said(question):
+        ids = tokenizer(CHAT_FORMATS["micro"].prompt(question), return_tensors="pt").input_ids
+        with torch.no_grad():
+            out = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=9)
+        return tokenizer.decode(out[0, ids.shape[1] :])
+
+    begun = said(questions[0].prompt)
+    assert begun.startswith(primer) and not begun.removeprefix(primer).startswith("\n<|im_start|>")
+    assert not said("what is 3 plus 4?").startswith(primer)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "bf16_mixed"])
 def test_what_gets_no_adapters_stays_bit_for_bit(tmp_path, data, precision):
     """Adapters on up_proj of the second of three layers."""

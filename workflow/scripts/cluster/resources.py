@@ -29,6 +29,7 @@ from workflow.scripts.common.cost_model import (
     HARDWARE,
     HF_SLOWNESS,
     ONCE,
+    PROMPT_TOKENS,
     Parts,
     generation_parts,
     scoring_parts,
@@ -39,6 +40,7 @@ from workflow.scripts.common.io import canonical_json
 from workflow.scripts.common.known_sizes import (
     UNKNOWN_ROWS,
     UNKNOWN_TOKENS,
+    answer_tokens,
     known_rows,
     record_tokens,
 )
@@ -48,6 +50,8 @@ from workflow.scripts.config.source import Part, Source
 from workflow.scripts.data.mixing import count_part
 from workflow.scripts.data.sources import read_rows
 from workflow.scripts.graph.runs import Run
+from workflow.scripts.graph.sampling import list_asked, most_records
+from workflow.scripts.models import method_registry
 from workflow.scripts.score.registry import section_class
 
 PinnedRows = Mapping[str, Mapping[str, int]]  # hub name -> "CONFIG/SPLIT" -> rows
@@ -93,7 +97,7 @@ def list_resources(
         gpu = given.get("gpu", nodes * GPUS_PER_NODE)
         found = _training(experiment, run, nodes, gpu, pinned)
     elif rule == "generate_samples" and run and benchmark:
-        section = experiment["benchmarks"][benchmark]
+        section = list_asked(experiment)[benchmark]
         found = _generation(experiment, run, section, given.get("gpu"), pinned)
     elif rule == "score_samples" and run and benchmark and scorer:
         found = _scoring(experiment, run, benchmark, scorer, pinned)
@@ -203,20 +207,24 @@ def training_size(
     Args:
         experiment: The experiment.
         name: An entry of data, mixtures among them.
-        rows_of: Gives the rows of an entry that is no mixture.
+        rows_of: Gives the rows of an entry that is no mixture and that no LRM writes.
     """
     entry = experiment["data"][name]
+    if sampled := entry.get("sampled"):
+        asked = list_asked(experiment)[name]
+        tokens = answer_tokens(asked, hardware_of(experiment)["budget_share"])
+        return most_records(sampled, rows_of(sampled["prompts"])), tokens
     if "mix" not in entry:
         return rows_of(name), record_tokens(entry.get("prepare", {}))
     parts = [read_section(Part, part, name) for part in entry["mix"]]
-    sizes = [rows_of(part.set) for part in parts]
+    found = [training_size(experiment, part.set, rows_of) for part in parts]
+    sizes, each = [rows for rows, _ in found], [tokens for _, tokens in found]
     first = count_part(parts[0], sizes[0], 0)
     counts = [
         min(size, count_part(part, size, first)) for part, size in zip(parts, sizes, strict=True)
     ]
-    each = [record_tokens(experiment["data"][part.set].get("prepare", {})) for part in parts]
-    tokens = sum(n * one for n, one in zip(counts, each, strict=True))
-    return sum(counts), tokens / max(1, sum(counts))
+    total = sum(n * tokens for n, tokens in zip(counts, each, strict=True))
+    return sum(counts), total / max(1, sum(counts))
 
 
 def _local_rows(prepare: dict[str, Any]) -> int | None:
@@ -251,7 +259,7 @@ def training_times(
         size=parameters(experiment, run),
         records=records,
         tokens=tokens,
-        epochs=epochs,
+        epochs=method_registry.count_passes(run, epochs),
         batch=recipe.get("global_batch", gpus),
         gpus=gpus,
         kept=kept_checkpoints(recipe),
@@ -326,7 +334,7 @@ def count_samples(
     experiment: dict[str, Any], run: Run, benchmark: str, pinned: PinnedRows | None = None
 ) -> int:
     """Return how many samples a run has on a benchmark, at most."""
-    section = experiment["benchmarks"][benchmark]
+    section = list_asked(experiment)[benchmark]
     return count_rows(section, pinned) * section.get("repeats", 1) * max(1, len(run.checkpoints))
 
 
@@ -368,20 +376,14 @@ def _training(
         gpu = 0
     if size < SMALL:
         return {"gpu": gpu, "nodes": nodes, "mem_mb": 2_000, "runtime": 30, "threads": 1}
-    records, tokens = UNKNOWN_ROWS, float(UNKNOWN_TOKENS)
-    if run.data:
-        data = experiment["data"]
-        records, tokens = training_size(
-            experiment, run.data, lambda name: count_rows(data[name], pinned)
-        )
+    records, tokens = _count_training(experiment, run, pinned)
     rounds = (run.recipe.get("gate") or {}).get("max_rounds", 1)
-    records = count_rows(data, pinned)
     parts = training_times(
         experiment,
         run,
         max(gpu, 1),
         records=records,
-        tokens=min(run.recipe.get("max_length", tokens), tokens),
+        tokens=tokens / max(1, records),
         epochs=training_epochs(run.recipe, records) * rounds,
     )
     trained = 2 if run.recipe.get("precision") == "bf16_pure" else 4
@@ -392,6 +394,21 @@ def _training(
         **_minutes(parts),
         "threads": CPUS_PER_GPU * max(gpu // nodes, 1),
     }
+
+
+def _count_training(
+    experiment: dict[str, Any], run: Run, pinned: PinnedRows | None
+) -> tuple[int, float]:
+    """Return the rows of a run's training sets, and their tokens."""
+    if not run.data:
+        return UNKNOWN_ROWS, float(UNKNOWN_ROWS * UNKNOWN_TOKENS)
+    data, rows, tokens = experiment["data"], 0, 0.0
+    for name, target in method_registry.sets_of(run):
+        n, each = training_size(experiment, name, lambda one: count_rows(data[one], pinned))
+        if target is not None:
+            each = PROMPT_TOKENS + target
+        rows, tokens = rows + n, tokens + n * min(run.recipe.get("max_length", each), each)
+    return rows, tokens
 
 
 def _generation(

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.config.acceptance import Acceptance
 from workflow.scripts.config.chat_format import ChatFormatName
+from workflow.scripts.config.dataset import Dataset
 from workflow.scripts.config.durability import Attack
 from workflow.scripts.config.engines import EngineName
 from workflow.scripts.config.generation import Generation
@@ -37,7 +38,7 @@ from workflow.scripts.config.section import (
     expect_entry,
     expect_one_source,
 )
-from workflow.scripts.config.source import Dataset, ItemSelection, StageData
+from workflow.scripts.config.source import ItemSelection, Mix, StageData
 from workflow.scripts.data.tasks import find_task
 from workflow.scripts.models.alignment import Alignment, check_order
 from workflow.scripts.models.method_registry import any_alignment
@@ -266,6 +267,7 @@ class Experiment(Section):
     @model_validator(mode="after")
     def _check(self) -> Experiment:
         self._check_models()
+        self._check_sampled()
         for name, alignment in self.alignments.items():
             alignment.check(f"alignments.{name}", self)
         check_order(self.alignments)
@@ -277,7 +279,8 @@ class Experiment(Section):
         self._check_frontier()
         if self.gate:
             self.gate.check(self)
-        of_a_benchmark = [f"{rule}/{name}" for rule in OF_A_BENCHMARK for name in self.benchmarks]
+        asked = [*self.benchmarks, *(name for name, one in self.data.items() if one.sampled)]
+        of_a_benchmark = [f"{rule}/{name}" for rule in OF_A_BENCHMARK for name in asked]
         for name in self.resources:
             if name not in (*RULES, *of_a_benchmark):
                 raise ValueError(
@@ -322,6 +325,45 @@ class Experiment(Section):
             for name, entry in getattr(self, section).items():
                 if entry.generated and self.micro_data is None:
                     raise ValueError(f"{section}.{name}.generated needs the section micro_data")
+
+    def _check_sampled(self) -> None:
+        """Check training sets that LRMs write: whose prompts they are asked, and who judges."""
+        for name, entry in self.data.items():
+            if (sampled := entry.sampled) is None:
+                continue
+            key = f"data.{name}.sampled"
+            expect_entry(f"{key}.prompts", sampled.prompts, "data", self.data)
+            asked = self.data[sampled.prompts]
+            if asked.sampled or asked.mix:
+                how = "sampled, too" if asked.sampled else "a mixture"
+                raise ValueError(
+                    f"{key}.prompts: {sampled.prompts!r} is {how}, expected a set that is not made "
+                    "from others"
+                )
+            if name in self.benchmarks:
+                raise ValueError(f"{key}: {name!r} is a benchmark, too, expected another name")
+            expect_entry(f"{key}.judge", sampled.judge, "scorers", self.scorers)
+            scorer = self.scorers[sampled.judge]
+            if problem := scorer.benchmark_error(sampled.kind, None):
+                raise ValueError(f"{key}.judge: {sampled.judge!r} {problem}")
+            fields = sorted(set(scorer.metrics(sampled.kind).values()))
+            for field in sampled.passes or {}:
+                if field not in fields:
+                    raise ValueError(
+                        f"{key}.passes: {sampled.judge} gives no {field!r}, expected some of "
+                        f"{', '.join(fields)}"
+                    )
+        for name, lrm in self.lrms.items():
+            for one in self.own_sets(lrm.data):
+                raise ValueError(
+                    f"lrms.{name}.data: {one!r} is written by LRMs, expected another entry"
+                )
+
+    def own_sets(self, data: str | Mix | None) -> list[str]:
+        """Return the sets of a stage's data that LRMs write themselves."""
+        mix = self.data[data].mix or (data,) if isinstance(data, str) else data or ()
+        sets = [part if isinstance(part, str) else part.set for part in mix]
+        return [name for name in sets if self.data[name].sampled]
 
     def _check_benchmarks(self) -> None:
         for name, scorer in self.scorers.items():

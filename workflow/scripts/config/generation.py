@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
+from workflow.scripts.config.ask import Ask
 from workflow.scripts.config.decoding import Decoding
 from workflow.scripts.config.kinds import KindName
 from workflow.scripts.config.section import Count, Positive, Section
@@ -42,3 +43,5 @@ class PromptFile(Generation):
 
     data: str
     """The prompts, JSON lines"""
+    ask: Ask | None = None
+    """What is asked in place of a prompt, see `Sampled`"""

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from workflow.scripts.common.io import sha256_text
+from workflow.scripts.config.dataset import Dataset
 from workflow.scripts.config.section import expect_entry
-from workflow.scripts.config.source import Dataset, Mix, Part
+from workflow.scripts.config.source import Mix, Part
 
 if TYPE_CHECKING:
     from workflow.scripts.config.experiment import Experiment
@@ -78,8 +79,21 @@ def list_sets(experiment: Mapping[str, Any], name: str) -> list[str]:
 
 
 def list_plain_sets(experiment: Mapping[str, Any]) -> list[str]:
-    """Return the entries of data that are no mixtures."""
-    return [name for name, entry in experiment["data"].items() if "mix" not in entry]
+    """Return the entries of data that hold texts of their own.
+
+    Mixtures have those of their sets, and sets that LRMs write the prompts of another.
+    """
+    entries = experiment["data"].items()
+    return [name for name, entry in entries if "mix" not in entry and "sampled" not in entry]
+
+
+def list_prompt_sets(experiment: Mapping[str, Any], name: str) -> list[str]:
+    """Return the sets whose prompts an entry of data has: `list_sets`, as LRMs are asked them."""
+    data = experiment.get("data", {})
+    return [
+        data.get(one, {}).get("sampled", {}).get("prompts", one)
+        for one in list_sets(experiment, name)
+    ]
 
 
 def describe_mix(mix: list[dict[str, Any]]) -> str:

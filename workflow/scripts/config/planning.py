@@ -8,7 +8,7 @@ TRAINING = ("pretrain_base", "reasoning_sft", "safety_sft", "attack_sft")
 OF_A_BENCHMARK = ("generate_samples", "score_samples")
 RULES = (
     *("make_micro_data", "prepare_records", "mix_records", "prepare_benchmark", "measure_overlap"),
-    "fetch_model",
+    *("filter_samples", "fetch_model"),
     *(*TRAINING, "derive_model", "publish_model", *OF_A_BENCHMARK, "train_judge", "fetch_judge"),
     "make_report",
 )

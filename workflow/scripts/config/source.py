@@ -10,7 +10,6 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from workflow.scripts.config.section import (
     AboveZero,
     Commit,
-    Count,
     Pattern,
     Positive,
     Section,
@@ -206,30 +205,6 @@ Mix = Annotated[tuple[AnyPart, ...], Field(min_length=1)]
 StageData = Annotated[
     Annotated[str, Tag("(name)")] | Annotated[Mix, Tag("(sets)")], Discriminator(_kind_of_data)
 ]
-
-
-class Dataset(Section):
-    """A training set: generated, rows of a source, or a mixture of others."""
-
-    generated: Literal["reasoning", "directrefusal", "safechain", "complied"] | None = None
-    """A set of micro_data"""
-    prepare: RecordSelection | None = None
-    """Rows to records, see workflow/scripts/data/prepare_records.py"""
-    mix: Mix | None = None
-    """Names of sets, each alone for all of its rows or with n or ratio"""
-    seed: Count = 0
-    """Of a mixture: draws which rows of a set, and the order of the sets"""
-    render: Render = Render()
-    """How a chat format writes the records; a mixture is written as its sets are"""
-
-    @model_validator(mode="after")
-    def _check(self) -> Dataset:
-        expect_one_source(self, ("generated", "prepare", "mix"))
-        if self.seed and self.mix is None:
-            raise ValueError(f"seed is {self.seed}, which only a mixture (mix) has")
-        if self.mix is not None and self.render != Render():
-            raise ValueError("has mix and render, expected render at its sets")
-        return self
 
 
 class Choices(Section):

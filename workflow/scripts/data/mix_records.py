@@ -19,8 +19,9 @@ from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.io import sha256_file, write_json
 from workflow.scripts.common.records import read_records, write_records
 from workflow.scripts.common.result import making
+from workflow.scripts.config.dataset import Dataset
 from workflow.scripts.config.section import parse_section
-from workflow.scripts.config.source import Dataset, Part
+from workflow.scripts.config.source import Part
 from workflow.scripts.data.mixing import check_part, count_part, mix_records
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import read_jsonl, sha256_file
+from workflow.scripts.config.ask import fill
 from workflow.scripts.config.generation import PROMPT, PromptFile
 from workflow.scripts.config.kinds import KINDS
 from workflow.scripts.config.prompting import NOTHING_TOLD, Prompting
@@ -20,13 +21,18 @@ NO_META = ("item_id", "prompt", "target", "category")
 
 @dataclass(frozen=True)
 class Item:
-    """One question of a benchmark."""
+    """One question of a benchmark.
+
+    Attributes:
+        asked: What is asked in place of the prompt; empty: the prompt.
+    """
 
     item_id: str
     prompt: str
     target: str
     category: str
     meta: dict[str, Any] = field(default_factory=dict)
+    asked: str = ""
 
 
 @dataclass(frozen=True)
@@ -132,4 +138,5 @@ def _read_item(row: dict[str, Any], section: PromptFile, number: int) -> Item:
         text,
         category if isinstance(category, str) else "",
         {key: value for key, value in row.items() if key not in NO_META and value is not None},
+        fill(section.ask, row) if section.ask else "",
     )

@@ -218,7 +218,10 @@ class Samples:
         chat, thinks = manifest["chat_format"], manifest["thinking"]
         form = load_form(folder, tokenizer, chat, decoding, thinks, self.request.prompting)
         questions = [self.questions[index] for index in self.indices]
-        return [Turn(form, one.item.prompt, f"item {one.item.item_id}") for one in questions]
+        return [
+            Turn(form, one.item.asked or one.item.prompt, f"item {one.item.item_id}")
+            for one in questions
+        ]
 
     def complete(self, engine: BaseEngine, checkpoint: str, turns: list[Turn]) -> None:
         """Have the engine complete the turns of its checkpoint, and keep what it says."""

@@ -36,7 +36,13 @@ from workflow.scripts.cluster.resources import (
     training_size,
     training_times,
 )
-from workflow.scripts.common.cost_model import JUDGED_TOKENS, ONCE, Parts, combine_parts
+from workflow.scripts.common.cost_model import (
+    JUDGED_TOKENS,
+    ONCE,
+    PROMPT_TOKENS,
+    Parts,
+    combine_parts,
+)
 from workflow.scripts.common.known_sizes import answer_tokens
 from workflow.scripts.common.result import read_result
 from workflow.scripts.config.recipe import Lora
@@ -44,7 +50,9 @@ from workflow.scripts.config.section import read_section
 from workflow.scripts.graph.jobs import Graph, Job
 from workflow.scripts.graph.results import Result, list_texts
 from workflow.scripts.graph.runs import Run
+from workflow.scripts.graph.sampling import list_asked, own_set
 from workflow.scripts.graph.store import earlier_results, folder_of
+from workflow.scripts.models import method_registry
 from workflow.scripts.models.memory import count_adapters, guess_shape
 
 BYTES_PER_SAMPLE_TOKEN = 12  # text, token ids and keys in samples.jsonl
@@ -126,7 +134,7 @@ class Estimator:
     def __init__(self, graph: Graph) -> None:
         self.graph, self.experiment = graph, graph.experiment
         self.hardware = hardware_of(graph.experiment)
-        self._texts = list_texts(graph.experiment)
+        self._texts, self._asked = list_texts(graph.experiment), list_asked(graph.experiment)
         self._counted: dict[Path, int] = {}
         self._items: dict[str, int] = {}
         self._record_tokens: dict[str, float] = {}
@@ -180,7 +188,7 @@ class Estimator:
 
     def items(self, benchmark: str) -> int:
         """Return how many items a benchmark has, or is taken to have."""
-        section = self.experiment["benchmarks"][benchmark]
+        section = self._asked[benchmark]
         rows = self._rows("benchmark", benchmark) - section.get("skip", 0)
         known = self._items.get(benchmark) or max(1, rows)
         return min(known, section.get("n", known))
@@ -190,7 +198,7 @@ class Estimator:
         run, benchmark = result.run, result.benchmark
         if not (run and benchmark):
             return 0
-        repeats = self.experiment["benchmarks"][benchmark].get("repeats", 1)
+        repeats = self._asked[benchmark].get("repeats", 1)
         return self.items(benchmark) * repeats * max(1, len(run.checkpoints))
 
     def is_bound(self, benchmark: str) -> bool:
@@ -221,14 +229,15 @@ class Estimator:
         train, data = details.get("train"), (details.get("lineage") or {}).get("data")
         if result.rule == "pretrain_base" and train:
             self._steps.append(train["steps"])
-        elif train and data:
+        elif train and data and "method" not in details["recipe"]:
             recipe = {key: one for key, one in details["recipe"].items() if one is not None}
             times = training_epochs(recipe, data["n"]) * train.get("rounds", 1)
             self._record_tokens[data["name"]] = train["tokens"] / max(1, data["n"] * times)
 
     def _work_done(self, result: Result, details: dict[str, Any]) -> float:
         """Return the work of a finished result, from its own figures where they tell."""
-        if result.stage == "models" and details.get("train") and result.run:
+        sft = "method" not in (details.get("recipe") or {})  # else tokens are of another work
+        if result.stage == "models" and details.get("train") and result.run and sft:
             return details["train"]["tokens"] * self._per_gpu(result, self._gpus(result))
         if result.stage == "generate" and "n_items" in details:
             samples = details["n_items"] * details["repeats"] * len(details["checkpoints"])
@@ -258,7 +267,7 @@ class Estimator:
         if result.scorer:
             return self.samples(result)
         if result.benchmark and result.run:
-            decoding = self.experiment["benchmarks"][result.benchmark]["decoding"]
+            decoding = self._asked[str(result.benchmark)]["decoding"]
             return self.samples(result) * budget_of(decoding) * self._per_gpu(result, gpu)
         return 1
 
@@ -273,7 +282,15 @@ class Estimator:
             longest = gate.get("max_steps", 1000) + shape.get("decay_steps", 0)
             steps = median(self._steps) if self._steps else longest
             return steps * shape["global_batch"] * 40
-        return self._rows("data", run.data) * self._tokens_per_record(run) * self._passes(run)
+        return self._tokens(run) * method_registry.count_passes(run, self._passes(run))
+
+    def _tokens(self, run: Run) -> float:
+        """Return the tokens of a run's training sets."""
+        return sum(
+            self._set_rows(run, name)
+            * (self._tokens_per_record(run, name) if target is None else PROMPT_TOKENS + target)
+            for name, target in method_registry.sets_of(run)
+        )
 
     def _passes(self, run: Run) -> float:
         """Return how often a training goes through its records."""
@@ -283,17 +300,14 @@ class Estimator:
             rounds = measured.get("rounds", rounds)
         elif self._record_tokens:
             rounds = 1
-        return training_epochs(run.recipe, self._rows("data", str(run.data))) * rounds
+        return training_epochs(run.recipe, self._records(run)) * rounds
 
     def _rows(self, kind: str, name: str) -> int:
         """Return how many rows a training set or benchmark has: of its file, else as is known."""
         if file := self._text_file(f"{kind} {name}"):
-            if file not in self._counted:
-                with open(file, "rb") as lines:
-                    self._counted[file] = sum(1 for _ in lines)
-            return self._counted[file]
-        entry = self.experiment["data" if kind == "data" else "benchmarks"][name]
-        if "mix" in entry:
+            return self._count_lines(file)
+        entry = self.experiment["data"][name] if kind == "data" else self._asked[name]
+        if "mix" in entry or "sampled" in entry:
             return training_size(self.experiment, name, lambda one: self._rows("data", one))[0]
         if rows := generated_rows(self.experiment, entry):
             return rows
@@ -301,22 +315,44 @@ class Estimator:
         asked = {**entry, "n": entry["n"] + skip} if "n" in entry else entry
         return count_rows({**asked, "skip": 0}, self.graph.rows)
 
+    def _records(self, run: Run) -> int:
+        """Return how many records a run is trained on; of those that an LRM writes, at most."""
+        return sum(self._set_rows(run, name) for name, _ in method_registry.sets_of(run))
+
+    def _set_rows(self, run: Run, name: str) -> int:
+        """Return the rows of one of a run's training sets."""
+        file = self._set_file(run, name)
+        return self._count_lines(file) if file else self._rows("data", name)
+
+    def _count_lines(self, file: Path) -> int:
+        if file not in self._counted:
+            with open(file, "rb") as lines:
+                self._counted[file] = sum(1 for _ in lines)
+        return self._counted[file]
+
+    def _set_file(self, run: Run, name: str) -> Path | None:
+        """Return the file of one of a run's training sets, if it is there."""
+        own = self._texts.get(f"data {name}") or own_set(self.experiment, name, run.lrm)
+        return self._file(own)
+
     def _text_file(self, text: str) -> Path | None:
         """Return the file of a training set (`data NAME`) or `benchmark NAME`, if it is there."""
-        name = self._texts[text]
+        return self._file(self._texts.get(text, ""))  # what LRMs write is many
+
+    def _file(self, name: str) -> Path | None:
+        """Return a result's main file, if it is there."""
         if name not in self.graph.results:  # not of what is planned
             return None
         file = self.graph.root / self.graph.path(name)
         return file if file.is_file() else None
 
-    def _tokens_per_record(self, run: Run) -> float:
-        assert run.data is not None
-        if run.data in self._record_tokens:
-            return self._record_tokens[run.data]
-        if file := self._text_file(f"data {run.data}"):
-            found = file.stat().st_size / 4 / max(1, self._rows("data", run.data))
+    def _tokens_per_record(self, run: Run, name: str) -> float:
+        if name in self._record_tokens:
+            return self._record_tokens[name]
+        if file := self._set_file(run, name):
+            found = file.stat().st_size / 4 / max(1, self._set_rows(run, name))
         else:
-            found = training_size(self.experiment, run.data, lambda one: self._rows("data", one))[1]
+            found = training_size(self.experiment, name, lambda one: self._rows("data", one))[1]
         return min(found, run.recipe.get("max_length", found))
 
     # The two ways to a time.
@@ -357,20 +393,20 @@ class Estimator:
             flop = 8 * parameters(self.experiment, run) * self._training_tokens(run)
             seconds = flop / (self.hardware["cpu_gflops"] * 1e9)
             return {"start": self.hardware["start_s"], "train": seconds}
-        assert run.data is not None
+        records = self._records(run)
         return training_times(
             self.experiment,
             run,
             gpu,
-            records=self._rows("data", run.data),
-            tokens=self._tokens_per_record(run),
+            records=records,
+            tokens=self._tokens(run) / max(1, records),
             epochs=self._passes(run),
         )
 
     def _generating(self, result: Result, gpu: int) -> Parts:
         h, run = self.hardware, result.run
         assert run is not None
-        section = self.experiment["benchmarks"][result.benchmark]
+        section = self._asked[str(result.benchmark)]
         samples, tokens = self.samples(result), answer_tokens(section, h["budget_share"])
         if not gpu:
             flop = 2 * parameters(self.experiment, run)
@@ -392,7 +428,7 @@ class Estimator:
                 return 4 * kept * self._adapter_parameters(run) / 1e9
             return each * kept * parameters(self.experiment, run) / 1e9
         if result.stage == "generate" and result.benchmark:
-            section = self.experiment["benchmarks"][result.benchmark]
+            section = self._asked[str(result.benchmark)]
             tokens = answer_tokens(section, self.hardware["budget_share"])
             return self.samples(result) * tokens * BYTES_PER_SAMPLE_TOKEN / 1e9
         return 0.0
@@ -411,7 +447,7 @@ class Estimator:
         return sum(min(paid, caps[name].get("max_usd") or paid) for name, paid in usd.items())
 
     def _price(self, result: Result, llm: dict[str, Any]) -> float:
-        decoding = self.experiment["benchmarks"][result.benchmark]["decoding"]
+        decoding = self._asked[str(result.benchmark)]["decoding"]
         read = JUDGED_TOKENS + decoding["max_answer_tokens"] * self.hardware["budget_share"]
         written = llm.get("max_reply_tokens", 512) * self.hardware["budget_share"]
         each = read * llm.get("usd_per_million_input", 0) / 1e6

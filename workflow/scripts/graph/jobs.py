@@ -3,8 +3,9 @@
 Rules, plan, status and report ask this graph. Most jobs make one result. Three kinds make several:
 the generated data files; the samples of the same weights on all benchmarks, with other prompts and
 adapters too, so that their engine starts once; and scores, those of a run by rules and those of an
-LRM's family by the same judge, which is loaded once. What such a job has made stays when it is
-killed, and a job makes only what is missing.
+LRM's family by the same judge, which is loaded once, apart from those that training sets or
+selections are made from. What such a job has made stays when it is killed, and a job makes only
+what is missing.
 """
 
 from __future__ import annotations
@@ -219,8 +220,9 @@ def _group_of(result: Result) -> str:
         run = result.run
         weights = f"{run.parent}/adapters" if run.keeps_adapters else run.weights
         return f"{weights}/{result.sections['engine']}"
-    if not result.shared:
-        return result.run.name
+    group = f"{result.scorer}/{result.run.id.model}" if result.shared else result.run.name
+    # what a training set is made from does not wait for models that are trained on it
+    if result.for_data:
+        return f"{group}/sampled"
     # models that are chosen by the scores of a development benchmark are judged later
-    development = "/development" if result.development else ""
-    return f"{result.scorer}/{result.run.id.model}{development}"
+    return f"{group}/development" if result.development and result.shared else group

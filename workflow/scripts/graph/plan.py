@@ -61,7 +61,9 @@ def make_plan(
     chain, length = critical_path(waits, costs)
     results = [_entry(graph, name, state) for name, state in states.items()]
     jobs = [_job_entry(graph, key, work[key], cost, per_node) for key, cost in costs.items()]
-    measured = (one for one in graph.results.values() if one.stage == "generate")
+    measured = (
+        one for one in graph.results.values() if one.stage == "generate" and not one.for_data
+    )
     benchmarks = {one.benchmark: None for one in measured if one.benchmark}
     done = [graph.results[name] for name, state in states.items() if state == DONE]
     return {

@@ -18,7 +18,7 @@ def report_inputs(graph: Graph) -> dict[str, Any]:
         `judges`: folder by name; `adopted`: results that were made under another key, who adopted
         them, when and why; `transcripts`: whether the page shall show them.
     """
-    scores = [one for one in graph.results.values() if one.scorer and not one.development]
+    scores = [one for one in graph.results.values() if one.scorer and one.is_shown]
     texts = list_texts(graph.experiment)
     return {
         "experiment": report_section(graph.experiment),

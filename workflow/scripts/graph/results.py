@@ -26,6 +26,7 @@ from workflow.scripts.config.mixtures import list_plain_sets, list_sets
 from workflow.scripts.data.packages import package_version
 from workflow.scripts.data.tasks import Task, find_task
 from workflow.scripts.graph.runs import Run, list_runs
+from workflow.scripts.graph.sampling import filter_of, is_own, list_asked, list_sampled, own_set
 from workflow.scripts.models import method_registry
 from workflow.scripts.score.registry import read_scorer
 from workflow.scripts.score.scorer import ScorerSection
@@ -66,7 +67,7 @@ PAGE = (
         for path in ROOT.glob(pattern)
     ),
 )
-GENERATION_KEYS = tuple(Generation.model_fields)
+GENERATION_KEYS = (*Generation.model_fields, "ask")
 TASK_SECTION = ("task", "include_path", "source")
 
 
@@ -92,6 +93,7 @@ class Result:
         benchmark: The benchmark, for samples and scores.
         scorer: The scorer, for scores.
         development: Samples and scores of a development benchmark, which no report shows.
+        for_data: Samples or scores that a training set is made from, which no report shows.
     """
 
     name: str
@@ -109,10 +111,16 @@ class Result:
     benchmark: str | None = None
     scorer: str | None = None
     development: bool = False
+    for_data: bool = False
 
     @property
     def stage(self) -> str:
         return self.name.partition("/")[0]
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether a report shows it, of samples and scores."""
+        return not (self.for_data or self.development)
 
     @property
     def made_from(self) -> tuple[str, ...]:
@@ -141,41 +149,17 @@ def list_results(experiment: dict[str, Any], title: str) -> dict[str, Result]:
         title: Its name.
     """
     found = _data(experiment)
-    texts = list_texts(experiment)
-    runs = list(list_runs(experiment).values())
-    for run in runs:
+    texts, scorers = list_texts(experiment), read_scorers(experiment)
+    runs = list_runs(experiment)
+    for run in runs.values():
         if run.weights == run.name:
             _add(found, _model(experiment, run, texts))
-    for name, judge in experiment.get("judges", {}).items():
-        inputs = {"train": (_micro("judge_train"),), "test": (_micro("judge_test"),)}
-        _add(
-            found,
-            Result(
-                f"score/judges/{name}",
-                "train_judge",
-                "score.train_judge",
-                "judge.json",
-                {"judge": judge},
-                inputs,
-            ),
-        )
-    scorers = read_scorers(experiment)
-    for name, scorer in scorers.items():
-        if section := scorer.fetched_judge():
-            _add(
-                found,
-                Result(
-                    f"score/fetched/{name}",
-                    "fetch_judge",
-                    "score.fetch_judge",
-                    "fetched.json",
-                    {"scorer": section},
-                ),
-            )
-    asked = _asked_scores(experiment, runs)
+    _add_judges(experiment, scorers, found)
+    _add_own_sets(experiment, texts, scorers, runs, found)
+    asked = _asked_scores(experiment, runs.values())
     scores = [
         result
-        for run in runs
+        for run in runs.values()
         for result in _measured(experiment, run, texts, scorers, found, asked)
         if _add(found, result) and result.stage == "score"
     ]
@@ -208,7 +192,7 @@ def list_results(experiment: dict[str, Any], title: str) -> dict[str, Result]:
             "tradeoff.json",
             {"experiment": report_section(experiment)},
             {
-                "scores": tuple(score.name for score in scores if not score.development),
+                "scores": tuple(score.name for score in scores if score.is_shown),
                 "overlap": ("data/overlap",),
                 "judges": tuple(f"score/judges/{name}" for name in experiment.get("judges", {})),
             },
@@ -231,6 +215,37 @@ def _in_order(results: dict[str, Result]) -> dict[str, Result]:
     for name in results:
         add(name)
     return found
+
+
+def _add_judges(
+    experiment: dict[str, Any], scorers: dict[str, ScorerSection], found: dict[str, Result]
+) -> None:
+    """Add the judges that are trained here or fetched to `found`."""
+    for name, judge in experiment.get("judges", {}).items():
+        inputs = {"train": (_micro("judge_train"),), "test": (_micro("judge_test"),)}
+        _add(
+            found,
+            Result(
+                f"score/judges/{name}",
+                "train_judge",
+                "score.train_judge",
+                "judge.json",
+                {"judge": judge},
+                inputs,
+            ),
+        )
+    for name, scorer in scorers.items():
+        if section := scorer.fetched_judge():
+            _add(
+                found,
+                Result(
+                    f"score/fetched/{name}",
+                    "fetch_judge",
+                    "score.fetch_judge",
+                    "fetched.json",
+                    {"scorer": section},
+                ),
+            )
 
 
 def list_keys(results: dict[str, Result], root: Path = ROOT) -> dict[str, str]:
@@ -266,18 +281,25 @@ def _micro(file: str) -> str:
 
 
 def list_texts(experiment: dict[str, Any]) -> dict[str, str]:
-    """Return the result that holds each training set (`data NAME`) and `benchmark NAME`."""
+    """Return the result that holds each training set (`data NAME`) and `benchmark NAME`.
+
+    For a training set that LRMs write, the latter are the prompts that they are asked.
+    """
     texts = {}
     for kind, section, folder in (
         ("data", "data", "records"),
         ("benchmark", "benchmarks", "benchmarks"),
     ):
         for name, entry in experiment[section].items():
+            if kind == "data" and is_own(experiment, name):
+                continue  # a text for each LRM
             if "generated" in entry:
                 texts[f"{kind} {name}"] = _micro(entry["generated"])
             else:
                 place = "mixtures" if "mix" in entry else folder
                 texts[f"{kind} {name}"] = f"data/{place}/{name}"
+    for name, sampled in list_sampled(experiment).items():
+        texts[f"benchmark {name}"] = texts[f"data {sampled['prompts']}"]
     return texts
 
 
@@ -340,19 +362,71 @@ def _data(experiment: dict[str, Any]) -> dict[str, Result]:
             )
     texts = list_texts(experiment)
     for name, entry in experiment["data"].items():
-        if "mix" in entry:
-            _add(
-                found,
-                Result(
-                    texts[f"data {name}"],
-                    "mix_records",
-                    "data.mix_records",
-                    "records.jsonl",
-                    {"mixture": {"mix": entry["mix"], "seed": entry.get("seed", 0)}},
-                    {"sets": tuple(texts[f"data {one}"] for one in list_sets(experiment, name))},
-                ),
-            )
+        if "mix" in entry and not is_own(experiment, name):
+            _add(found, _mixture(experiment, name, texts))
     return found
+
+
+def _mixture(
+    experiment: dict[str, Any], name: str, texts: dict[str, str], lrm: str | None = None
+) -> Result:
+    """Return a mixture; where LRMs write some of its sets, that of one of them."""
+    entry = experiment["data"][name]
+    sets = (_text_of(experiment, one, texts, lrm) for one in list_sets(experiment, name))
+    return Result(
+        _text_of(experiment, name, texts, lrm),
+        "mix_records",
+        "data.mix_records",
+        "records.jsonl",
+        {"mixture": {"mix": entry["mix"], "seed": entry.get("seed", 0)}},
+        {"sets": tuple(sets)},
+    )
+
+
+def _text_of(experiment: dict[str, Any], name: str, texts: dict[str, str], lrm: str | None) -> str:
+    """Return the result that holds a training set, as an LRM wrote it where they do."""
+    return texts.get(f"data {name}") or own_set(experiment, name, lrm)
+
+
+def _add_own_sets(
+    experiment: dict[str, Any],
+    texts: dict[str, str],
+    scorers: dict[str, ScorerSection],
+    runs: Mapping[str, Run],
+    found: dict[str, Result],
+) -> None:
+    """Add to `found` the training sets of its models that LRMs write, and what these are made from.
+
+    That is an LRM's samples and their verdicts, and mixtures with such sets.
+    """
+    asked = list_asked(experiment)
+    waiting = [one for made in found.values() for one in made.made_from if one.startswith("data/")]
+    for name in waiting:
+        if name in found:
+            continue
+        _, place, entry, seed_of_lrm = name.split("/", 3)
+        lrm = f"lrm/{seed_of_lrm}"
+        if place == "mixtures":
+            mixture = _mixture(experiment, entry, texts, lrm)
+            _add(found, mixture)
+            waiting += mixture.made_from
+            continue
+        judge = experiment["data"][entry]["sampled"]["judge"]
+        samples = replace(_samples(asked[entry], runs[lrm], entry, texts), for_data=True)
+        verdicts = _score(experiment, samples, judge, scorers[judge], found)
+        _add(found, samples)
+        _add(found, verdicts)
+        _add(
+            found,
+            Result(
+                name,
+                "filter_samples",
+                "data.filter_samples",
+                "records.jsonl",
+                {"filter": filter_of(experiment["data"][entry]["sampled"])},
+                {"samples": (samples.name,), "verdicts": (verdicts.name,)},
+            ),
+        )
 
 
 def _task_items(name: str, entry: dict[str, Any]) -> Result:
@@ -416,7 +490,7 @@ def _model(experiment: dict[str, Any], run: Run, texts: dict[str, str]) -> Resul
         "manifest.json",
         method.sections(run, experiment),
         {
-            role: tuple(_input_of(kind, one, texts) for one in names)
+            role: tuple(_input_of(experiment, kind, one, texts, run) for one in names)
             for role, (kind, *names) in method.inputs(run, experiment).items()
         },
         also=(f"models.methods.{run.method}",),  # tells the script's arguments
@@ -430,11 +504,15 @@ def _rule_of(run: Run, trains: bool) -> str:
     return "safety_sft" if trains else "derive_model"
 
 
-def _input_of(kind: str, name: str, texts: dict[str, str]) -> str:
+def _input_of(
+    experiment: dict[str, Any], kind: str, name: str, texts: dict[str, str], run: Run
+) -> str:
     """Return the result that a method names as an input, see `models/method_registry.py`."""
     if kind in ("run", "score"):
         return f"models/{name}" if kind == "run" else f"score/{name}"
-    return texts[f"data {name}"] if kind == "data" else _micro(name)
+    if kind == "generated":
+        return _micro(name)
+    return _text_of(experiment, name, texts, run.lrm)
 
 
 def _asked_scores(experiment: dict[str, Any], runs: Iterable[Run]) -> frozenset[str]:
@@ -474,35 +552,40 @@ def _measured(
         left_out = run.benchmarks is not None and name not in run.benchmarks
         if left_out or not chosen:
             continue
-        engine = benchmark.get("engine", "hf")
-        samples = Result(
-            f"generate/{run.name}/{name}",
-            "generate_samples",
-            "generate.generate_samples",
-            "samples.jsonl",
-            {
-                "benchmark": {key: benchmark[key] for key in GENERATION_KEYS if key in benchmark},
-                "checkpoints": list(run.checkpoints),
-                "engine": engine,
-                **({"prompting": run.prompting} if run.prompting else {}),
-            },
-            {
-                "model": (f"models/{run.weights}",),
-                "prompts": (texts[f"benchmark {name}"],),
-                **({"base": (f"models/{run.parent}",)} if run.keeps_adapters else {}),
-            },
-            ENGINES[engine],
-            also=(
-                ENGINE_MODULES[engine],
-                *(ADAPTER_MODULES.get(engine, ()) if run.keeps_adapters else ()),
-            ),
-            run=run,
-            benchmark=name,
-            development=is_development(benchmark),
-        )
+        samples = _samples(benchmark, run, name, texts)
         yield samples
         for scorer_name in chosen:
             yield _score(experiment, samples, scorer_name, scorers[scorer_name], found)
+
+
+def _samples(benchmark: dict[str, Any], run: Run, name: str, texts: dict[str, str]) -> Result:
+    """Return a run's samples on what it is asked, see `list_asked`."""
+    engine = benchmark.get("engine", "hf")
+    return Result(
+        f"generate/{run.name}/{name}",
+        "generate_samples",
+        "generate.generate_samples",
+        "samples.jsonl",
+        {
+            "benchmark": {key: benchmark[key] for key in GENERATION_KEYS if key in benchmark},
+            "checkpoints": list(run.checkpoints),
+            "engine": engine,
+            **({"prompting": run.prompting} if run.prompting else {}),
+        },
+        {
+            "model": (f"models/{run.weights}",),
+            "prompts": (texts[f"benchmark {name}"],),
+            **({"base": (f"models/{run.parent}",)} if run.keeps_adapters else {}),
+        },
+        ENGINES[engine],
+        also=(
+            ENGINE_MODULES[engine],
+            *(ADAPTER_MODULES.get(engine, ()) if run.keeps_adapters else ()),
+        ),
+        run=run,
+        benchmark=name,
+        development=is_development(benchmark),
+    )
 
 
 def is_development(benchmark: dict[str, Any]) -> bool:
@@ -538,6 +621,7 @@ def _score(
         run=samples.run,
         benchmark=samples.benchmark,
         scorer=name,
+        for_data=samples.for_data,
         development=samples.development,
     )
     if not scorer.reads_task:

@@ -34,6 +34,7 @@ class Run:
             run with weights of its own.
         start: The checkpoint of its parent that it is trained from; None for the final one.
         benchmarks: Those that it is measured on; None for all.
+        lrm: Name of the run of the LRM that it is aligned from; None for a base or an LRM.
     """
 
     id: RunId
@@ -49,6 +50,7 @@ class Run:
     prompting: dict[str, Any] | None = None
     start: str | None = None
     benchmarks: tuple[str, ...] | None = None
+    lrm: str | None = None
 
     @property
     def name(self) -> str:
@@ -186,6 +188,7 @@ def _aligned(experiment: dict[str, Any], lrm: str, formats: Mapping[str, str]) -
                         for role, (other, epochs) in variant.others.items()
                     },
                     variant.prompting,
+                    lrm=str(RunId("lrm", lrm, seed=lrm_seed)),
                 )
                 for variant in variants
             ]
@@ -239,6 +242,7 @@ def _attacked(experiment: dict[str, Any], aligned: Iterable[Run]) -> Iterator[Ru
                 method=DEFAULT,
                 start=max(parent.checkpoints, key=_number, default=None),
                 benchmarks=tuple(attack.get("benchmarks", measured)),
+                lrm=parent.lrm,
             )
 
 

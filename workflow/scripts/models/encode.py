@@ -1,4 +1,5 @@
-"""Training examples as token ids and labels: the loss falls on the assistant's turn alone.
+"""Training examples as token ids and labels: the loss falls on the assistant's turn alone, of a
+primer on what follows the thinking opener.
 
 The thinking opener is tokenised apart from what follows it. So the ids that open a training target
 are the ids that generation is asked with, even where a tokenizer would merge the line break with
@@ -8,12 +9,14 @@ the thought's first character.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from workflow.scripts.common.chat import ChatFormat
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.records import Record
+from workflow.scripts.models.primers import Primer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -21,6 +24,19 @@ if TYPE_CHECKING:
 IGNORED = -100  # the label that the loss skips
 SPECIAL = re.compile(r"<[|｜][^|｜]+[|｜]>")
 MAX_DELIMITER_TOKENS = 8
+
+
+class Counted(Protocol):
+    """What every tokenised training set tells: examples, tokens, those of targets, examples cut."""
+
+    @property
+    def n(self) -> int: ...
+    @property
+    def tokens(self) -> int: ...
+    @property
+    def target_tokens(self) -> int: ...
+    @property
+    def n_truncated(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -38,6 +54,10 @@ class Encoded:
     n_truncated: int
 
     @property
+    def n(self) -> int:
+        return len(self.input_ids)
+
+    @property
     def tokens(self) -> int:
         return sum(map(len, self.input_ids))
 
@@ -47,7 +67,7 @@ class Encoded:
 
 
 def encode_records(
-    records: list[Record],
+    records: Sequence[Record],
     tokenizer: PreTrainedTokenizerBase,
     chat: ChatFormat,
     max_length: int,
@@ -75,7 +95,7 @@ def encode_records(
     def ids_of(texts: list[str]) -> list[list[int]]:
         return tokenizer(texts, add_special_tokens=False)["input_ids"]
 
-    pairs = [chat.example(record, newline_before_answer) for record in records]
+    pairs = [_example(record, chat, newline_before_answer) for record in records]
     openers = ["" if record.thinking is None else chat.think_start for record in records]
     contexts = ids_of([context for context, _ in pairs])
     openings = ids_of(openers)
@@ -100,11 +120,20 @@ def encode_records(
                 f"than recipe.max_length {max_length}"
             )
         ids = [*context, *opening, *rest]
-        labels = [IGNORED] * len(context) + opening + rest
+        given = len(context) + (len(opening) if isinstance(record, Primer) else 0)
+        labels = [IGNORED] * given + ids[given:]
         n_truncated += len(ids) > max_length
         all_ids.append(ids[:max_length])
         all_labels.append(labels[:max_length])
     return Encoded(all_ids, all_labels, n_truncated)
+
+
+def _example(record: Record, chat: ChatFormat, newline_before_answer: bool) -> tuple[str, str]:
+    """Return (context, target) of a training example; a primer's target does not end."""
+    if isinstance(record, Primer):
+        context = chat.prompt(record.prompt, thinking=False)
+        return context, f"{chat.think_start}{record.thinking}"
+    return chat.example(record, newline_before_answer)
 
 
 def check_delimiters(tokenizer: PreTrainedTokenizerBase, chat: ChatFormat) -> None:

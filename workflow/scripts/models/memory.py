@@ -102,7 +102,9 @@ def guess_shape(parameters: float) -> Shape:
     )
 
 
-def estimate_memory(shape: Shape, recipe: Recipe, runtime: Runtime, world: int) -> dict[str, float]:
+def estimate_memory(
+    shape: Shape, recipe: Recipe, runtime: Runtime, world: int, sequences: int = 1
+) -> dict[str, float]:
     """Return the estimate in GiB per GPU.
 
     Args:
@@ -110,6 +112,7 @@ def estimate_memory(shape: Shape, recipe: Recipe, runtime: Runtime, world: int) 
         recipe: Of it count the precision, length, batch and adapters.
         runtime: Of it count the examples per forward pass and gradient checkpointing.
         world: Number of GPUs.
+        sequences: That a forward pass computes of each example: two of a pair of answers.
 
     Returns:
         The parts (module docstring) at the moment of the peak; `tracked`, the sum of those that are
@@ -124,7 +127,7 @@ def estimate_memory(shape: Shape, recipe: Recipe, runtime: Runtime, world: int) 
     per_device, accumulation = batch_plan(recipe.global_batch, world, runtime.per_device_batch)
     fused = sft_arguments(recipe, runtime, world, 0, "")["optim"].endswith("fused")
 
-    tokens = recipe.max_length * per_device
+    tokens = recipe.max_length * per_device * sequences
     hidden = tokens * shape.hidden
     head = shape.vocab * shape.hidden
     heads = head if shape.tied else 2 * head
@@ -240,9 +243,10 @@ def check_training(
     world: int,
     basis: str = "",
     margin: float = 1.0,
+    sequences: int = 1,
 ) -> None:
     """Raise `InputError` when fine-tuning a model needs more than `gpu_memory_gb`."""
     if runtime.gpu_memory_gb is None or not runtime.gpus:
         return
-    estimate = estimate_memory(shape, recipe, runtime, world)
+    estimate = estimate_memory(shape, recipe, runtime, world, sequences)
     check_memory(estimate, runtime.gpu_memory_gb, basis, margin)

@@ -42,6 +42,8 @@ class Method(Protocol):
             `--runtime`. None: it makes no models, and needs `ALIGNMENT`, `TRAINS` and
             `list_variants` alone.
         TRAINS: Whether it trains, on GPUs where there are any; else it is a job for a CPU.
+        PASSES: Where it is another count than that of supervised fine-tuning: how often training
+            goes through the records in an epoch, and how often before the first one.
     """
 
     ALIGNMENT: type[Alignment]
@@ -76,9 +78,27 @@ def get(name: str) -> Method:
     return cast(Method, import_module(f"workflow.scripts.models.methods.{name}"))
 
 
+def count_passes(run: Run, epochs: float) -> float:
+    """Return the passes over its records that a training takes, as of supervised fine-tuning."""
+    each, before = getattr(get(run.method or DEFAULT), "PASSES", (1.0, 0.0))
+    return each * epochs + before
+
+
 def method_of(alignment: dict[str, Any]) -> Method:
     """Return the method of an entry of `alignments`."""
     return get(alignment.get("method", DEFAULT))
+
+
+def sets_of(run: Run) -> list[tuple[str, float | None]]:
+    """Return the training sets of a run by name, one after the other in each epoch.
+
+    With each comes how many tokens of a record are trained beside its prompt, where these are not
+    the whole record. A method that trains on something else has a function `training_sets(run)`.
+    """
+    if run.data is None:
+        return []
+    own = getattr(get(run.method or DEFAULT), "training_sets", None)
+    return own(run) if own else [(run.data, None)]
 
 
 def method(entry: Any) -> str:

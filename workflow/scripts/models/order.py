@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 
@@ -9,7 +10,8 @@ class EpochOrder:
     """Sampler: each epoch is a permutation drawn from (seed, epoch), the same on any device count.
 
     The last batch of an epoch is filled up with the index `n`, where a row without targets lies:
-    several processes need equal shares, and repeating examples would change the loss.
+    several processes need equal shares, and repeating examples would change the loss. Where there
+    are no such rows (`repeat`), it is filled up with the epoch's first examples.
 
     Several processes wait for each other after every forward pass. So each step's examples are
     dealt out by length (see `deal`): which examples make up a step, and so its update, stays.
@@ -23,10 +25,11 @@ class EpochOrder:
         world: int = 1,
         per_device: int = 1,
         flat: bool = False,
+        repeat: bool = False,
     ) -> None:
         """Take the lengths of the examples in tokens, and how a step is split (see `deal`)."""
         self.lengths, self.global_batch, self.seed, self.epoch = lengths, global_batch, seed, 0
-        self.world, self.per_device, self.flat = world, per_device, flat
+        self.world, self.per_device, self.flat, self.repeat = world, per_device, flat, repeat
         self.size = -(-len(lengths) // global_batch) * global_batch
 
     def start_epoch(self, epoch: int) -> None:
@@ -45,7 +48,9 @@ class EpochOrder:
 
         n = len(self.lengths)
         generator = torch.Generator().manual_seed(self.seed * 100_003 + self.epoch)
-        order = torch.randperm(n, generator=generator).tolist() + [n] * (self.size - n)
+        order = torch.randperm(n, generator=generator).tolist()
+        filler = itertools.cycle(order if self.repeat else [n])
+        order = [*order, *itertools.islice(filler, self.size - n)]
         if self.world == 1:
             yield from order
             return

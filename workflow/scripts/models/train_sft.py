@@ -19,6 +19,7 @@ import math
 import shutil
 import sys
 import time
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ from workflow.scripts.config.planning import Runtime
 from workflow.scripts.config.recipe import Recipe
 from workflow.scripts.config.section import parse_section
 from workflow.scripts.config.source import Render
-from workflow.scripts.models.encode import Encoded, encode_records
+from workflow.scripts.models.encode import Counted, encode_records
 from workflow.scripts.models.gate import probe_accuracy, read_probe
 from workflow.scripts.models.gpus import choose_attention, claim_gpus
 from workflow.scripts.models.launch import (
@@ -60,6 +61,7 @@ from workflow.scripts.models.launch import (
 from workflow.scripts.models.lineage import describe_parent, failure_of_parents, hash_parents
 from workflow.scripts.models.lora import expect_modules
 from workflow.scripts.models.memory import check_training, read_shape
+from workflow.scripts.models.primers import make_primers
 from workflow.scripts.models.recipe import (
     batch_plan,
     check_recomputation,
@@ -105,12 +107,17 @@ class Rounds:
 
     Everything that must outlive a preemption is in the `state` folder: trainer state per round,
     the weights that are kept, and the figures of finished rounds.
+
+    Attributes:
+        LOGGED: What is kept of each step.
     """
+
+    LOGGED: tuple[str, ...] = LOGGED
 
     def __init__(
         self,
         parent: Path,
-        records: list[Record],
+        records: Sequence[Record],
         problems: list[dict[str, Any]] | None,
         chat: ChatFormat,
         recipe: Recipe,
@@ -125,7 +132,30 @@ class Rounds:
         self.render, self.state, self.foreign = render, state, foreign
         self.weights = state / "weights"
 
-    def run(self) -> tuple[list[str], list[dict[str, Any]], Encoded]:
+    def encode(self, tokenizer: Any) -> Counted:
+        """Return the tokenised training set."""
+        return encode_records(
+            self.records,
+            tokenizer,
+            self.chat,
+            self.recipe.max_length,
+            foreign=self.foreign,
+            **self.render,
+        )
+
+    def task(self, encoded: Any, tokenizer: Any, folder: Path) -> Any:
+        """Return what is trained, see `trainer.Task`; `folder` outlives a preemption."""
+        from workflow.scripts.models.trainer import sft_task
+
+        return sft_task(encoded, tokenizer)
+
+    def configure(self, arguments: dict[str, Any]) -> Any:
+        """Return the trainer's configuration from the arguments of `SFTConfig`."""
+        from trl import SFTConfig
+
+        return SFTConfig(**arguments)
+
+    def run(self) -> tuple[list[str], list[dict[str, Any]], Counted]:
         """Train until the gate is passed or the rounds are used up.
 
         Returns:
@@ -134,14 +164,7 @@ class Rounds:
         tokenizer = load_tokenizer(self.parent)
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token
-        encoded = encode_records(
-            self.records,
-            tokenizer,
-            self.chat,
-            self.recipe.max_length,
-            foreign=self.foreign,
-            **self.render,
-        )
+        encoded = self.encode(tokenizer)
         gate, start = self.recipe.gate, self.parent
         figures: list[dict[str, Any]] = []
         for number in range(1, (gate.max_rounds if gate else 1) + 1):
@@ -161,10 +184,9 @@ class Rounds:
         first = 1 if self.recipe.checkpoints == "each_epoch" else last
         return [f"epoch{epoch}" for epoch in range(first, last + 1)], figures, encoded
 
-    def _round(self, number: int, start: Path, tokenizer: Any, encoded: Encoded) -> dict[str, Any]:
+    def _round(self, number: int, start: Path, tokenizer: Any, encoded: Counted) -> dict[str, Any]:
         import torch
         from transformers.utils.logging import disable_progress_bar
-        from trl import SFTConfig
 
         from workflow.scripts.models import sharding, state, weights
         from workflow.scripts.models.trainer import build_trainer
@@ -178,7 +200,9 @@ class Rounds:
         folder = self.state / f"round{number}"
         seed = self.seed + ROUND_STRIDE * (number - 1)
         # The configuration comes first: it starts the process group that loading looks for.
-        config = SFTConfig(**sft_arguments(recipe, runtime, world_size(runtime), seed, str(folder)))
+        config = self.configure(
+            sft_arguments(recipe, runtime, world_size(runtime), seed, str(folder))
+        )
         attention = choose_attention(runtime.attention, runtime.gpus, recipe.precision)
         model = sharding.load_model(start, getattr(torch, model_dtype(recipe)), attention)
         writer = weights.Writer()
@@ -192,14 +216,14 @@ class Rounds:
             if recipe.checkpoints == "each_epoch" or epoch == recipe.epochs:
                 keep(trainer, f"epoch{(number - 1) * recipe.epochs + epoch}")
 
-        n = len(self.records)
-        steps_each = steps_per_epoch(n, recipe.global_batch)
+        task = self.task(encoded, tokenizer, folder)
+        steps_each = steps_per_epoch(encoded.n, recipe.global_batch)
         keep_state = state.SaveByTime(
             steps_each, state.SAVE_MINUTES * 60 if runtime.save_state else None
         )
         # Weights after an epoch are there before a state that goes on from a later step.
         trainer = build_trainer(
-            model, tokenizer, encoded, recipe, config, after_epoch, keep_state, writer.wait
+            model, tokenizer, task, recipe, config, after_epoch, keep_state, writer.wait
         )
         chosen = recipe.steps or ()
         trainer.add_callback(state.AtSteps(chosen, lambda step: keep(trainer, f"step{step}")))
@@ -209,7 +233,7 @@ class Rounds:
         wall = time.perf_counter() - begin
         writer.wait()
         history = [
-            {key: entry[key] for key in LOGGED if math.isfinite(entry[key])}
+            {key: entry[key] for key in self.LOGGED if math.isfinite(entry.get(key, math.nan))}
             for entry in trainer.state.log_history
             if "loss" in entry
         ]
@@ -220,7 +244,8 @@ class Rounds:
             "resumed_at_step": first,
             "wall_s": round(wall, 2),
             "tokens_per_s": round(
-                encoded.tokens * passes(recipe, n) * (steps - first) / max(1, steps) / wall, 1
+                encoded.tokens * passes(recipe, encoded.n) * (steps - first) / max(1, steps) / wall,
+                1,
             ),
             "peak_memory_mb": peak_memory_mb(),
             "attention": attention,
@@ -271,9 +296,9 @@ def deliver(weights: Path, out: Path, names: list[str]) -> None:
             shutil.rmtree(old)
 
 
-def summarise(figures: list[dict[str, Any]], encoded: Encoded, recipe: Recipe) -> dict[str, Any]:
+def summarise(figures: list[dict[str, Any]], encoded: Counted, recipe: Recipe) -> dict[str, Any]:
     """Return the manifest's `train` from the figures of the rounds."""
-    times = passes(recipe, len(encoded.input_ids)) * len(figures)
+    times = passes(recipe, encoded.n) * len(figures)
     wall = sum(entry["wall_s"] for entry in figures)
     summary = {
         "tokens": round(encoded.tokens * times),
@@ -296,7 +321,12 @@ def summarise(figures: list[dict[str, Any]], encoded: Encoded, recipe: Recipe) -
     return summary
 
 
-def parse_arguments(argv: list[str]) -> argparse.Namespace:
+def parse_arguments(
+    argv: list[str],
+    more: Callable[[argparse.ArgumentParser], None] | None = None,
+    required: Sequence[str] = REQUIRED,
+) -> argparse.Namespace:
+    """Parse the arguments of a training script; `more` adds its own."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--recipe", required=True, help="fine-tuning recipe, as JSON")
     parser.add_argument(
@@ -306,6 +336,9 @@ def parse_arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--seed", required=True, type=int)
     parser.add_argument("--data", type=Path, help="records, JSON lines")
     parser.add_argument("--data-name", help="the data set's name in the manifest")
+    parser.add_argument("--primer", help="train this beginning of the thinking alone (SafePath)")
+    parser.add_argument("--retain", type=Path, help="records that are trained beside the primers")
+    parser.add_argument("--retain-name", help="their name in the manifest")
     parser.add_argument("--parent", type=Path, help="the parent's run folder or manifest")
     parser.add_argument("--checkpoint", help="the parent's checkpoint (default: its final one)")
     parser.add_argument("--chat-format", help="of the model: how it is evaluated")
@@ -316,8 +349,10 @@ def parse_arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="the run's folder")
     parser.add_argument("--result", type=json.loads, help="what it is made from, as JSON")
     parser.add_argument("--print-config", action="store_true", help="print the settings and exit")
+    if more:
+        more(parser)
     args = parser.parse_args(argv)
-    for name in () if args.print_config else REQUIRED:
+    for name in () if args.print_config else required:
         if getattr(args, name) is None:
             parser.error(f"--{name.replace('_', '-')} is required")
     return args
@@ -343,21 +378,38 @@ def fine_tune(args: argparse.Namespace, recipe: Recipe, runtime: Runtime, argv: 
     foreign = args.write_as not in (None, args.chat_format)
     render = parse_section(Render, args.render, "--render").with_defaults()
     check_settings(recipe, runtime, args.probe)
-    records = read_records(args.data)
+    records = read_training(args)
     problems = read_probe(args.probe, recipe.gate.n) if recipe.gate else None
     parent = load_checkpoint(args.parent, args.checkpoint, checked=launched())
-    if recipe.lora:
-        expect_modules(recipe.lora, list_tensors(parent))
     start_processes(parent, recipe, runtime, argv)
 
     lineage = {
         "base": describe_parent(args.parent, parent.name),
-        "data": {"name": args.data_name, "sha256": sha256_file(args.data), "n": len(records)},
+        **describe_data(args),
     }
-    state = open_state(args, recipe, render, lineage, sharded=world_size(runtime) > 1)
+    settings, sharded = primer_of(args), world_size(runtime) > 1
+    state = open_state(args, recipe, render, lineage, sharded, settings=settings)
     rounds = Rounds(
         parent, records, problems, chat, recipe, runtime, args.seed, render, state, foreign
     )
+    train_and_write(args, rounds, lineage, settings)
+
+
+def train_and_write(
+    args: argparse.Namespace,
+    rounds: Rounds,
+    lineage: dict[str, Any],
+    settings: dict[str, Any] | None = None,
+) -> None:
+    """Train a run, and have the first process write its folder.
+
+    Args:
+        args: The program's arguments.
+        rounds: The training.
+        lineage: What it is trained from.
+        settings: What the manifest's recipe tells beside the recipe's keys.
+    """
+    recipe, foreign = rounds.recipe, rounds.foreign
     with process_group():
         names, figures, encoded = rounds.run()
     if not is_main():
@@ -375,13 +427,39 @@ def fine_tune(args: argparse.Namespace, recipe: Recipe, runtime: Runtime, argv: 
         status="failed" if reason else "ok",
         status_reason=reason,
         seed=args.seed,
-        recipe=recipe.with_defaults(),
-        render={**render, **({"chat_format": args.write_as} if foreign else {})},
+        recipe={**recipe.with_defaults(), **(settings or {})},
+        render={**rounds.render, **({"chat_format": args.write_as} if foreign else {})},
         lineage=lineage,
         parents=hash_parents({"parent": args.parent}),
         train=summarise(figures, encoded, recipe),
-        hardware=describe_hardware(world_size(runtime)),
+        hardware=describe_hardware(world_size(rounds.runtime)),
     )
+
+
+def read_training(args: argparse.Namespace) -> Sequence[Record]:
+    """Return what is trained on: records, or primers and the records beside them."""
+    records = read_records(args.data)
+    if args.primer is None:
+        return records
+    return [
+        *make_primers(records, args.primer),
+        *(read_records(args.retain) if args.retain else []),
+    ]
+
+
+def primer_of(args: argparse.Namespace) -> dict[str, str]:
+    """Return what the manifest tells of the training beside the recipe."""
+    return {} if args.primer is None else {"method": "safepath", "primer": args.primer}
+
+
+def describe_data(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the training sets as the lineage names them."""
+    files = {"data": (args.data_name, args.data), "retain": (args.retain_name, args.retain)}
+    return {
+        role: {"name": name, "sha256": sha256_file(file), "n": len(read_records(file))}
+        for role, (name, file) in files.items()
+        if file
+    }
 
 
 def check_settings(recipe: Recipe, runtime: Runtime, probe: Path | None) -> None:
@@ -395,24 +473,36 @@ def check_settings(recipe: Recipe, runtime: Runtime, probe: Path | None) -> None
     check_recomputation(recipe, runtime, world)
 
 
-def start_processes(parent: Path, recipe: Recipe, runtime: Runtime, argv: list[str]) -> None:
-    """Make sure that the devices do for the model; start this again on several where asked for.
+def start_processes(
+    parent: Path,
+    recipe: Recipe,
+    runtime: Runtime,
+    argv: list[str],
+    module: str = MODULE,
+    sequences: int = 1,
+) -> None:
+    """Make sure that model, recipe and devices fit; start this again on several where asked for.
 
     Args:
         parent: The checkpoint to train.
         recipe: How to train.
         runtime: On what.
         argv: This program's arguments.
+        module: This program.
+        sequences: Of an example, see `memory.estimate_memory`.
     """
+    if recipe.lora:
+        expect_modules(recipe.lora, list_tensors(parent))
     if runtime.gpu_memory_gb:
-        check_training(read_shape(parent), recipe, runtime, world_size(runtime))
+        shape = read_shape(parent)
+        check_training(shape, recipe, runtime, world_size(runtime), sequences=sequences)
     claim_gpus(runtime.gpus)
     if launched():
         return
     if runtime.attention:
         choose_attention(runtime.attention, runtime.gpus, recipe.precision)  # refuse early
     if flags := launch_arguments(runtime, recipe):
-        relaunch(MODULE, argv, flags, runtime.gpus)
+        relaunch(module, argv, flags, runtime.gpus)
 
 
 def open_state(
@@ -421,6 +511,8 @@ def open_state(
     render: dict[str, Any],
     lineage: dict[str, Any],
     sharded: bool,
+    module: str = "models.train_sft",
+    settings: dict[str, Any] | None = None,
 ) -> Path:
     """Return the folder of a run's state, made where it is not there yet.
 
@@ -432,6 +524,8 @@ def open_state(
         render: Options of the rendering.
         lineage: What it is trained from.
         sharded: Over several processes: their trainer state is of another form.
+        module: This program.
+        settings: What else decides the weights.
     """
     identity = {
         "lineage": lineage,
@@ -442,8 +536,9 @@ def open_state(
         "seed": args.seed,
         "probe": sha256_file(args.probe) if args.probe and recipe.gate else None,
         "versions": versions(),
-        "code": code_version("models.train_sft"),
+        "code": code_version(module),
         "sharded": sharded,
+        **(settings or {}),
     }
     state = args.out / STATE / f"sft-{sha256_text(canonical_json(identity))[:16]}"
     (state / "weights").mkdir(parents=True, exist_ok=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from workflow.scripts.common.errors import InputError
-from workflow.scripts.config.recipe import Recipe
+from workflow.scripts.config.recipe import Lora, Recipe
 from workflow.scripts.models.encode import IGNORED, Encoded
 from workflow.scripts.models.lora import adapter_config
 from workflow.scripts.models.order import EpochOrder
@@ -14,25 +15,57 @@ from workflow.scripts.models.sharding import configure_sharding
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-    from trl import SFTConfig, SFTTrainer
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a kind of training has of its own.
+
+    Attributes:
+        trainer: TRL's class.
+        columns: The training set, by column.
+        lengths: Of its examples, in tokens.
+        repeat: See `EpochOrder`; else the last row has no targets.
+        arguments: Further ones of the trainer.
+        attach: Called with the trainer when it is there.
+    """
+
+    trainer: type
+    columns: Mapping[str, list[Any]]
+    lengths: Sequence[int]
+    repeat: bool = False
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    attach: Callable[[Any], None] = lambda trainer: None
+
+
+def sft_task(encoded: Encoded, tokenizer: PreTrainedTokenizerBase) -> Task:
+    """Return the task of supervised fine-tuning on tokenised examples."""
+    from trl import SFTTrainer
+
+    filler = tokenizer.pad_token_id
+    columns = {
+        "input_ids": [*encoded.input_ids, [filler, filler]],
+        "labels": [*encoded.labels, [IGNORED, IGNORED]],
+    }
+    return Task(SFTTrainer, columns, list(map(len, encoded.input_ids)))
 
 
 def build_trainer(
     model: Any,
     tokenizer: PreTrainedTokenizerBase,
-    encoded: Encoded,
+    task: Task,
     recipe: Recipe,
-    config: SFTConfig,
-    after_epoch: Callable[[SFTTrainer, int], None],
+    config: Any,
+    after_epoch: Callable[[Any, int], None],
     keep_state: Any,
     before_state: Callable[[], None],
-) -> SFTTrainer:
+) -> Any:
     """Return a trainer over tokenised examples.
 
     Args:
         model: To train.
         tokenizer: Its own.
-        encoded: The training set.
+        task: What it is trained to do, on what.
         recipe: How to train.
         config: The same, as the trainer wants it.
         after_epoch: Called as `after_epoch(trainer, epoch)`, from epoch 1.
@@ -40,12 +73,11 @@ def build_trainer(
         before_state: Called before trainer state is saved.
     """
     from datasets import Dataset
-    from transformers import PrinterCallback, TrainerCallback, set_seed
-    from trl import SFTTrainer
+    from transformers import PrinterCallback, TrainerCallback
 
     from workflow.scripts.models.say import Say
 
-    class Trainer(SFTTrainer):
+    class Trainer(task.trainer):  # type: ignore[name-defined]
         def _get_train_sampler(self, train_dataset: Any = None) -> Any:
             return order
 
@@ -75,37 +107,40 @@ def build_trainer(
             after_epoch(trainer, round(state.epoch))
 
     order = EpochOrder(
-        list(map(len, encoded.input_ids)),
+        task.lengths,
         recipe.global_batch,
         config.seed,
         config.world_size,
         config.per_device_train_batch_size,
         recipe.padding_free,
+        task.repeat,
     )
-    filler = tokenizer.pad_token_id
-    data = Dataset.from_dict(
-        {
-            "input_ids": [*encoded.input_ids, [filler, filler]],
-            "labels": [*encoded.labels, [IGNORED, IGNORED]],
-        }
-    )
+    data = Dataset.from_dict(dict(task.columns))
     if recipe.lora:
-        from peft import get_peft_model
-
-        adapters = adapter_config(recipe.lora)
-        # Adapters start from random values: seed them here, since how a model is loaded differs
-        # between one process and several.
-        set_seed(config.seed)
-        # One type for all parameters, which FSDP2 wants.
-        model = get_peft_model(model, adapters, autocast_adapter_dtype=False)
+        model = add_adapters(model, recipe.lora, config.seed)
     trainer = Trainer(
         model=model,
         args=config,
         train_dataset=data,
         processing_class=tokenizer,
         callbacks=[Say(), AtEpoch(), keep_state],
+        **task.arguments,
     )
     trainer.remove_callback(PrinterCallback)
+    task.attach(trainer)
     if trainer.is_fsdp_enabled:
         configure_sharding(trainer.accelerator.state.fsdp_plugin, recipe.precision == "bf16_mixed")
     return trainer
+
+
+def add_adapters(model: Any, lora: Lora, seed: int) -> Any:
+    """Return the model with low-rank adapters, which alone are trained."""
+    from peft import get_peft_model
+    from transformers import set_seed
+
+    adapters = adapter_config(lora)
+    # Adapters start from random values: seed them here, since how a model is loaded differs
+    # between one process and several.
+    set_seed(seed)
+    # One type for all parameters, which FSDP2 wants.
+    return get_peft_model(model, adapters, autocast_adapter_dtype=False)

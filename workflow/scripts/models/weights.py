@@ -14,7 +14,7 @@ from workflow.scripts.models.lora import merge_lora, update_scale, write_adapter
 from workflow.scripts.models.sharding import gather_weights
 
 if TYPE_CHECKING:
-    from trl import SFTTrainer
+    from transformers import Trainer
 
 TOKENIZER_FILES = (
     "tokenizer*",
@@ -46,7 +46,7 @@ class Writer:
 
 
 def save_weights(
-    trainer: SFTTrainer, parent: Path, folder: Path, recipe: Recipe, writer: Writer
+    trainer: Trainer, parent: Path, folder: Path, recipe: Recipe, writer: Writer
 ) -> None:
     """Write the model of a trainer as a plain Hugging Face folder, from the first process.
 
@@ -77,7 +77,7 @@ def save_weights(
     writer.start(lambda: _write(shell, state, parent, folder))
 
 
-def _save_adapters(trainer: SFTTrainer, folder: Path, recipe: Recipe, writer: Writer) -> None:
+def _save_adapters(trainer: Trainer, folder: Path, recipe: Recipe, writer: Writer) -> None:
     """Write the adapters of a trainer's model alone; they stay in the type of their training."""
     assert recipe.lora is not None
     lora, model = recipe.lora, trainer.model

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from workflow.scripts.common.intervals import Estimate, clustered_proportion
-from workflow.scripts.config.mixtures import list_sets
+from workflow.scripts.config.mixtures import list_prompt_sets
 from workflow.scripts.report.metrics import MAIN
 from workflow.scripts.report.results import Results
 from workflow.scripts.report.runs import Model
@@ -53,7 +53,7 @@ def harm_on_clean_items(
         lrms = results.models("lrm", lrm)
         for group in results.groups(lrm):
             alignment = results.experiment["alignments"].get(group.alignment, {})
-            trained_on = list_sets(results.experiment, alignment.get("data", ""))
+            trained_on = list_prompt_sets(results.experiment, alignment.get("data", ""))
             for benchmark in dict.fromkeys(name for _, name in shared):
                 items = set().union(*(shared.get((one, benchmark), set()) for one in trained_on))
                 if group.alignment and items:

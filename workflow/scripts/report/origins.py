@@ -72,19 +72,24 @@ def describe_model(
     """Return a model run's source, hash, data, parent, status and GPU-hours."""
     section, told = section_of(run, experiment), is_told(run, manifest)
     lineage = manifest.get("lineage") or {}
-    data = lineage.get("data") or {}
+    sets = [] if told else sets_of(lineage)
     parents = [parent["run"] for parent in parents_of(lineage)]
     source = source_of(section) or made_here(section, lineage)
     return {
         "run": run,
         "source": describe_prompting(section) if told else source,
         "weights_sha256": weights_digest(manifest, manifest["final"]),
-        "data": f"{data['name']} ({data['n']})" if data and not told else "",
+        "data": ", ".join(f"{data['name']} ({data['n']})" for data in sets),
         "parent": manifest["run"] if told else ", ".join(parents),
         "status": manifest.get("status", "ok"),
         "seed": manifest.get("seed"),
         "gpu_hours": 0.0 if told else gpu_hours(manifest),
     }
+
+
+def sets_of(lineage: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the training sets of a model's last training."""
+    return [lineage[key] for key in ("data", "retain") if lineage.get(key)]
 
 
 def parents_of(lineage: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -99,7 +104,8 @@ def made_here(section: Mapping[str, Any], lineage: Mapping[str, Any]) -> str:
         return made
     if "method" in section and "recipe" not in section:
         return f"made here, method {section['method']}"
-    return f"trained here, recipe {section.get('recipe', 'pretrain')}"
+    how = f" by {section['method']}" if section.get("method", "sft") != "sft" else ""
+    return f"trained here{how}, recipe {section.get('recipe', 'pretrain')}"
 
 
 def merged_from(lineage: Mapping[str, Any]) -> str:
@@ -219,7 +225,7 @@ def _data(
 ) -> list[dict[str, Any]]:
     """Return the training sets and benchmarks that were used: source, revision, size, hash."""
     lineages = (one.get("lineage") or {} for one in models.values())
-    trained = {data["name"]: data for one in lineages if (data := one.get("data"))}
+    trained = {data["name"]: data for one in lineages for data in sets_of(one)}
     mixed = {one for name in trained for one in list_sets(experiment, name)}
     found = []
     for name, section in experiment.get("data", {}).items():
@@ -245,6 +251,9 @@ def _described_source(section: Mapping[str, Any]) -> dict[str, Any]:
         return {"source": f"mixture: {describe_mix(section['mix'])}", "revision": None}
     if "generated" in section:
         return {"source": f"generated here: {section['generated']}", "revision": None}
+    if "sampled" in section:
+        prompts = section["sampled"]["prompts"]
+        return {"source": f"written by each LRM to the prompts of {prompts}", "revision": None}
     source = (section.get("prepare") or section).get("source") or {}
     task = f"lm-eval's {section['task']}" if "task" in section else ""
     place = source.get("hub") or source.get("path") or source_of(source)

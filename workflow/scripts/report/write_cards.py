@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from workflow.scripts.common.io import write_text
-from workflow.scripts.config.mixtures import list_sets
+from workflow.scripts.config.mixtures import list_prompt_sets
 from workflow.scripts.report.escape import escape_markdown, one_line
 from workflow.scripts.report.inputs import Inputs
 from workflow.scripts.report.metrics import MAIN
@@ -25,6 +25,7 @@ from workflow.scripts.report.origins import (
     read_models,
     section_of,
     selected_from,
+    sets_of,
     source_of,
     weights_digest,
 )
@@ -170,11 +171,12 @@ def _base_model(
 
 
 def _datasets(lineage: Mapping[str, Any], experiment: Mapping[str, Any]) -> list[str] | None:
-    found = []
-    for name in list_sets(experiment, (lineage.get("data") or {}).get("name", "")):
-        section = experiment.get("data", {}).get(name, {})
-        hub = ((section.get("prepare") or {}).get("source") or {}).get("hub")
-        found += [hub] if hub else []
+    prompts = [
+        name for one in sets_of(lineage) for name in list_prompt_sets(experiment, one["name"])
+    ]
+    sections = [experiment.get("data", {}).get(name, {}) for name in prompts]
+    hubs = [((one.get("prepare") or {}).get("source") or {}).get("hub") for one in sections]
+    found = [hub for hub in hubs if hub]
     for parent in parents_of(lineage):
         found += _datasets(parent.get("lineage") or {}, experiment) or []
     return list(dict.fromkeys(found)) or None
@@ -207,13 +209,15 @@ def _lineage(run_name: str, lineage: Mapping[str, Any]) -> str:
 def _how_made(lineage: Mapping[str, Any]) -> str:
     if made := merged_from(lineage) or selected_from(lineage):
         return escape_markdown(made)
-    data, base = lineage.get("data") or {}, lineage.get("base")
+    sets, base = sets_of(lineage), lineage.get("base")
     start = f", from {escape_markdown(base['run'])}" if base else ""
-    if data:
-        return (
-            f"trained on {escape_markdown(data['name'])} ({data['n']} examples, sha256 "
-            f"`{one_line(data.get('sha256', ''))}`){start}"
-        )
+    if sets:
+        described = [
+            f"{escape_markdown(data['name'])} ({data['n']} examples, sha256 "
+            f"`{one_line(data.get('sha256', ''))}`)"
+            for data in sets
+        ]
+        return f"trained on {' and '.join(described)}{start}"
     return f"made{start}" if base else "as it came"
 
 
