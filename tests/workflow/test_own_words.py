@@ -25,8 +25,9 @@ OWN = {
 }
 REWORDED = {
     "prompts": "safechain",
-    "ask": "{prompt} {answer}",
-    "decoding": DECODING,
+    "ask": "{answer} {prompt}",
+    "samples": 4,
+    "decoding": {**DECODING, "temperature": 0.7},
     "judge": "words",
     "otherwise": "given",
 }

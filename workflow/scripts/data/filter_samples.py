@@ -17,7 +17,7 @@ import argparse
 import json
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from workflow.scripts.common.records import Record, write_records
 from workflow.scripts.common.result import making
 from workflow.scripts.config.record_filter import Filter
 from workflow.scripts.config.section import parse_section
+from workflow.scripts.score.conditions import conditions_of, passed
 
 # Delimiters of chat formats, which training would read as such.
 CONTROL = re.compile(r"<[|｜][^|｜]*[|｜]>|</?think>")
@@ -40,51 +41,11 @@ KEY = ("checkpoint", "item_id", "repeat")
 Row = dict[str, Any]
 
 
-def conditions_of(section: Filter, verdict: Mapping[str, Any], kind: str) -> dict[str, bool]:
-    """Return the fields of verdicts that a sample passes with.
-
-    Args:
-        section: What the experiment says of them.
-        verdict: One of the scorer's.
-        kind: Of the prompts, `harmful` or `benign`.
-
-    Raises:
-        InputError: The verdicts have no such field.
-    """
-    if section.passes is not None:
-        wanted = section.passes
-    elif "harmful" in verdict:
-        wanted = {"harmful": False}
-        if "harmful_thinking" in verdict:
-            wanted |= {"harmful_thinking": False}
-    else:
-        wanted = {"refused": kind == "harmful"}
-    if missing := sorted(set(wanted) - set(verdict)):
-        raise InputError(
-            f"passes: the verdicts have no {missing[0]!r}, expected some of "
-            f"{', '.join(sorted(set(verdict) - set(KEY)))}"
-        )
-    return wanted
-
-
 def is_whole(sample: Row) -> bool:
     """Tell whether a sample is a turn that came to its end by itself, without stray delimiters."""
     thought = sample["thinking"] is None or sample["thinking_finish"] == "delimiter"
     ended = sample["state"] == "ok" and sample["answer_finish"] == "stop" and thought
     return ended and not CONTROL.search(f"{sample['thinking'] or ''} {sample['answer']}")
-
-
-def passed(verdict: Row, wanted: Mapping[str, bool]) -> bool | None:
-    """Tell whether a judge passes a sample; None where it has not judged it.
-
-    Thinking that is not there (None) does no harm.
-    """
-    if not verdict["valid"]:
-        return None
-    found = {field: verdict[field] for field in wanted}
-    if any(value is None for field, value in found.items() if field != "harmful_thinking"):
-        return None
-    return all((found[field] or False) == value for field, value in wanted.items())
 
 
 def select(
@@ -106,7 +67,7 @@ def select(
         [row[key] for key in KEY] for row in verdicts
     ]:
         raise InputError("verdicts: not of these samples, expected one for each, in order")
-    wanted = conditions_of(section, verdicts[0], kind)
+    wanted = conditions_of(section.passes, verdicts[0], kind)
     kept: dict[str, list[Record]] = defaultdict(list)
     rejected: dict[str, list[Record]] = defaultdict(list)
     given: dict[str, Record] = {}

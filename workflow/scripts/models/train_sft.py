@@ -155,6 +155,10 @@ class Rounds:
 
         return SFTConfig(**arguments)
 
+    def failure(self) -> str | None:
+        """Return why the training could not learn; None where it could."""
+        return None
+
     def run(self) -> tuple[list[str], list[dict[str, Any]], Counted]:
         """Train until the gate is passed or the rounds are used up.
 
@@ -416,7 +420,7 @@ def train_and_write(
         return
     deliver(rounds.weights, args.out, names)
     lineage["data"]["n_truncated"] = encoded.n_truncated
-    reason = failure_of_parents(args.parent) or failure(recipe, figures)
+    reason = failure_of_parents(args.parent) or rounds.failure() or failure(recipe, figures)
     write_manifest(
         args.out,
         names,

@@ -26,6 +26,7 @@ class Task:
         columns: The training set, by column.
         lengths: Of its examples, in tokens.
         repeat: See `EpochOrder`; else the last row has no targets.
+        own_order: The order is the trainer's own.
         arguments: Further ones of the trainer.
         attach: Called with the trainer when it is there.
     """
@@ -34,6 +35,7 @@ class Task:
     columns: Mapping[str, list[Any]]
     lengths: Sequence[int]
     repeat: bool = False
+    own_order: bool = False
     arguments: Mapping[str, Any] = field(default_factory=dict)
     attach: Callable[[Any], None] = lambda trainer: None
 
@@ -77,9 +79,47 @@ def build_trainer(
 
     from workflow.scripts.models.say import Say
 
+    class AtEpoch(TrainerCallback):
+        def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            order.start_epoch(state.global_step // (len(order) // recipe.global_batch))
+
+        def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            for epoch in list_epochs(state, control, recipe.epochs):
+                after_epoch(trainer, epoch)
+
+    order = EpochOrder(
+        task.lengths,
+        recipe.global_batch,
+        config.seed,
+        config.world_size,
+        config.per_device_train_batch_size,
+        recipe.padding_free,
+        task.repeat,
+    )
+    data = Dataset.from_dict(dict(task.columns))
+    if recipe.lora:
+        model = add_adapters(model, recipe.lora, config.seed)
+    trainer = trainer_class(task, order, before_state)(
+        model=model,
+        args=config,
+        train_dataset=data,
+        processing_class=tokenizer,
+        callbacks=[Say(), AtEpoch(), keep_state],
+        **task.arguments,
+    )
+    trainer.remove_callback(PrinterCallback)
+    task.attach(trainer)
+    if trainer.is_fsdp_enabled:
+        configure_sharding(trainer.accelerator.state.fsdp_plugin, recipe.precision == "bf16_mixed")
+    return trainer
+
+
+def trainer_class(task: Task, order: EpochOrder, before_state: Callable[[], None]) -> type:
+    """Return TRL's class with what this project wants otherwise; arguments of `build_trainer`."""
+
     class Trainer(task.trainer):  # type: ignore[name-defined]
         def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-            return order
+            return super()._get_train_sampler(train_dataset) if task.own_order else order
 
         def create_model_card(self, *_: Any, **__: Any) -> None:
             """Trainer state is no model: it needs no card."""
@@ -99,38 +139,15 @@ def build_trainer(
                 )
             super().log(logs, start_time)
 
-    class AtEpoch(TrainerCallback):
-        def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            order.start_epoch(state.global_step // (len(order) // recipe.global_batch))
+    return Trainer
 
-        def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            after_epoch(trainer, round(state.epoch))
 
-    order = EpochOrder(
-        task.lengths,
-        recipe.global_batch,
-        config.seed,
-        config.world_size,
-        config.per_device_train_batch_size,
-        recipe.padding_free,
-        task.repeat,
-    )
-    data = Dataset.from_dict(dict(task.columns))
-    if recipe.lora:
-        model = add_adapters(model, recipe.lora, config.seed)
-    trainer = Trainer(
-        model=model,
-        args=config,
-        train_dataset=data,
-        processing_class=tokenizer,
-        callbacks=[Say(), AtEpoch(), keep_state],
-        **task.arguments,
-    )
-    trainer.remove_callback(PrinterCallback)
-    task.attach(trainer)
-    if trainer.is_fsdp_enabled:
-        configure_sharding(trainer.accelerator.state.fsdp_plugin, recipe.precision == "bf16_mixed")
-    return trainer
+def list_epochs(state: Any, control: Any, epochs: int) -> list[int]:
+    """Return the epochs that end now: all that are left where a callback has ended the training."""
+    last = round(state.epoch)
+    if control.should_training_stop and state.global_step < state.max_steps:
+        return list(range(min(last + 1, epochs), epochs + 1))
+    return [last]
 
 
 def add_adapters(model: Any, lora: Lora, seed: int) -> Any:
