@@ -90,6 +90,10 @@ rule safety_sft:
         candidate=needs("candidate"),
         score=needs("score"),
         rejected=needs("rejected"),
+        teacher=needs("teacher"),
+        reasoning=needs("reasoning"),
+        judge=needs("judge"),
+        fetched=needs("fetched"),
     output:
         "results/store/models/aligned/{name}-{key}/result.json",
     log:

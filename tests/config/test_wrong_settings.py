@@ -34,6 +34,11 @@ SAMPLED = {
     "decoding": {"max_thinking_tokens": 8, "max_answer_tokens": 8},
     "judge": "ngram",
 }
+ON_POLICY = {
+    **{"data": "directrefusal", "recipe": "safety", "per_epoch": "one_run"},
+    "max_new_tokens": 16,
+}
+GRPO = {**ON_POLICY, "method": "grpo", "judge": "ngram", "samples": 4}
 DPO = {"method": "dpo", "data": "safechain", "recipe": "safety", "per_epoch": "one_run"}
 
 
@@ -272,6 +277,35 @@ CASES: list[tuple[str, Any, str]] = [
         "alignments.mine",
         with_(DPO, rejected="directrefusal", desirable_weight=1),
         "alignments.mine.desirable_weight is unknown; expected",
+    ),
+    *(
+        ("alignments.mine", with_(GRPO, **wrong), f"alignments.mine{said}")
+        for wrong, said in [
+            ({"judge": "math"}, ".judge: 'math' scores reasoning prompts, these are harmful"),
+            ({"samples": 5}, ".samples is 5, expected a divisor of the recipe's global_batch, 16"),
+            ({"samples": 1}, ".samples is 1, expected at least 2"),
+            ({"reasoning": "reasoning"}, " has one of reasoning and scorer, expected both or no"),
+            (
+                {"reasoning": "reasoning", "scorer": "refusal"},
+                ".scorer: 'refusal' scores benign or harmful prompts, these are reasoning",
+            ),
+            ({"chat_format": "s1"}, ".chat_format is 's1', expected none"),
+        ]
+    ),
+    (
+        "alignments.mine",
+        with_(ON_POLICY, method="distill", teacher="nobody"),
+        "alignments.mine.teacher: 'nobody' is no entry of alignments, expected directrefusal",
+    ),
+    (
+        "alignments.mine",
+        with_(ON_POLICY, method="distill", teacher="mine"),
+        "alignments.mine.teacher: 'mine' is of method distill, expected a training",
+    ),
+    (
+        "alignments.mine",
+        with_(ON_POLICY, method="opsa", context="Be good."),
+        "alignments.mine.context: is 'Be good.', expected a text with {prompt} in it",
     ),
     *(
         (f"{section}.new", name, f"{section}: {name!r:.60}")

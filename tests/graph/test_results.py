@@ -110,6 +110,7 @@ def micro(names: Names) -> Names:
     return {name for name in names if not matching(name, NOT_MICRO)}
 
 
+CHAIN = ("/safechain/seed", "/distilled/seed")  # the teacher, and who learns from it
 LRM, JUDGES = (
     ("lrm/tiny", "aligned/tiny", "attacked/tiny", "data/sampled/"),
     ("score/judges/ngram", "score/judges/second"),
@@ -124,13 +125,14 @@ DIRECT = ("/directrefusal/seed", "/merged/seed", "/replayed/seed", SUM, *SWEPT, 
 RETRAINED = ("/retrained/seed", SAFEST)
 NGRAM = ("/harmful/ngram", "/dev_harmful/ngram", CHOSEN, SAFEST)
 MATH = ("/clock_sums/math", "/dev_sums/math", CHOSEN)
-CHAIN = ("/safechain/seed", SUM, ATTACKED[1])
+CHAIN = ("/safechain/seed", SUM, ATTACKED[1], "/distilled/seed")
 PRIMED = "/primed/seed"
 KEPT = "/kept/seed"  # adapters, for the weights of lrm/tiny
 MIXED = ("mixtures/mixed", "/replayed/seed")
 JOINT = ("mixtures/safechain+from_path@1", "/joint/seed")
 SELECTED = ("data/sampled/selfmade", "/thinksafe/seed")  # what of an LRM's own samples is kept
 SELFMADE = ("/selfmade/", *SELECTED)
+ON_POLICY = ("/rewarded/seed", "/distilled/seed", "/reminded/seed")
 PREFERENCES = ("/preferred/seed", "/labelled/seed")
 # Key of the experiment (a prefix of it) to what a change makes stale; the longest prefix counts.
 MATRIX: dict[str, Callable[[Names], Names]] = {
@@ -172,8 +174,8 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     },
     "data.safechain.generated": having(*CHAIN, KEPT, *JOINT, OVERLAP),
     "data.from_hub": having("records/from_hub", *RETRAINED, *MIXED, OVERLAP),
-    "data.from_package": having("records/from_package", PRIMED, *PREFERENCES, OVERLAP),
-    "data.from_path": having("records/from_path", *JOINT, *PREFERENCES, OVERLAP),
+    "data.from_package": having("records/from_package", PRIMED, *PREFERENCES, "/rewarded/seed", OVERLAP),
+    "data.from_path": having("records/from_path", *JOINT, *PREFERENCES, *ON_POLICY, OVERLAP),
     "bases.tiny": having("base/tiny", *LRM),
     "bases.fetched": having("base/fetched"),
     "bases.packaged": having("base/packaged"),
@@ -197,7 +199,7 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "durability.undo.alignments": having(),
     "durability.undo.benchmarks": having(),
     "recipes.adapters": having(KEPT),
-    "recipes.other": having(*RETRAINED, "/joint/seed", "/thinksafe/seed", *PREFERENCES),
+    "recipes.other": having(*RETRAINED, "/joint/seed", "/thinksafe/seed", *PREFERENCES, *ON_POLICY),
     "recipes.other.epochs": having("/joint/seed"),  # the others have their own
     "recipes.other.checkpoints": having("/joint/seed"),
     "alignments.directrefusal": having(*DIRECT),
@@ -238,6 +240,9 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "alignments.thinksafe": having("/thinksafe/seed"),
     "alignments.preferred": having("/preferred/seed"),
     "alignments.labelled": having("/labelled/seed"),
+    "alignments.rewarded": having("/rewarded/seed"),
+    "alignments.distilled": having("/distilled/seed"),
+    "alignments.reminded": having("/reminded/seed"),
     "benchmarks.clock_sums": having("benchmark clock_sums"),
     "benchmarks.harmful": having("benchmark harmful"),
     "benchmarks.benign": having("benchmark benign"),
@@ -261,7 +266,8 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "scorers.math": having(*MATH),
     "scorers.choice": having("/letters/choice"),
     "scorers.refusal": having("/refusal/"),
-    "scorers.screen": having("/selfmade/screen", *SELECTED),
+    "scorers.screen": having("/selfmade/screen", *SELECTED, "/rewarded/seed"),
+    "scorers.math_alone": having("/rewarded/seed"),
     "scorers.task": having("/told/task"),
     "scorers.ngram": having(*NGRAM),
     "scorers.llm": having("/harmful/llm"),
@@ -288,7 +294,7 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
         "/merged/seed", "/replayed/seed", SUM, *SWEPT, ATTACKED[0]
     ),
     "alignments.safechain.lrms": having(),
-    "alignments.safechain.per_epoch": having(SUM, ATTACKED[1]),
+    "alignments.safechain.per_epoch": having(SUM, ATTACKED[1], "/distilled/seed"),
     "alignments.replayed.per_epoch": having(),
     "alignments.replayed.lrms": having(),
     "alignments.joint.per_epoch": having(),
@@ -296,7 +302,10 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "alignments.retrained.epochs": having(SAFEST),
     **{
         f"alignments.{name}.{key}": having()
-        for name in ("thinksafe", "preferred", "labelled")
+        for name in (
+            *("thinksafe", "preferred", "labelled"),
+            *("rewarded", "distilled", "reminded"),
+        )
         for key in ("per_epoch", "epochs", "lrms")
     },
     "benchmarks.clock_sums.generated": having("benchmark clock_sums", OVERLAP),
@@ -366,6 +375,21 @@ OTHERS = {
         )
     },
     "alignments.preferred.loss": "hinge",
+    **{
+        f"alignments.{name}.{key}": value
+        for name in ("rewarded", "distilled", "reminded")
+        for key, value in (
+            ("data", "directrefusal"),
+            ("recipe", "safety"),
+            ("per_epoch", "one_run"),
+        )
+    },
+    "alignments.rewarded.reasoning": "reasoning",
+    "alignments.rewarded.judge": "refusal",
+    "alignments.rewarded.scorer": "math",
+    "alignments.rewarded.samples": 8,
+    "alignments.distilled.teacher": "retrained",
+    "alignments.reminded.context": "Refuse: {prompt}",
     "alignments.thinksafe.data": "from_path",
     "alignments.thinksafe.recipe": "safety",
     "alignments.thinksafe.per_epoch": "one_run",
@@ -590,7 +614,7 @@ COMPUTES: dict[tuple[str, str], Callable[[str], bool]] = {
     ("vllm", "torch"): VLLM,
     ("train", "datasets"): lambda name: TRAINED(name) or matching(name, PREPARED),
     ("train", "pyarrow"): has(*PREPARED),
-    ("train", "math-verify"): has(*MATH[:2]),
+    ("train", "math-verify"): has(*MATH[:2], "models/aligned/tiny/rewarded"),
     ("train", "openai"): has("/harmful/llm", *MATH[:2]),
     ("train", "numpy"): has(*JUDGES, *NGRAM[:2]),
     ("train", "scikit-learn"): has(*JUDGES),

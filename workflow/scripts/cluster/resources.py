@@ -94,7 +94,8 @@ def list_resources(
     given = {**sections.get(rule, {}), **sections.get(f"{rule}/{benchmark}", {})}
     if rule in TRAINING and run:
         nodes = given.get("nodes", 1)
-        gpu = given.get("gpu", nodes * GPUS_PER_NODE)
+        most = method_registry.most_gpus(run)
+        gpu = given.get("gpu", most or nodes * GPUS_PER_NODE)
         found = _training(experiment, run, nodes, gpu, pinned)
     elif rule == "generate_samples" and run and benchmark:
         section = list_asked(experiment)[benchmark]

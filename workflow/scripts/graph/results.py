@@ -493,7 +493,7 @@ def _model(experiment: dict[str, Any], run: Run, texts: dict[str, str]) -> Resul
             role: tuple(_input_of(experiment, kind, one, texts, run) for one in names)
             for role, (kind, *names) in method.inputs(run, experiment).items()
         },
-        also=(f"models.methods.{run.method}",),  # tells the script's arguments
+        also=method_registry.list_modules(run, experiment),
         run=run,
     )
 

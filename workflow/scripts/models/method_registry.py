@@ -42,13 +42,15 @@ class Method(Protocol):
             `--runtime`. None: it makes no models, and needs `ALIGNMENT`, `TRAINS` and
             `list_variants` alone.
         TRAINS: Whether it trains, on GPUs where there are any; else it is a job for a CPU.
-        PASSES: Where it is another count than that of supervised fine-tuning: how often training
-            goes through the records in an epoch, and how often before the first one.
+        MOST_GPUS: Where it can compute on no more.
+
+    What a method may leave out: `MOST_GPUS`, `modules` and `count_passes`.
     """
 
     ALIGNMENT: type[Alignment]
     SCRIPT: str | None
     TRAINS: bool
+    MOST_GPUS: int
 
     def list_variants(self, alignment: dict[str, Any], experiment: dict[str, Any]) -> list[Variant]:
         """Return the runs that an entry of `alignments` asks for, for each LRM and seed."""
@@ -57,12 +59,22 @@ class Method(Protocol):
         """Return (kind, name, …) of what a run is made from, by the name of the input.
 
         An input has one name or several. The kinds: `run`, `data` (an entry of the experiment's
-        data), `generated` (a file of micro_data) and `score` (RUN/BENCHMARK/SCORER; a development
-        benchmark is measured where a method asks for its scores, and nowhere else).
+        data), `generated` (a file of micro_data) and `score` (`judges/NAME`, or
+        RUN/BENCHMARK/SCORER: a development benchmark is measured where a method asks for its
+        scores, and nowhere else).
         """
 
     def sections(self, run: Run, experiment: dict[str, Any]) -> dict[str, Any]:
         """Return what of the experiment can change a run, but for its inputs."""
+
+    def modules(self, run: Run, experiment: dict[str, Any]) -> tuple[str, ...]:
+        """Return the modules that its script loads by name for a run."""
+
+    def count_passes(self, run: Run, epochs: float) -> float:
+        """Return the passes over its records that training takes, as of supervised fine-tuning.
+
+        Such a pass computes forward, backward, and forward once more to save memory.
+        """
 
     def arguments(self, run: Run, experiment: dict[str, Any]) -> list[str]:
         """Return the script's arguments that are particular to the method."""
@@ -79,9 +91,21 @@ def get(name: str) -> Method:
 
 
 def count_passes(run: Run, epochs: float) -> float:
-    """Return the passes over its records that a training takes, as of supervised fine-tuning."""
-    each, before = getattr(get(run.method or DEFAULT), "PASSES", (1.0, 0.0))
-    return each * epochs + before
+    """Return the passes over its records that a run takes, as of supervised fine-tuning."""
+    method = get(run.method or DEFAULT)
+    return method.count_passes(run, epochs) if hasattr(method, "count_passes") else epochs
+
+
+def list_modules(run: Run, experiment: dict[str, Any]) -> tuple[str, ...]:
+    """Return the modules that a run's script loads by name: its method's, which tells arguments."""
+    name = run.method or DEFAULT
+    method, own = get(name), f"models.methods.{name}"
+    return (own, *(method.modules(run, experiment) if hasattr(method, "modules") else ()))
+
+
+def most_gpus(run: Run) -> int | None:
+    """Return the GPUs that a run can compute on at most; None without a limit."""
+    return getattr(get(run.method), "MOST_GPUS", None) if run.method else None
 
 
 def method_of(alignment: dict[str, Any]) -> Method:

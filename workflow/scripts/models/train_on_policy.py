@@ -247,7 +247,8 @@ def train(args: argparse.Namespace, recipe: Recipe, runtime: Runtime, argv: list
         teacher,
         *(parent, records, None, chat, recipe, runtime, args.seed, {}, state),
     )
-    train_and_write(args, rounds, lineage, told)
+    others = {"teacher": args.teacher} if args.teacher else {}
+    train_and_write(args, rounds, lineage, told, others)
 
 
 if __name__ == "__main__":

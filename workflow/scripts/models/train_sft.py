@@ -19,7 +19,7 @@ import math
 import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -404,6 +404,7 @@ def train_and_write(
     rounds: Rounds,
     lineage: dict[str, Any],
     settings: dict[str, Any] | None = None,
+    others: Mapping[str, Path] | None = None,
 ) -> None:
     """Train a run, and have the first process write its folder.
 
@@ -412,7 +413,9 @@ def train_and_write(
         rounds: The training.
         lineage: What it is trained from.
         settings: What the manifest's recipe tells beside the recipe's keys.
+        others: Further models that it is made from, by the name of the input.
     """
+    others = others or {}
     recipe, foreign = rounds.recipe, rounds.foreign
     with process_group():
         names, figures, encoded = rounds.run()
@@ -420,7 +423,8 @@ def train_and_write(
         return
     deliver(rounds.weights, args.out, names)
     lineage["data"]["n_truncated"] = encoded.n_truncated
-    reason = failure_of_parents(args.parent) or rounds.failure() or failure(recipe, figures)
+    models = {"parent": args.parent, **others}
+    reason = failure_of_parents(*models.values()) or rounds.failure() or failure(recipe, figures)
     write_manifest(
         args.out,
         names,
@@ -434,7 +438,7 @@ def train_and_write(
         recipe={**recipe.with_defaults(), **(settings or {})},
         render={**rounds.render, **({"chat_format": args.write_as} if foreign else {})},
         lineage=lineage,
-        parents=hash_parents({"parent": args.parent}),
+        parents=hash_parents(models),
         train=summarise(figures, encoded, recipe),
         hardware=describe_hardware(world_size(rounds.runtime)),
     )

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 SCRIPT = preference_method.SCRIPT
 TRAINS = True
-# Two answers of each record are trained on, after the reference has read them (forward: a quarter).
-PASSES = (2.0, 0.5)
 list_variants = list_trainings
 inputs = preference_method.inputs
 
@@ -39,6 +37,12 @@ def sections(run: Run, experiment: dict[str, Any]) -> dict[str, Any]:
 
 def arguments(run: Run, experiment: dict[str, Any]) -> list[str]:
     return preference_method.arguments(run, experiment, "dpo", DpoLoss)
+
+
+def count_passes(run: Run, epochs: float) -> float:
+    # Two answers of each record are trained on, after the reference has read them: forward is a
+    # quarter of a pass.
+    return 2 * epochs + 0.5
 
 
 def estimate_memory(shape: Shape, recipe: Recipe, runtime: Runtime, world: int) -> dict[str, float]:

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
 SCRIPT = preference_method.SCRIPT
 TRAINS = True
-# Two answers for each record, each also read once without gradients (forward: a quarter); the
-# reference reads as much before.
-PASSES = (2.5, 1.0)
 list_variants = list_trainings
 inputs = preference_method.inputs
 
@@ -50,6 +47,12 @@ def sections(run: Run, experiment: dict[str, Any]) -> dict[str, Any]:
 
 def arguments(run: Run, experiment: dict[str, Any]) -> list[str]:
     return preference_method.arguments(run, experiment, "kto", KtoLoss)
+
+
+def count_passes(run: Run, epochs: float) -> float:
+    # Two answers for each record, each also read once without gradients (forward: a quarter); the
+    # reference reads as much before.
+    return 2.5 * epochs + 1
 
 
 def estimate_memory(shape: Shape, recipe: Recipe, runtime: Runtime, world: int) -> dict[str, float]:
