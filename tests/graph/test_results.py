@@ -110,7 +110,6 @@ def micro(names: Names) -> Names:
     return {name for name in names if not matching(name, NOT_MICRO)}
 
 
-CHAIN = ("/safechain/seed", "/distilled/seed")  # the teacher, and who learns from it
 LRM, JUDGES = (
     ("lrm/tiny", "aligned/tiny", "attacked/tiny", "data/sampled/"),
     ("score/judges/ngram", "score/judges/second"),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.workflow.driving import edit
 from workflow.scripts.common.io import read_jsonl
@@ -48,6 +49,20 @@ def change(experiment: dict[str, Any]) -> None:
         "dpo": {**entry, "method": "dpo", "data": "own", "rejected": "own"},
         "kto": {**entry, "method": "kto", "data": "safechain", "rejected": "own"},
     }
+    turns = {**entry, "data": "directrefusal", "max_new_tokens": 100}
+    experiment["alignments"] |= {
+        "distill": {**turns, "method": "distill", "teacher": "thinksafe"},
+        "opsa": {**turns, "method": "opsa", "context": "{prompt} {prompt}"},
+        "grpo": {
+            **turns,
+            **{"method": "grpo", "judge": "words", "samples": 4},
+            **{"reasoning": "reasoning", "scorer": "math"},
+        },
+    }
+
+
+def experiment_of(folder: Path) -> dict[str, Any]:
+    return yaml.safe_load((folder / "experiments/tiny.yaml").read_text())
 
 
 def result(folder: Path, name: str) -> Path:
@@ -92,7 +107,7 @@ def test_models_are_trained_on_what_their_lrm_wrote_and_a_judge_passed(again, sn
     # the models
     trained = {
         name: read(result(again, f"models/aligned/tiny/{name}/seed1") / "manifest.json")
-        for name in ("thinksafe", "reworded", "dpo", "kto")
+        for name in experiment_of(again)["alignments"]
     }
     assert {one["status"] for one in trained.values()} == {"ok"}
     assert trained["thinksafe"]["lineage"]["data"]["n"] == len(records)
@@ -102,3 +117,8 @@ def test_models_are_trained_on_what_their_lrm_wrote_and_a_judge_passed(again, sn
         losses = [point["loss"] for point in trained[name]["train"]["loss_history"]]
         assert losses[0] == pytest.approx(start, rel=1e-4)
         assert losses[-1] < losses[0] or len(losses) == 1
+    teacher = trained["distill"]["lineage"]["others"]["teacher"]
+    assert teacher["run"] == "aligned/tiny/thinksafe/seed1"
+    rewards = [point["reward"] for point in trained["grpo"]["train"]["loss_history"]]
+    assert any(0 < reward < 1 for reward in rewards)
+    assert trained["grpo"]["lineage"]["reasoning"]["name"] == "reasoning"
