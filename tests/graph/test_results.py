@@ -173,7 +173,9 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     },
     "data.safechain.generated": having(*CHAIN, KEPT, *JOINT, OVERLAP),
     "data.from_hub": having("records/from_hub", *RETRAINED, *MIXED, OVERLAP),
-    "data.from_package": having("records/from_package", PRIMED, *PREFERENCES, "/rewarded/seed", OVERLAP),
+    "data.from_package": having(
+        *("records/from_package", PRIMED, *PREFERENCES, "/rewarded/seed", OVERLAP)
+    ),
     "data.from_path": having("records/from_path", *JOINT, *PREFERENCES, *ON_POLICY, OVERLAP),
     "bases.tiny": having("base/tiny", *LRM),
     "bases.fetched": having("base/fetched"),

@@ -31,6 +31,11 @@ class Prompts:
     def __len__(self) -> int:
         return len(self.columns["prompt"])
 
+    @property
+    def n(self) -> int:
+        """How many there are."""
+        return len(self)
+
 
 def make_prompts(
     records: Sequence[Record], tokenizer: Any, chat: ChatFormat, context: str | None = None

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from workflow.scripts.common.chat import ChatFormat
+from workflow.scripts.config.kinds import HARMFUL, REASONING
 from workflow.scripts.score.conditions import conditions_of, passed
-from workflow.scripts.score.scorer import HARMFUL, REASONING, Scorer
+from workflow.scripts.score.scorer import Scorer
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from workflow.scripts.common.io import canonical_json, sha256_file, sha256_text
 from workflow.scripts.common.manifest import load_checkpoint
 from workflow.scripts.common.records import Record, read_records
 from workflow.scripts.common.result import making
+from workflow.scripts.config.kinds import HARMFUL, REASONING
 from workflow.scripts.config.on_policy import SETTINGS
 from workflow.scripts.config.planning import Runtime
 from workflow.scripts.config.recipe import Recipe
@@ -49,7 +50,7 @@ from workflow.scripts.models.train_sft import (
     train_and_write,
 )
 from workflow.scripts.score.registry import read_scorer
-from workflow.scripts.score.scorer import HARMFUL, REASONING, Place
+from workflow.scripts.score.scorer import Place
 
 MODULE = "models.train_on_policy"
 SEEN = {  # what is kept of each step

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from workflow.scripts.common.io import canonical_json
+from workflow.scripts.config.kinds import HARMFUL, REASONING
 from workflow.scripts.config.on_policy import GrpoSettings
 from workflow.scripts.config.section import expect_entry
 from workflow.scripts.models import on_policy_method
 from workflow.scripts.models.alignment import list_trainings
 from workflow.scripts.models.on_policy_method import OnPolicyAlignment
 from workflow.scripts.score.registry import read_scorer
-from workflow.scripts.score.scorer import HARMFUL, REASONING
 
 if TYPE_CHECKING:
     from workflow.scripts.config.experiment import Experiment
