@@ -1,9 +1,10 @@
 """Record what a command shows in a terminal, as text: what stands there now and then, and at last.
 
 The command runs in a terminal of its own (a pseudo-terminal) with as many columns as asked for.
-What is written is the screen without colours; what scrolled away is part of it.
+What is written is the screen without colours; what scrolled away is part of it. The pictures of
+docs/terminal.md:
 
-    python benchmarks/record_terminal.py --columns 80 --every 60 -- make
+    NO_COLOR=1 python benchmarks/record_terminal.py --columns 80 --after 30 120 --from micro: make
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import pty
 import re
 import select
 import struct
-import sys
 import termios
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -76,6 +76,7 @@ def play(
     columns: int,
     environment: Mapping[str, str] | None = None,
     folder: str | None = None,
+    stop_after: float | None = None,
 ) -> Iterator[str | int]:
     """Run a command in a terminal: yield what it shows after each thing it writes, then its status.
 
@@ -84,6 +85,7 @@ def play(
         columns: Of the terminal.
         environment: Default: that of this process.
         folder: Where it runs; default: here.
+        stop_after: Seconds after which Ctrl-C is typed.
     """
     process, terminal = pty.fork()
     if process == 0:
@@ -91,8 +93,14 @@ def play(
         os.execvpe(command[0], list(command), dict(environment or os.environ))
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, columns, 0, 0))
     screen, decoder = Screen(), codecs.getincrementaldecoder("utf-8")(errors="replace")
+    end = time.monotonic() + stop_after if stop_after else float("inf")
     while True:
-        select.select([terminal], [], [])
+        ready = select.select([terminal], [], [], 1.0)[0]
+        if time.monotonic() >= end:
+            os.write(terminal, b"\x03")
+            end = float("inf")
+        if not ready:
+            continue
         try:
             written = os.read(terminal, 65_536)
         except OSError:  # Linux: the other side is closed
@@ -108,19 +116,28 @@ def play(
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--columns", type=int, default=80)
-    parser.add_argument("--every", type=float, default=60, help="seconds between two pictures")
+    parser.add_argument("--after", type=float, nargs="*", default=[], help="seconds")
+    parser.add_argument("--from", dest="first", default="", help="begin at this line's first words")
+    parser.add_argument("--stop", type=float, help="seconds after which Ctrl-C is typed")
     parser.add_argument("command", nargs="+")
     arguments = parser.parse_args()
     os.environ.setdefault("TERM", "xterm-256color")
-    begin, shown, last = time.monotonic(), 0.0, ""
-    for state in play(arguments.command, arguments.columns):
+    begin, wanted, last = time.monotonic(), sorted(arguments.after), ""
+    for state in play(arguments.command, arguments.columns, stop_after=arguments.stop):
         if isinstance(state, int):
-            print(f"{'=' * 20} at the end, exit status {state}\n{last}")
-            sys.exit(state)
+            print(f"--- at the end, exit status {state}\n{_part(last, arguments.first)}")
+            return
         last, gone = state, time.monotonic() - begin
-        if gone - shown >= arguments.every:
-            shown = gone
-            print(f"{'=' * 20} after {gone:.0f} s\n{state}")
+        if wanted and gone >= wanted[0]:
+            wanted.pop(0)
+            print(f"--- after {gone:.0f} s\n{_part(state, arguments.first)}", flush=True)
+
+
+def _part(text: str, first: str) -> str:
+    """Return a screen from the line that begins with `first`; all of it where there is none."""
+    lines = text.splitlines(keepends=True)
+    begins = [n for n, line in enumerate(lines) if line.startswith(first)]
+    return "".join(lines[begins[0] :] if begins else lines)
 
 
 if __name__ == "__main__":

@@ -113,9 +113,10 @@ class Follower(logging.Handler):
         self.ended.set()
         self.thread.join()
         with suppress(Exception):
-            self._show({**self._look(), "failed": []})
+            self._show({**self._look(), "running": [], "failed": [], "left_s": 0.0})
         if self.live:
             self.live.stop()
+            self.console.print()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Show a warning or an error; let the log of a job that failed end with an error."""
