@@ -305,7 +305,8 @@ def work_of(jobs):
 def say_why():
     """Say at the end of a dry-run why each job runs; Snakemake says that its files are missing."""
     jobs = workflow.dag.needrun_jobs(exclude_finished=False) if workflow.dag else ()
-    print(*describe(GRAPH, {job.wildcards.get("key") for job in jobs}), sep="\n")
+    for line in describe(GRAPH, {job.wildcards.get("key") for job in jobs}):
+        print(line)
 
 
 if workflow.is_main_process and workflow.output_settings.dryrun:
@@ -333,14 +334,16 @@ onstart:
         check_tensor_parallel(jobs)
         check_budget_of(jobs)
         DRIVER = claim_experiment(NAME, CLONE)
-        declare_work(DRIVER, CLONE, work_of(jobs))
+        work = work_of(jobs)
+        declare_work(DRIVER, CLONE, work)
         jobs = [job for job in jobs if not job.is_local]
         if workflow.executor_plugin.name == "slurm" and jobs:
             hand_to_slurm(jobs)
     except InputError as error:
         sys.exit(f"error: {error}")
     settings = workflow.output_settings
-    if takes_over(settings, chosen=bool(settings.log_handler_settings)):
+    # a run of other rules, such as `plan`, has a view of its own
+    if work.makes and takes_over(settings, chosen=bool(settings.log_handler_settings)):
         FOLLOWER = Follower(GRAPH, logger)
         FOLLOWER.start()
 
