@@ -321,7 +321,12 @@ def result_of(name: str) -> dict[str, Any]:
 
 
 def test_other_prompts_for_the_same_weights_share_the_load_and_are_runs_of_their_own(
-    make_request: Any, generate_all: Any, tmp_path: Path, tokenizer: Any, loads: StoppedLoads
+    make_request: Any,
+    generate_all: Any,
+    tmp_path: Path,
+    tokenizer: Any,
+    loads: StoppedLoads,
+    model_run: Path,
 ) -> None:
     """The prefix is in the prompt; then the model's own tokens follow, as in a loop by hand."""
     import torch
@@ -332,8 +337,13 @@ def test_other_prompts_for_the_same_weights_share_the_load_and_are_runs_of_their
         "opened": {"prompting": {"prefix": "so a b c"}},
         "closed": {"prompting": {"close_thinking": True}},
     }
+    about = {"model": str(model_run), "checkpoints": ["epoch1"]}
     requests = [
-        {**make_request(out=tmp_path / name), "called": f"aligned/tiny/{name}/seed0", **one}
+        {
+            **make_request(out=tmp_path / name),
+            "run": {"name": f"aligned/tiny/{name}/seed0", **about},
+            **one,
+        }
         for name, one in told.items()
     ]
     generate_all(*requests, options=["--checkpoints", "epoch1"])
@@ -361,10 +371,15 @@ def test_other_prompts_for_the_same_weights_share_the_load_and_are_runs_of_their
         assert opened["thinking"].startswith(f"soabc{first}") or opened["thinking"] == "soabc"
 
 
-def test_a_benchmark_is_asked_once_of_a_run(make_request: Any, generate_all: Any) -> None:
+def test_a_benchmark_is_asked_once_of_a_run(
+    make_request: Any, generate_all: Any, model_run: Path
+) -> None:
     request = make_request()
-    other = {**request, "called": "b", "out": request["out"] + "-b"}
-    generate_all({**request, "called": "a"}, other)
+    runs = [
+        {"name": name, "model": str(model_run), "checkpoints": ["epoch1"]} for name in ("a", "b")
+    ]
+    other = {**request, "run": runs[1], "out": request["out"] + "-b"}
+    generate_all({**request, "run": runs[0]}, other)
     with pytest.raises(InputError, match="'clock_sums' is there twice, expected each name once"):
         generate_all(request, request)
 
