@@ -13,6 +13,11 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
+from workflow.scripts.common.kernels import pin_kernels
+
+# Before a test has torch compute something: what it trains here must equal what a command trains.
+pin_kernels()
+
 ROOT = Path(__file__).parents[1]
 # What takes longest starts first, so that no process is left alone with it at the end.
 LONGEST = (

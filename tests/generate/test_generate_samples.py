@@ -526,7 +526,7 @@ ERRORS = [
         "template: is '{prompt} {prompt}', expected {prompt} in it",
     ),
     ({"template": "solve it"}, "template: is 'solve it', expected {prompt} in it, once"),
-    ({"kind": "speed"}, "kind is 'speed', expected 'reasoning', 'harmful'"),
+    ({"kind": "speed"}, "kind: is 'speed', expected one of reasoning, harmful, benign"),
     ({"n": 0}, "n is 0, expected at least 1"),
     ({"scorers": ["math"]}, "scorers is unknown; expected some of"),
     ({"decoding": {"max_thinking_tokens": 500}}, r"item q0: its prompt of 19 tokens and the budg"),

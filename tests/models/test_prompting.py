@@ -129,5 +129,7 @@ def test_a_prefix_needs_a_budget_to_think(experiment):
 def test_a_merge_with_an_alignment_that_trains_nothing_is_refused(experiment):
     merged = {"method": "merge", "alignment": "zerothink", "alpha": 0.5}
     changed = with_prompts(experiment, **TOLD, merged=merged)
-    with pytest.raises(InputError, match=r"merged\.alignment: 'zerothink' is a prompt, expected a training"):
+    with pytest.raises(
+        InputError, match=r"merged\.alignment: 'zerothink' is a prompt, expected a training"
+    ):
         check_experiment(changed, "mine.yaml")

@@ -136,7 +136,7 @@ def test_colours_are_the_alignments_alone_and_the_same_in_every_figure(folder: P
         found = (folder / f"{name}.svg").read_text()
         others = [color.lower() for color in style.COLORS[2:]]
         assert not any(color in found for color in others), name
-        if name not in ("judges", "categories"):
+        if name not in ("judges", "categories", "durability"):  # the last: nothing is attacked
             assert first in found and second in found, name
 
 

@@ -93,7 +93,7 @@ def _mark(axis: Any, point: Row, xy: tuple[str, str], style: tuple[str, str], na
         (x[0], y[0]),
         xytext=(5, 4),
         textcoords="offset points",
-        fontsize=6,
+        fontsize=6.5,
         color=color,
     )
 
