@@ -152,7 +152,7 @@ from workflow.scripts.report.tables.table import Row, Table, make_table
 
 def roles(report: Row) -> Table:
     """Return the models' roles."""
-    columns = {"Model": lambda row: row["run"], "Seed": lambda row: str(row["seed"])}
+    columns = {"Role": lambda row: row["role"], "Seed": lambda row: str(row["seed"])}
     rows = [row for row in report["rows"] if row["final"] and row["seed"] != "mean"]
     return make_table("roles", "Each model", "One line each.", columns, rows)
 '''
