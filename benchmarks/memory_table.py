@@ -91,7 +91,7 @@ def track(shape: Shape, recipe: Recipe, runtime: Runtime) -> dict[str, float]:
     )
     from trl import SFTConfig
 
-    from workflow.scripts.models.trainer import build_trainer
+    from workflow.scripts.models.trainer import build_trainer, sft_task
 
     head = 128  # of Qwen2.5 from 7B on
     config = Qwen2Config(
@@ -139,8 +139,9 @@ def track(shape: Shape, recipe: Recipe, runtime: Runtime) -> dict[str, float]:
                 dtype=getattr(torch, model_dtype(recipe)),
                 attn_implementation=runtime.attention or "sdpa",
             )
+            task = sft_task(encoded, tokenizer)
             trainer = build_trainer(
-                model, tokenizer, encoded, recipe, sft, _nothing, TrainerCallback(), _nothing
+                model, tokenizer, task, recipe, sft, _nothing, TrainerCallback(), _nothing
             )
             trainer.add_callback(Phases())
             example = {"input_ids": row, "labels": row}
