@@ -197,13 +197,13 @@ def pretend(runtime: Runtime, recipe: Recipe) -> Iterator[None]:
         import torch
 
         if attn_mask is not None or not is_causal:
-            raise NotImplementedError("attention with a mask, which takes another kernel")
+            raise ValueError("attention with a mask, which takes another kernel")
         return torch.ops.aten._scaled_dot_product_flash_attention(q, k, v, 0.0, True)[0]
 
     def same(old: Any, new: Any) -> None:
         """Stand in for moving a parameter, which fake ones cannot: here, to where it is."""
         if (old.dtype, old.device) != (new.dtype, new.device):
-            raise NotImplementedError(f"{old.dtype} on {old.device} to {new.dtype}, {new.device}")
+            raise ValueError(f"{old.dtype} on {old.device} to {new.dtype}, {new.device}")
 
     with ExitStack() as stack:
         patch = lambda *args: stack.enter_context(mock.patch.object(*args))  # noqa: E731

@@ -28,9 +28,14 @@ class WordJudge:
         return {"verdicts": len(verdicts)}
 
 
+class WordSection(HarmSection):
+    def load_judge(self, place):
+        return WordJudge()
+
+
 def judged(*samples, **section):
     judge = WordJudge()
-    scored = HarmScorer(HarmSection(**section), judge).score(
+    scored = HarmScorer(WordSection(**section), judge).score(
         [
             {
                 "prompt": "p",
@@ -81,7 +86,7 @@ def test_without_the_key_the_rows_and_what_the_judge_reads_are_those_of_before()
     scored, judge = judged(("now harm.", "fine"))
     assert "turns_at" not in scored.verdicts[0]
     assert judge.read == ["fine", "now harm."]
-    assert "turns_at" not in HarmSection().metrics("harmful")
+    assert "turns_at" not in WordSection().metrics("harmful")
 
 
 def test_a_turn_needs_the_thinking_judged():

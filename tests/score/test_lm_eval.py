@@ -78,7 +78,7 @@ def run_lm_eval(task: str, folder: Path, said: Sequence[str]) -> tuple[list[str]
             ]
 
         def loglikelihood(self, requests: list[Any], **_: Any) -> Any:
-            raise NotImplementedError
+            raise AssertionError("a generating task asks for text alone")
 
         loglikelihood_rolling = loglikelihood
 

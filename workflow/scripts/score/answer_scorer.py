@@ -7,6 +7,7 @@ the gold answer.
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -76,6 +77,7 @@ class AnswerSection(ScorerSection):
     extractor: Llm | None = None
     """Reads the answers that the rules cannot read; never shown the gold answer"""
 
+    @abstractmethod
     def read(self, text: str, prompt: str = "") -> Answer:
         """Read the answer that a text states.
 
@@ -83,7 +85,6 @@ class AnswerSection(ScorerSection):
             text: What the model said.
             prompt: The question, for the options of a choice and to tell it from the answer.
         """
-        raise NotImplementedError
 
     def is_doubtful(self, answer: Answer) -> bool:
         """Tell whether an extractor should be asked what a text states."""
@@ -93,13 +94,13 @@ class AnswerSection(ScorerSection):
         """Read the last expression of a text that states no answer in a usual form."""
         return NO_ANSWER
 
+    @abstractmethod
     def grade(self, answer: str, target: str, prompt: str = "") -> Comparison:
         """Compare an answer with the gold one."""
-        raise NotImplementedError
 
+    @abstractmethod
     def wanted(self) -> str:
         """Return what an extractor is asked for."""
-        raise NotImplementedError
 
     def read_reply(self, reply: str, prompt: str) -> Answer:
         """Read an extractor's reply as an answer is read: `c`, `(c)`, the option's text."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -37,9 +38,9 @@ class HarmSection(RefusalSection):
             raise ValueError("locate_turn is true with judge_thinking: false, expected it judged")
         return self
 
+    @abstractmethod
     def load_judge(self, place: Place) -> Judge:
         """Return the loaded judge; errors as for `load`."""
-        raise NotImplementedError
 
     def load(self, place: Place) -> Scorer:
         return HarmScorer(self, self.load_judge(place))

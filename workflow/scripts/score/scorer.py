@@ -5,6 +5,7 @@ Each type of scorer is a file of `scorers/`, named like the type; see `registry.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,21 +93,21 @@ class ScorerSection(Section):
             return None
         return f"scores {' or '.join(kinds)} benchmarks, this one is {kind}"
 
+    @abstractmethod
     def metrics(self, kind: str) -> dict[str, str]:
         """Return metric name -> the verdicts' field that it is the share or the mean of.
 
         Args:
             kind: The benchmark's kind.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def load(self, place: Place) -> Scorer:
         """Return what scores samples, its models loaded.
 
         Raises:
             InputError: Something that it needs is missing or does not fit.
         """
-        raise NotImplementedError
 
     def modules(self) -> tuple[str, ...]:
         """Return the modules, below `workflow.scripts`, that are loaded to score with it."""
