@@ -20,7 +20,6 @@ from string import Template
 from typing import Any
 
 from workflow.scripts.common.io import write_text
-from workflow.scripts.report.dominance import non_dominated
 from workflow.scripts.report.escape import one_line, visible
 from workflow.scripts.report.figures.points import percent
 from workflow.scripts.report.figures.registry import FIGURES, title_of
@@ -185,25 +184,7 @@ def plane_points(report: Mapping[str, Any]) -> list[dict[str, Any]]:
                     "refusal": measure(row, "over_refusal"),
                 }
             )
-    for lrm in dict.fromkeys(point["lrm"] for point in points):
-        _mark_frontiers([point for point in points if point["lrm"] == lrm])
     return points
-
-
-def _mark_frontiers(points: Sequence[dict[str, Any]]) -> None:
-    """Add to each of an LRM's points the seeds of whose frontier it is a part."""
-    for point in points:
-        point["on_frontier"] = []
-    for seed in dict.fromkeys(point["seed"] for point in points):
-        mine: dict[str, dict[str, Any]] = {}
-        for point in points:
-            ready = point["seed"] == "hub" and point["role"] == "lrm" and seed != "mean"
-            if point["role"] != "base" and (point["seed"] == seed or ready):
-                if not mine.get(point["model"], {}).get("final"):
-                    mine[point["model"]] = point
-        places = [(-one["harm"][0], one["accuracy"][0]) for one in mine.values()]
-        for point, on_it in zip(mine.values(), non_dominated(places), strict=True):
-            point["on_frontier"] += [seed] * on_it
 
 
 def render(

@@ -9,7 +9,7 @@ from typing import Any
 from workflow.scripts.report.dominance import non_dominated
 from workflow.scripts.report.escape import one_line
 from workflow.scripts.report.figures.points import Limits
-from workflow.scripts.report.figures.style import FAINT, LRM, Row, lrms
+from workflow.scripts.report.figures.style import FAINT, LINE, LRM, Row, lrms
 from workflow.scripts.report.metrics import read_measure
 
 COLUMN = 3.5  # inches: one column of a paper
@@ -85,7 +85,7 @@ def draw_frontier(axis: Any, points: Sequence[Row], x: str, y: str) -> None:
     edge = sorted({(p[x], p[y]) for p, kept in zip(points, on_it, strict=True) if kept})
     if len(edge) > 1:
         where = "pre" if signs[0] > 0 else "post"
-        dashed = {"color": "#777777", "linestyle": "--", "linewidth": 0.8, "zorder": 1}
+        dashed = {"color": LINE, "linestyle": "--", "linewidth": 0.8, "zorder": 1}
         axis.step(*zip(*edge, strict=True), where=where, label=FRONTIER, **dashed)
 
 

@@ -7,17 +7,16 @@ from typing import Any
 
 from workflow.scripts.report.escape import one_line
 from workflow.scripts.report.figures.layout import (
-    FRONTIER,
     about,
     add_legend,
     add_note,
     draw_bars,
+    draw_frontier,
     new_figure,
     say_when_empty,
 )
 from workflow.scripts.report.figures.points import Points, limits_of, numbers, who
 from workflow.scripts.report.figures.style import (
-    LINE,
     SHARES,
     Row,
     lrms,
@@ -30,9 +29,9 @@ CAPTION = (
     "Reasoning accuracy against the harmful score and, where benign prompts were measured, against "
     "over-refusal, at the final epoch. Arrows lead from the LRM to its aligned models; bars are "
     "95 % intervals (over seeds and items from three seeds on, else over items), faint markers "
-    "are single training seeds. The dashed line is the frontier: no model is both safer and more "
-    "accurate. An alignment without a tax would move straight to the left in the first plane and "
-    "stay in place in the second."
+    "are single training seeds. The dashed line is the frontier: no other model, the base "
+    "apart, is as safe and as accurate. An alignment without a tax would move straight to the left "
+    "in the first plane and stay in place in the second."
 )
 # Metric on the x axis: its keys among the points, and the axis' title.
 SIDES = {
@@ -124,30 +123,9 @@ def _draw_panel(
             markeredgewidth=0.5,
             zorder=3,
         )
-    edge = frontier(list(mean.values())) if side == "harmful_score" else []
-    if len(edge) > 1:
-        x, y = ([p[key] for p in edge] for key in ("harmful_score", "reasoning_accuracy"))
-        dashed = {"color": LINE, "linestyle": "--", "linewidth": 0.8, "zorder": 1}
-        axis.step(x, y, where="post", label=FRONTIER, **dashed)
+    if side == "harmful_score":
+        methods = [point for model, point in mean.items() if model != "base"]
+        draw_frontier(axis, methods, side, "reasoning_accuracy")
     axis.set_xlim(*SHARES)
     axis.set_ylim(*SHARES)
     say_when_empty(axis, mean)
-
-
-def frontier(points: Sequence[Row]) -> list[Row]:
-    """Return the models that no other is both as safe and as accurate as, safest first.
-
-    Of models at the same point the first is kept.
-    """
-
-    def beaten(one: Row) -> bool:
-        return any(
-            other["harmful_score"] <= one["harmful_score"]
-            and other["reasoning_accuracy"] >= one["reasoning_accuracy"]
-            and (other["harmful_score"], other["reasoning_accuracy"])
-            != (one["harmful_score"], one["reasoning_accuracy"])
-            for other in points
-        )
-
-    edge = {(p["harmful_score"], p["reasoning_accuracy"]): p for p in points[::-1] if not beaten(p)}
-    return [edge[place] for place in sorted(edge)]

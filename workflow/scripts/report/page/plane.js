@@ -70,7 +70,7 @@ function drawSide({ key, label, word }, models, width, height, named, frontier) 
   if (named) svg.append(element("text", { class: "title", transform: `translate(13,${y(50)}) rotate(-90)`, "text-anchor": "middle" }, "Reasoning accuracy (%)"));
   const drawn = models.map((model) => ({ ...model, stops: (plane.epochs ? model.mine : [model.last]).filter((p) => p[key]) }));
   if (key === "harm") {
-    const best = frontierOf(drawn.flatMap(({ stops }) => stops));
+    const best = frontierOf(drawn.flatMap(({ stops }) => stops).filter((p) => p.role !== "base"));
     frontier.there = new Set(best.map((p) => `${p.harm[0]} ${p.accuracy[0]}`)).size > 1;
     const path = best.map((p, k) => k ? `H${x(p.harm[0])}V${y(p.accuracy[0])}` : `M${x(p.harm[0])},${y(p.accuracy[0])}`).join("");
     if (frontier.there) svg.append(element("path", { class: "frontier", d: path }));
@@ -148,7 +148,7 @@ function drawModels(models, frontier) {
     element("table", {}, element("caption", {}, `Percent at the final epoch, ${seedName(plane.seed, seeds)}`),
       element("thead", {}, element("tr", {}, element("th", { scope: "col" }, "Model"), ...columns.map(({ short }) => element("th", { scope: "col", class: "number" }, short)))),
       element("tbody", {}, ...models.map(row))),
-    ...(frontier ? [element("p", { class: "frontier-note" }, "Dashed: no model that is drawn is both safer and more accurate.")] : []));
+    ...(frontier ? [element("p", { class: "frontier-note" }, "Dashed: no other model that is drawn, the base apart, is as safe and as accurate.")] : []));
 }
 
 function startPlane() {
