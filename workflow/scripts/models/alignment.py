@@ -179,6 +179,22 @@ class TrainedAlignment(Alignment):
         elif self.after is not None:
             expect_applied(f"{key}.after", self.after, key, self.lrms, experiment)
 
+    def check_recipe_of_trl(self, key: str, experiment: Experiment) -> None:
+        """Refuse what TRL's trainers other than `SFTTrainer` cannot do, or would undo.
+
+        They compare the model with itself, which dropout would disturb, and pad their batches.
+        """
+        recipe = experiment.recipes[self.recipe]
+        for name, given, expected in (
+            ("gate", recipe.gate, "none"),
+            ("padding_free", recipe.padding_free, "false"),
+            ("lora.dropout", recipe.lora and recipe.lora.dropout, "0"),
+        ):
+            if given:
+                raise ValueError(
+                    f"{key}.recipe: {self.recipe} has {name}, expected {expected} for {self.method}"
+                )
+
     def made_from(self) -> tuple[str, ...]:
         return (self.after,) if self.after not in (None, BASE) else ()
 

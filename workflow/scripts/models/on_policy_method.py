@@ -27,16 +27,7 @@ class OnPolicyAlignment(TrainedAlignment):
 
     def check(self, key: str, experiment: Experiment) -> None:
         super().check(key, experiment)
-        recipe = experiment.recipes[self.recipe]
-        for name, given, expected in (
-            ("gate", recipe.gate, "none"),
-            ("padding_free", recipe.padding_free, "false"),
-            ("lora.dropout", recipe.lora and recipe.lora.dropout, "0"),
-        ):
-            if given:
-                raise ValueError(
-                    f"{key}.recipe: {self.recipe} has {name}, expected {expected} for {self.method}"
-                )
+        self.check_recipe_of_trl(key, experiment)
         if self.chat_format is not None:
             raise ValueError(
                 f"{key}.chat_format is {self.chat_format!r}, expected none: the model answers in "

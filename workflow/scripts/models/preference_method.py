@@ -34,17 +34,7 @@ class PreferenceAlignment(TrainedAlignment):
                 f"{key}.rejected: {self.rejected!r} is a mixture with {own[0]!r}, which LRMs "
                 "write; expected that set alone, or a mixture of given ones"
             )
-        recipe = experiment.recipes[self.recipe]
-        for name, given, expected in (
-            ("gate", recipe.gate, "none"),
-            ("padding_free", recipe.padding_free, "false"),
-            ("lora.dropout", recipe.lora and recipe.lora.dropout, "0"),
-        ):
-            if given:
-                raise ValueError(
-                    f"{key}.recipe: {self.recipe} has {name}, expected {expected} for "
-                    f"{self.method}, which compares the model with itself before the training"
-                )
+        self.check_recipe_of_trl(key, experiment)
 
 
 def inputs(run: Run, experiment: dict[str, Any]) -> dict[str, tuple[str, ...]]:
