@@ -78,13 +78,17 @@ def test_tables_and_figures_are_what_the_registries_say(
 ) -> None:
     drawn = SimpleNamespace(CAPTION="A figure that was added.")
     monkeypatch.setitem(make_page.FIGURES, "toy_figure", drawn)
-    (tmp_path / "toy_figure.svg").write_text('<svg width="90pt" height="60pt"></svg>')
+    monkeypatch.setitem(make_page.FIGURES, "nothing_drawn", drawn)
+    for name, numbers in (("toy_figure", "lrm\ntiny\n"), ("nothing_drawn", "lrm\n")):
+        (tmp_path / f"{name}.svg").write_text('<svg width="90pt" height="60pt"></svg>')
+        (tmp_path / f"{name}.csv").write_text(numbers)
     toy = Table("toy", "A table that was added", "Its caption.", ["A", "B"], [["x", "1.0"]])
     monkeypatch.setattr(registry, "TABLES", (*registry.TABLES, lambda _: toy))
     page = make_page.render(read_report(report), None, tmp_path)
     for kind, title in (("figure-toy_figure", "Toy figure"), ("table-toy", toy.title)):
         assert f'id="{kind}"' in page and f'<a href="#{kind}">{title}</a>' in page
         assert f'<h3>{title} <a href="#{kind}"' in page
+    assert "nothing_drawn" not in page
     assert "A figure that was added." in page and "Its caption." in page
 
 

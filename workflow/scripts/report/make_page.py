@@ -114,14 +114,21 @@ def to_html(table: Table, opened: bool = False) -> str:
     )
 
 
+def list_figures(folder: Path | None) -> dict[str, Path]:
+    """Return the SVG files of the figures that were drawn into a folder and show a number."""
+    drawn = {name: folder / f"{name}.svg" for name in FIGURES} if folder else {}
+    return {
+        name: path
+        for name, path in drawn.items()
+        if path.exists() and len(path.with_suffix(".csv").read_text().splitlines()) > 1
+    }
+
+
 def figures_html(folder: Path | None) -> str:
     """Return the figures of a folder, inside the page, each with its title, caption and files."""
     parts = []
-    for name, module in FIGURES.items():
-        path = folder / f"{name}.svg" if folder else None
-        if path is None or not path.exists():
-            continue
-        title, caption = _escaped(title_of(name)), _escaped(module.CAPTION)
+    for name, path in list_figures(folder).items():
+        title, caption = _escaped(title_of(name)), _escaped(FIGURES[name].CAPTION)
         drawing = path.read_text()
         # With its size known at once nothing moves when the picture is there.
         size = re.search(r'<svg[^>]* width="([\d.]+)pt" height="([\d.]+)pt"', drawing)
@@ -248,7 +255,7 @@ def render(
         tables="\n".join(
             to_html(table, table is tables[0]) for table in tables if not table.origin
         ),
-        figure_list=_contents("figure", [(name, title_of(name)) for name in FIGURES]),
+        figure_list=_contents("figure", [(name, title_of(name)) for name in list_figures(figures)]),
         figures=figures_html(figures),
         transcripts=WITHOUT if transcripts is None else BROWSER,
         methods=_list(report["methods"]),

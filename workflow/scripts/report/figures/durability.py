@@ -15,6 +15,7 @@ from workflow.scripts.report.figures.layout import (
 from workflow.scripts.report.figures.points import Points, numbers, sizes
 from workflow.scripts.report.figures.style import SHARES, Row, shown_names, style_of
 
+TITLE = "Durability: safety after further training"
 CAPTION = (
     "Aligned models that are tuned on for some optimizer steps: harmful score and reasoning "
     "accuracy by step, 0 being the aligned model. Lines are means over training seeds with their "

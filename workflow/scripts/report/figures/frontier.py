@@ -19,11 +19,12 @@ from workflow.scripts.report.figures.style import SHARES, Row, shown_names, styl
 from workflow.scripts.report.metrics import metric_title, read_measure
 from workflow.scripts.report.tables.table import model_name
 
+TITLE = "The frontier: methods that no other dominates"
 CAPTION = (
     "The methods over the measures of the frontier at the final epoch, with 95 % intervals (over "
     "seeds and items from three seeds on, else over items). Full markers: on the frontier, for no "
     "other method is at least as good on every measure and better on one; the percentage is the "
-    "share of resamples in which that holds. The dashed line is the frontier of two measures."
+    "share of resamples in which that holds. Of two measures it is the dashed line."
 )
 
 
