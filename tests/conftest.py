@@ -103,7 +103,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def shell_environment() -> dict[str, str]:
     """What a user's shell has: the environment's programs, and one thread for tiny models."""
     programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return {**os.environ, "PATH": programs, "OMP_NUM_THREADS": "1"}
+    # A test started by `make test` must not make its own `make` a recursive one, which says more.
+    own = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    own.pop("MFLAGS", None)
+    return {**own, "PATH": programs, "OMP_NUM_THREADS": "1"}
 
 
 @pytest.fixture(scope="session")
