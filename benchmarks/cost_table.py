@@ -7,7 +7,7 @@ published scripts do (git-disl/Safety-Tax, script/safety_alignment/{sft,sft_cot,
 poison/evaluation/). No GPU has measured it.
 
 The second table has what each entry of `paper` and `careful` would cost as the last one, and so
-about what another entry like it would.
+about what another entry like it would. The third has what each method of `mitigations` takes.
 
     python benchmarks/cost_table.py           # prints the tables
     python benchmarks/cost_table.py --write   # puts them into docs/cost.md
@@ -19,6 +19,7 @@ import argparse
 import sys
 import tempfile
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,6 +44,8 @@ from workflow.scripts.score.registry import section_class  # noqa: E402
 
 DOCS = "docs/cost.md"
 EXPERIMENTS = ("paper", "careful")
+# What a method takes, beside its LRM: the kinds of its jobs, as the table calls them.
+STEPS = ("sampling", "training", "measuring", "durability")
 SIZE = 32.8e9
 BUDGET = 5000  # max_tokens_thinking, max_gen_toks and pred.py's max_tokens
 CONCURRENT = 256  # vLLM's default then
@@ -227,6 +230,72 @@ def make_entries_table(root: Path = ROOT) -> str:
     return "\n".join(lines) + "\n"
 
 
+def list_methods(graph: Graph) -> dict[str, Counter[str]]:
+    """Return the GPU-hours of each alignment by step; "" has the LRMs and bases, with no alignment.
+
+    An alignment's are those of all results that it is made from and measured by, unless bases and
+    LRMs are measured with them: a merge takes the trainings that it merges, too. Each result counts
+    on a job of its own.
+    """
+    estimator = Estimator(graph)
+    ends: dict[str, list[Result]] = defaultdict(list)
+    for result in graph.results.values():
+        if result.run and not result.for_data:
+            ends[RunId.parse(result.run.name).alignment or ""].append(result)
+    without = _with_origins(graph, ends.pop("", []))
+    of = {"": without} | {
+        name: _with_origins(graph, results) - without for name, results in ends.items()
+    }
+    return {
+        name: sum((_hours(graph, estimator, one) for one in sorted(names)), Counter())
+        for name, names in of.items()
+    }
+
+
+def _with_origins(graph: Graph, results: Iterable[Result]) -> set[str]:
+    """Return the names of results and of all that they are made from."""
+    found: set[str] = set()
+    left = [result.name for result in results]
+    while left:
+        name = left.pop()
+        if name not in found:
+            found.add(name)
+            left += graph.results[name].made_from
+    return found
+
+
+def _hours(graph: Graph, estimator: Estimator, name: str) -> Counter[str]:
+    """Return the GPU-hours of one result, at the step that it belongs to."""
+    result = graph.results[name]
+    attacked = result.run is not None and RunId.parse(result.run.name).role == "attacked"
+    step = (
+        "durability"
+        if attacked
+        else "sampling"
+        if result.for_data
+        else {"models": "training", "generate": "measuring", "score": "measuring"}.get(result.stage)
+    )
+    hours = estimator.cost(graph.job_of[name], [result]).gpu_hours
+    return Counter({step: hours} if step and hours else {})
+
+
+def make_methods_table(root: Path = ROOT) -> str:
+    """Return the table of what each method takes, in Markdown."""
+    graph = read_unmade("mitigations", root)
+    found = list_methods(graph)
+    lines = [
+        f"| GPU-hours of {len(graph.experiment['seeds'])} seeds | {' | '.join(STEPS)} | in all |",
+        f"|---|{'---:|' * (len(STEPS) + 1)}",
+    ]
+    for name, hours in found.items():
+        title = f"`{name}`" if name else "base and LRM, measured once"
+        cells = [f"{hours[step]:.1f}" if hours[step] else "–" for step in STEPS]
+        lines.append(f"| {title} | {' | '.join(cells)} | {hours.total():.1f} |")
+    total = make_plan(graph)["total"]["gpu_hours"]
+    lines.append(f"| **the whole experiment** |{' |' * len(STEPS)} {total:.1f} |")
+    return "\n".join(lines) + "\n"
+
+
 def make_table(root: Path = ROOT) -> str:
     """Return the table of the publication's grid, in Markdown."""
     graph = read_unmade("paper", root)
@@ -251,7 +320,11 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--write", action="store_true", help=f"put the tables into {DOCS}")
     arguments = parser.parse_args(argv)
-    tables = {"items": make_table(), "entries": make_entries_table()}
+    tables = {
+        "items": make_table(),
+        "entries": make_entries_table(),
+        "methods": make_methods_table(),
+    }
     if arguments.write:
         text = (ROOT / DOCS).read_text()
         for name, table in tables.items():

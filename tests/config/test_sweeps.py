@@ -41,6 +41,13 @@ def test_a_sweep_is_what_its_entries_written_out_are(tiny):
     assert keys(swept) == keys(loaded(tiny, **one_by_one))
 
 
+def test_a_title_says_the_values(tiny):
+    sweep = {"alpha": [0.25, 0.5], "alignment": ["safechain"]}
+    found = loaded(tiny, merge={**MERGE, "title": "Merged", "sweep": sweep})
+    titles = [entry.get("title") for name, entry in found["alignments"].items() if "merge-" in name]
+    assert titles == ["Merged, alpha 0.25, safechain", "Merged, alpha 0.5, safechain"]
+
+
 def test_a_swept_recipe_is_a_recipe_of_its_own(tiny):
     sft = {**SFT, "sweep": {"recipe.learning_rate": [5.0e-5, 1.0e-4], "data": ["safechain"]}}
     swept = loaded(tiny, rate=sft)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -24,7 +25,7 @@ def clone(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("workflow", "rules"):
         (folder / name).symlink_to(root / name)
     (folder / "experiments").mkdir()
-    for name in ("paper", "careful"):
+    for name in ("paper", "careful", "mitigations"):
         shutil.copy(root / f"experiments/{name}.yaml", folder / "experiments")
     return folder
 
@@ -126,7 +127,11 @@ def cost_table(root: Path) -> ModuleType:
 
 def test_the_tables_of_costs_are_what_their_command_makes(clone, root, paper, careful, cost_table):
     page = (root / "docs/cost.md").read_text()
-    tables = {"items": cost_table.make_table, "entries": cost_table.make_entries_table}
+    tables = {
+        "items": cost_table.make_table,
+        "entries": cost_table.make_entries_table,
+        "methods": cost_table.make_methods_table,
+    }
     for name, make in tables.items():
         _, stated, _ = cost_table.split_at_table(page, name)
         assert stated == make(clone), "run python benchmarks/cost_table.py --write"
@@ -151,6 +156,26 @@ def test_one_more_entry_costs_what_is_planned_when_all_else_is_there(careful, co
         finished.__dict__["complete"] = frozenset(read_graph("without", clone).results)
         planned = make_plan(finished)["total"]["gpu_hours"]
         assert planned == pytest.approx(costs[entry]) and planned > 0
+
+
+def test_what_methods_share_is_made_and_counted_once(clone, cost_table):
+    graph = read_graph("mitigations", clone)
+    plan = make_plan(graph)
+    rules = {name: rule["results"] for name, rule in plan["rules"].items()}
+    seeds, trained = 3, 15
+    assert (rules["fetch_model"], rules["prepare_records"]) == (2, 8)  # each set once
+    assert rules["safety_sft"] == seeds * trained
+    assert rules["derive_model"] == seeds * 3 and rules["filter_samples"] == 3
+    # the base and the LRM, not for each method or seed: five benchmarks; the LRM three sets, too
+    lrm = [one for one in graph.results.values() if one.name.startswith("generate/lrm/")]
+    assert sum(not one.for_data for one in lrm) == 5 and sum(one.for_data for one in lrm) == 3
+    methods = cost_table.list_methods(graph)
+    assert methods["merge-alpha0.5"]["training"] == methods["directrefusal"]["training"] > 0
+    both = methods["directrefusal"]["training"] + methods["safechain"]["training"]
+    assert methods["both"]["training"] == pytest.approx(both)
+    assert set(methods["zerothink"]) == {"measuring"}
+    # each alone, they would take more than together
+    assert sum(map(Counter.total, methods.values())) > plan["total"]["gpu_hours"]
 
 
 def test_the_plan_says_how_often_engines_and_judges_start(paper, capsys):

@@ -110,6 +110,14 @@ def _word(key: str, value: Any, place: int) -> str:
     return f"{last}{place}"
 
 
+def _in_words(choice: Choice) -> str:
+    """Return what a title says of a value: `alpha 0.5`, `learning rate 5e-05`, `safechain`."""
+    key, value, word = choice
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return f"{key.rpartition('.')[2].replace('_', ' ')} {value!r}"
+    return word
+
+
 def _make(
     name: str,
     entry: dict[str, Any],
@@ -122,6 +130,8 @@ def _make(
     of_recipe = tuple(one for one in choices if one[0].startswith(RECIPE))
     for key, value, _ in (one for one in choices if one not in of_recipe):
         _put(made, key, value, f"alignments.{name}.sweep.{key}")
+    if isinstance(made.get("title"), str):
+        made["title"] = ", ".join([made["title"], *map(_in_words, choices)])
     if of_recipe:
         base = made.get("recipe")
         if base not in recipes:
