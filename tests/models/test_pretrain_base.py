@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from workflow.scripts.common.manifest import load_checkpoint, read_manifest
 from workflow.scripts.common.records import Record
 from workflow.scripts.common.result import read_result
 from workflow.scripts.graph.status import STEPS
-from workflow.scripts.models.pretrain_base import build_tokenizer, main
+from workflow.scripts.models.pretrain_base import batches, build_tokenizer, main
 
 RECIPE: dict[str, Any] = {
     "hidden_size": 32,
@@ -109,6 +111,18 @@ def test_a_missed_gate_is_a_failed_manifest_with_the_weights_beside_it(inputs, t
 
 
 @pytest.mark.slow
+def test_a_pass_has_each_document_once_in_batches_of_similar_length():
+    rng = random.Random(0)
+    documents = [([n] * rng.randint(5, 70), 0) for n in range(640)]
+    drawn = list(itertools.islice(batches(documents, 16, random.Random(1)), 80))
+    first, second = drawn[:40], drawn[40:]
+    for one in (first, second):
+        assert sorted(ids[0] for batch in one for ids, _ in batch) == list(range(640))
+    assert first != second
+    padded = sum(16 * max(len(ids) for ids, _ in batch) for batch in first)
+    assert padded < 1.25 * sum(len(ids) for ids, _ in documents)
+
+
 def test_a_passed_gate_is_ok_and_ends_training_early(inputs, tmp_path, capsys):
     gate = {**RECIPE["gate"], "max_steps": 600, "every": 25, "min_steps": 25, "threshold": 1.0}
     manifest = read_manifest(pretrain(inputs, tmp_path / "run", gate=gate, decay_steps=20))

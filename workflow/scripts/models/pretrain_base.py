@@ -35,6 +35,7 @@ from workflow.scripts.config.section import parse_section
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+POOL = 4  # batches whose documents are grouped by length
 END_OF_TEXT = "<|endoftext|>"
 SPECIAL_TOKENS = (END_OF_TEXT, "<|im_start|>", "<|im_end|>", "<|unk|>")
 # A step such as "+7" is one token: a tiny model learns clock sums from (hour, step) pairs.
@@ -101,11 +102,20 @@ def encode(
     ]
 
 
-def batches(documents: list[Any], size: int, rng: random.Random) -> Iterator[list[Any]]:
-    """Yield batches of documents for ever, each pass in a new order."""
+def batches(
+    documents: list[tuple[list[int], int]], size: int, rng: random.Random
+) -> Iterator[list[tuple[list[int], int]]]:
+    """Yield batches of encoded documents for ever, each pass in a new order.
+
+    A batch has documents of about one length, so that little of it is padding: of each `POOL`
+    batches' documents, drawn at random, those that are as long as each other go together.
+    """
     while True:
-        order = rng.sample(documents, len(documents))
-        yield from (order[i : i + size] for i in range(0, len(order) - size + 1, size))
+        order = rng.sample(documents, len(documents) // size * size)
+        for start in range(0, len(order), POOL * size):
+            pool = sorted(order[start : start + POOL * size], key=lambda document: len(document[0]))
+            made = [pool[i : i + size] for i in range(0, len(pool), size)]
+            yield from rng.sample(made, len(made))
 
 
 def probe_accuracy(
