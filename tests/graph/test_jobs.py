@@ -258,6 +258,18 @@ def test_reports_and_plans_show_benchmarks_alone(every_key):
     }
 
 
+def test_a_report_knows_the_samples_that_each_training_set_is_made_from(every_key, root):
+    """Also those of a mixture."""
+    experiment = copy.deepcopy(every_key.experiment)
+    experiment["alignments"]["replayed"].update(data=["selfmade", {"set": "reasoning", "n": 4}])
+    graph = graph_of(expand_mixtures(experiment), root)
+    sampled = report_inputs(graph)["sampled"]
+    assert sampled["aligned/tiny/replayed/seed1"] == [
+        graph.folder("generate/lrm/tiny/seed1/selfmade")
+    ]
+    assert "aligned/tiny/directrefusal/seed1" not in sampled and "lrm/tiny/seed1" not in sampled
+
+
 def test_engines_and_judges_start_once_for_all_that_they_can_do(root):
     starts, judges = Counter[str](), Counter[str]()
     for name in ("paper", "careful"):

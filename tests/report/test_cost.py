@@ -19,7 +19,10 @@ CPU = {"device": "cpu", "gpus": [], "world_size": 1}
 EXPERIMENT: dict[str, Any] = {
     "bases": {},
     "lrms": {"m": {}},
-    "alignments": {"sft": {}, "merged": {}, "gated": {}, "told": {"prefix": "Hm."}},
+    "alignments": {
+        **{"sft": {}, "merged": {}, "gated": {}, "told": {"prefix": "Hm."}},
+        **{"best": {}, "own": {}},
+    },
     "benchmarks": {"sums": {"kind": "reasoning", "scorers": ["math"]}},
 }
 LRM = "lrm/m/seed1"
@@ -41,19 +44,42 @@ SFT = "aligned/m/sft/seed1"
 MERGED = "aligned/m/merged/seed1"
 GATED = "aligned/m/gated/seed1"
 TOLD = "aligned/m/told/seed1"
+BEST = "aligned/m/best/seed1"
+OWN = "aligned/m/own/seed1"
 OTHERS = {"other": {"run": SFT, "checkpoint": "epoch2", "lineage": lineage()}}
 MANIFESTS: dict[str, dict[str, Any]] = {
     LRM: trained(9000, 9_000_000, GPUS),
     SFT: trained(4500, 1_000_000, GPUS),
     GATED: trained(100, 4000, CPU, rounds=2),
     MERGED: {"train": None, "lineage": {**lineage(others=OTHERS), "data": None}},
+    # chosen is epoch 2 of SFT; the others are OWN and the merge, which is made from SFT, too
+    BEST: {
+        "train": None,
+        "lineage": {
+            "base": {"run": SFT, "checkpoint": "epoch2", "lineage": lineage()},
+            "data": None,
+            "selection": {
+                "rule": "highest reasoning_accuracy",
+                "chosen": {"run": SFT, "checkpoint": "epoch2"},
+                "candidates": [
+                    {"run": run, "checkpoint": checkpoint, "figures": {}}
+                    for run, checkpoint in (
+                        *((SFT, "epoch2"), (SFT, "epoch5")),
+                        *((OWN, "final"), (MERGED, "final")),
+                    )
+                ],
+            },
+        },
+    },
+    OWN: trained(450, 100_000, GPUS),
 }
+SAMPLES = {"hardware": GPUS, "throughput": {"wall_s": 900}}  # 2 GPU-hours
 
 
 @pytest.fixture
 def cost_inputs(tmp_path: Path, make_score: Any, inputs: Any) -> Any:
     checkpoints = {LRM: ["final"], SFT: ["epoch2", "epoch5"], MERGED: ["final"]}
-    checkpoints |= {GATED: ["epoch5"], TOLD: ["final"]}
+    checkpoints |= {GATED: ["epoch5"], TOLD: ["final"], BEST: ["final"], OWN: ["epoch5"]}
     verdicts = [
         {"item_id": f"q{k}", "repeat": 0, "state": "ok", "valid": True, "correct": True}
         for k in range(3)
@@ -71,7 +97,11 @@ def cost_inputs(tmp_path: Path, make_score: Any, inputs: Any) -> Any:
         (models[run] / "manifest.json").write_text(json.dumps({**about, **manifest}))
     (models[MERGED] / "result.json").write_text('{"seconds": 12.5}')
     models[TOLD] = models[LRM]
-    return inputs(EXPERIMENT, files, models={run: str(one) for run, one in models.items()})
+    samples = tmp_path / "generate"
+    samples.mkdir()
+    (samples / "manifest.json").write_text(json.dumps(SAMPLES))
+    folders = {run: str(one) for run, one in models.items()}
+    return inputs(EXPERIMENT, files, models=folders, sampled={OWN: [str(samples)]})
 
 
 def test_a_training_costs_its_share_at_each_epoch(cost_inputs: Any) -> None:
@@ -102,6 +132,30 @@ def test_a_merge_costs_seconds_of_its_own_and_as_a_whole_what_it_merges(cost_inp
     }
 
 
+def test_what_an_lrm_wrote_itself_costs_its_sampling(cost_inputs: Any) -> None:
+    one = Costs(cost_inputs).of(OWN, "epoch5")
+    assert one is not None
+    # 450 s on 8 GPUs are 1 GPU-hour; the sampling is another 2, and is no training on tokens
+    assert (one["gpu_hours"], one["whole_gpu_hours"]) == (1.0, 3.0)
+    assert one["whole_tokens"] == one["tokens"] == 100_000.0
+
+
+def test_a_selection_costs_all_its_candidates_to_their_end_each_once(cost_inputs: Any) -> None:
+    one = Costs(cost_inputs).of(BEST, "final")
+    assert one is not None
+    # SFT 10, of which the merge has a part, and OWN 3 with its sampling
+    assert (one["gpu_hours"], one["whole_gpu_hours"]) == (0.0, 13.0)
+    assert one["whole_tokens"] == 1_100_000.0
+
+
+def test_where_samples_were_deleted_the_cost_is_not_known(cost_inputs: Any) -> None:
+    for folder in cost_inputs.sampled[OWN]:
+        (folder / "manifest.json").unlink()
+    costs = Costs(cost_inputs)
+    assert costs.of(OWN, "epoch5") is None and costs.of(BEST, "final") is None
+    assert costs.of(SFT, "epoch5") is not None
+
+
 def test_the_shared_lrm_and_other_prompts_cost_nothing(cost_inputs: Any) -> None:
     costs = Costs(cost_inputs)
     for run in (LRM, TOLD):
@@ -130,4 +184,6 @@ def test_costs_are_columns_and_a_table(cost_inputs: Any) -> None:
         ["merged", "0.00", "0.0", "0", "4.00", "400.0"],
         ["gated", "0.00", "2.0", "500", "0.00", "2.0"],
         ["told", "0.00", "0.0", "0", "0.00", "0.0"],
+        ["best", "0.00", "0.0", "0", "13.00", "1100.0"],
+        ["own", "1.00", "100.0", "500", "3.00", "100.0"],
     ]

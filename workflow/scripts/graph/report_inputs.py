@@ -14,7 +14,8 @@ def report_inputs(graph: Graph) -> dict[str, Any]:
 
     Returns:
         `experiment`; `scores`: run, benchmark, scorer and folder of each, with the folder of its
-        samples; `models`: folder by run; `prompts`: items by harmful benchmark; `overlap`;
+        samples; `models`: folder by run; `sampled`: folders of the samples that a run is trained
+        on, by run; `prompts`: items by harmful benchmark; `overlap`;
         `judges`: folder by name; `adopted`: results that were made under another key, who adopted
         them, when and why; `transcripts`: whether the page shall show them.
     """
@@ -33,6 +34,11 @@ def report_inputs(graph: Graph) -> dict[str, Any]:
             for score in scores
         ],
         "models": {name: graph.folder(f"models/{run.weights}") for name, run in graph.runs.items()},
+        "sampled": {
+            run: [graph.folder(one) for one in found]
+            for run in graph.runs
+            if (found := list_own_samples(graph, run))
+        },
         "prompts": {
             name: graph.path(texts[f"benchmark {name}"])
             for name, benchmark in graph.experiment["benchmarks"].items()
@@ -46,6 +52,20 @@ def report_inputs(graph: Graph) -> dict[str, Any]:
         "adopted": list_adopted(graph),
         "transcripts": bool(graph.experiment.get("report", {}).get("transcripts")),
     }
+
+
+def list_own_samples(graph: Graph, run: str) -> list[str]:
+    """Return the samples of an LRM that a run's training sets are made from."""
+    waiting = [f"models/{run}"] if f"models/{run}" in graph.results else []
+    for name in waiting:
+        made_from = graph.results[name].made_from
+        waiting += [one for one in made_from if _is_of_data(graph, one) and one not in waiting]
+    return [name for name in waiting if name.startswith("generate/")]
+
+
+def _is_of_data(graph: Graph, name: str) -> bool:
+    result = graph.results[name]
+    return result.stage == "data" or (result.stage == "generate" and result.for_data)
 
 
 def list_adopted(graph: Graph) -> list[dict[str, str]]:

@@ -1,23 +1,30 @@
 """What an alignment took: GPU-hours, seconds of CPUs, tokens and rows of training.
 
-From the manifests of the models. The LRM that an alignment starts from is not the alignment's, for
-all alignments share it; and an LRM with other prompts took nothing.
+From the manifests of the models, and of the samples that training sets are made from. The LRM that
+an alignment starts from is not the alignment's, for all alignments share it; and an LRM with other
+prompts took nothing.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from workflow.scripts.common.io import read_json
 from workflow.scripts.report.inputs import Inputs
-from workflow.scripts.report.origins import gpu_hours, is_told, read_models
+from workflow.scripts.report.origins import (
+    gpu_hours,
+    is_told,
+    parents_of,
+    read_manifest,
+    read_models,
+)
 from workflow.scripts.report.runs import epoch_of
 
 MEASURES = ("gpu_hours", "cpu_seconds", "tokens", "rows")
-WHOLE = "whole_"  # with the other aligned models that it is made from
+WHOLE = "whole_"  # with all but the LRM that it is made from
 NOTHING = dict.fromkeys(MEASURES, 0.0)
 RESULT = "result.json"
 
@@ -32,7 +39,7 @@ class Costs:
     """
 
     def __init__(self, inputs: Inputs) -> None:
-        self._folders = inputs.models
+        self._folders, self._sampled = inputs.models, inputs.sampled
         self._manifests = read_models(inputs, inputs.models)
 
     def of(self, run: str, checkpoint: str) -> Numbers | None:
@@ -40,8 +47,9 @@ class Costs:
 
         Returns:
             `gpu_hours`, `cpu_seconds`, `tokens` (of training, padding not counted), `rows` (of its
-            training set, each once); and the same with `whole_`, together with the other aligned
-            models that it is made from, such as those that are merged.
+            training set, each once); and the same with `whole_`, together with all that it is made
+            from but the LRM, each once: other aligned models, all candidates of a selection, and
+            the GPU-hours or seconds of an LRM's own samples that were trained on.
         """
         own, whole = self._own(run, checkpoint), self._whole(run, checkpoint)
         if own is None or whole is None:
@@ -66,30 +74,40 @@ class Costs:
         if not train:
             return {**NOTHING, "cpu_seconds": _seconds(self._folders[run])}
         share = _share(manifest, checkpoint)
-        hours = gpu_hours(manifest)
-        processes = int((manifest.get("hardware") or {}).get("world_size") or 1)
         return {
-            "gpu_hours": hours * share,
-            "cpu_seconds": 0.0 if hours else float(train.get("wall_s") or 0) * processes * share,
+            **_time(manifest, share),
             "tokens": float(train.get("tokens") or 0) * share,
             "rows": float(((manifest.get("lineage") or {}).get("data") or {}).get("n") or 0),
         }
 
     def _whole(self, run: str, checkpoint: str) -> Numbers | None:
-        own, manifest = self._own(run, checkpoint), self._manifests.get(run)
-        lineage = (manifest or {}).get("lineage") or {}
-        if manifest and is_told(run, manifest):
-            lineage = {}
-        parents = [lineage.get("base"), *(lineage.get("others") or {}).values()]
-        parts = [own] + [
-            self._whole(one["run"], one.get("checkpoint", ""))
-            for one in parents
-            if one and one["run"].startswith("aligned/")
-        ]
-        known = [one for one in parts if one is not None]
-        if len(known) < len(parts):
-            return None
-        return {name: math.fsum(one[name] for one in known) for name in MEASURES}
+        parts: dict[str, Numbers] = {}
+        for name, at in self._made_from(run, checkpoint):
+            own = self._own(name, at)
+            if own is None:
+                return None
+            known = parts.get(name, own)  # that of a later epoch holds that of an earlier one
+            parts[name] = {key: max(own[key], known[key]) for key in MEASURES}
+        for folder in {one for name in parts for one in self._sampled.get(name, ())}:
+            samples = read_manifest(folder)
+            if samples is None:
+                return None
+            parts[str(folder)] = {**NOTHING, **_time(samples)}
+        return {key: math.fsum(one[key] for one in parts.values()) for key in MEASURES}
+
+    def _made_from(self, run: str, checkpoint: str) -> Iterator[tuple[str, str]]:
+        """Yield (run, checkpoint) of a model and of the aligned models that it is made from."""
+        yield run, checkpoint
+        manifest = self._manifests.get(run)
+        if manifest is None or is_told(run, manifest):
+            return
+        lineage = manifest.get("lineage") or {}
+        for one in parents_of(lineage):
+            if one["run"].startswith("aligned/"):
+                yield from self._made_from(one["run"], one.get("checkpoint", ""))
+        candidates = (lineage.get("selection") or {}).get("candidates", [])
+        for name in dict.fromkeys(one["run"] for one in candidates):
+            yield from self._made_from(name, "")  # trained to its end to be compared
 
 
 def _share(manifest: Mapping[str, Any], checkpoint: str) -> float:
@@ -99,6 +117,15 @@ def _share(manifest: Mapping[str, Any], checkpoint: str) -> float:
     if epoch is None or not epochs:
         return 1.0
     return min(1.0, epoch / (epochs * manifest["train"].get("rounds", 1)))
+
+
+def _time(manifest: Mapping[str, Any], share: float = 1.0) -> Numbers:
+    """Return the GPU-hours of a training or generation, or else its seconds of CPUs."""
+    hours = gpu_hours(manifest)
+    wall = (manifest.get("train") or manifest.get("throughput") or {}).get("wall_s") or 0.0
+    processes = int((manifest.get("hardware") or {}).get("world_size") or 1)
+    seconds = 0.0 if hours else float(wall) * processes * share
+    return {"gpu_hours": hours * share, "cpu_seconds": seconds}
 
 
 def _seconds(folder: Path) -> float:

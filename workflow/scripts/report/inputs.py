@@ -59,6 +59,8 @@ class Inputs(Section):
     scores: Annotated[tuple[Score, ...], Field(min_length=1)]
     models: dict[str, Path] = Field({})
     """Run -> folder with manifest.json"""
+    sampled: dict[str, tuple[Path, ...]] = Field({})
+    """Run -> folders of its LRM's own samples that it is trained on"""
     prompts: dict[str, Path] = Field({})
     """Harmful benchmark -> its items, for their categories"""
     overlap: Path | None = None

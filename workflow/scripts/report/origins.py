@@ -26,7 +26,7 @@ def read_origins(inputs: Inputs) -> dict[str, Any]:
     """Return models, data, recipes and adopted results, and what the runs have in common."""
     scores = sorted(inputs.scores, key=lambda one: (one.run, one.benchmark, one.scorer))
     models = read_models(inputs)
-    found = {(one.run, one.benchmark): _read(one.samples) for one in scores if one.samples}
+    found = {(one.run, one.benchmark): read_manifest(one.samples) for one in scores if one.samples}
     samples = {key: one for key, one in found.items() if one}
     return {
         "models": [describe_model(run, one, inputs.experiment) for run, one in models.items()],
@@ -46,7 +46,7 @@ def read_models(inputs: Inputs, runs: Iterable[str] | None = None) -> dict[str, 
         runs: Default: those that were measured.
     """
     runs = sorted({one.run for one in inputs.scores} if runs is None else runs)
-    found = {run: _read(inputs.models.get(run)) for run in runs}
+    found = {run: read_manifest(inputs.models.get(run)) for run in runs}
     return {run: one for run, one in found.items() if one}
 
 
@@ -285,7 +285,7 @@ def _devices(manifest: Manifest) -> list[str]:
     return list(hardware.get("gpus") or filter(None, [device]))
 
 
-def _read(folder: Path | None) -> Manifest | None:
+def read_manifest(folder: Path | None) -> Manifest | None:
     """Return the manifest in a folder; None where it was deleted."""
     path = folder / "manifest.json" if folder else None
     if path is None or not path.exists():

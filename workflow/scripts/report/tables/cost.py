@@ -15,7 +15,8 @@ def cost(report: Row) -> Table:
         "What the alignments took",
         "Final epoch, mean over training seeds, without the LRM that all of them start from: "
         "GPU-hours of training (0 on a CPU), thousands of tokens that were trained on, rows of the "
-        "training set; whole: with the other aligned models that a model is made from.",
+        "training set; whole: with the other aligned models, candidates and sampling that a model "
+        "is made from.",
         {
             "LRM": lambda row: row["lrm"],
             "Alignment": marked_name,
