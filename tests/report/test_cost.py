@@ -11,6 +11,7 @@ import pytest
 
 from workflow.scripts.report.build_report import build_report
 from workflow.scripts.report.cost import NOTHING, Costs
+from workflow.scripts.report.figures import frontier as figure
 from workflow.scripts.report.render import to_csv
 from workflow.scripts.report.tables.registry import build_tables
 
@@ -187,3 +188,25 @@ def test_costs_are_columns_and_a_table(cost_inputs: Any) -> None:
         ["best", "0.00", "0.0", "0", "13.00", "1100.0"],
         ["own", "1.00", "100.0", "500", "3.00", "100.0"],
     ]
+
+
+def test_the_whole_cost_is_an_axis_of_table_and_figure(cost_inputs: Any) -> None:
+    """All are right on every item, so that those which took nothing are the frontier."""
+    asked = {"frontier": ["reasoning_accuracy", "gpu_hours"]}
+    changed = {**EXPERIMENT, "report": asked}
+    report = build_report(cost_inputs.model_copy(update={"experiment": changed}))
+    table = next(table for table in build_tables(report) if table.key == "frontier")
+    assert [(row[1], row[2], row[-1]) for row in table.rows] == [
+        ("LRM", "yes", "0.00"),
+        ("sft", "no", "10.00"),
+        ("merged", "no", "4.00"),
+        ("gated", "yes", "0.00"),  # on a CPU
+        ("told", "yes", "0.00"),
+        ("best", "no", "13.00"),
+        ("own", "no", "3.00"),
+    ]
+    drawn, points = figure.draw(report)
+    assert {point["model"]: point["gpu_hours"] for point in points}["best"] == 13.0
+    (axis,) = drawn.axes
+    assert axis.get_xlabel() == "Whole GPU-hours, lower is better"
+    assert axis.get_xlim()[0] < 0 < 13 < axis.get_xlim()[1] < 14

@@ -161,6 +161,16 @@ def tiny(root: Path) -> dict[str, Any]:
             {"frontier": ["accuracy", "harmful_score"]},
             "frontier: 'accuracy', expected one of reasoning_accuracy",
         ),
+        (
+            "report",
+            {"frontier": ["harmful_score", "gpu_hours after undo"]},
+            "frontier: 'gpu_hours after undo', expected one of reasoning_accuracy",
+        ),
+        (
+            "report",
+            {"frontier": ["gpu_hours", "tokens"]},
+            "frontier is ['gpu_hours', 'tokens'], expected a metric beside costs",
+        ),
         ("report", {"frontier": ["harmful_score"]}, "report.frontier is ['harmful_score'], exp"),
     ],
 )

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from workflow.scripts.report.dominance import (
     dominates,
@@ -18,6 +19,7 @@ from workflow.scripts.report.dominance import (
 from workflow.scripts.report.frontier import build_frontiers, dominance_p
 from workflow.scripts.report.paired import Benchmark, Paired
 from workflow.scripts.report.resamples import Block, estimates, resample
+from workflow.scripts.report.savings import Saving, describe_cost
 from workflow.scripts.report.tables import frontier as tables
 from workflow.scripts.report.tables.registry import build_tables
 
@@ -111,33 +113,57 @@ def judged(*harmful: int) -> list[dict[str, Any]]:
     return [{"item_id": f"h{k}", **about, "harmful": bool(h)} for k, h in enumerate(harmful)]
 
 
+class Took:
+    """What runs took, in place of their manifests: {run: cost}, for runs that are known."""
+
+    def __init__(self, gpu_hours: dict[str, float]) -> None:
+        self.gpu_hours = gpu_hours
+
+    def of(self, run: str, checkpoint: str) -> dict[str, float] | None:
+        hours = self.gpu_hours.get(run)
+        return None if hours is None else {"gpu_hours": 99.0, "whole_gpu_hours": hours}
+
+
+EXPERIMENT: dict[str, Any] = {
+    "bases": {},
+    "lrms": {"m": {}},
+    "alignments": {"good": {}, "worse": {}, "safe": {}},
+    "benchmarks": {"sums": {}, "harm": {}},
+}
+
+
 @pytest.fixture
-def four(tmp_path: Path, make_score: Any, load: Any) -> Any:
+def scored(tmp_path: Path, make_score: Any, load: Any) -> Any:
+    """Return the results of `{run: (correct, harmful)}`, and of a report's section."""
+
+    def build(values: dict[str, Any], **report: Any) -> Any:
+        files = []
+        for run, (correct, harmful) in values.items():
+            for name, kind, rows in (
+                ("sums", "reasoning", graded(*correct)),
+                ("harm", "harmful", judged(*harmful)),
+            ):
+                at = "final" if run.startswith("lrm") else "epoch1"
+                files.append(make_score(tmp_path, run, name, kind, {at: rows}))
+        return load({**EXPERIMENT, "report": report}, files)
+
+    return build
+
+
+FOUR = {
+    "lrm/m/hub": ([1] * 10, [1] * 10),
+    **{f"aligned/m/good/seed{s}": ([1] * 9 + [0], [0] * 8 + [1, 1]) for s in (1, 2, 3)},
+    **{f"aligned/m/worse/seed{s}": ([1] * 8 + [0, 0], [0] * 8 + [1, 1]) for s in (1, 2, 3)},
+    **{f"aligned/m/safe/seed{s}": ([0] * 5 + [1] * 5, [0] * 10) for s in (2, 3)},
+}
+
+
+@pytest.fixture
+def four(scored: Any) -> Any:
     """A ready-made LRM and three alignments: `worse` is below `good`, `safe` trades accuracy."""
-    values = {
-        "lrm/m/hub": ([1] * 10, [1] * 10),
-        **{f"aligned/m/good/seed{s}": ([1] * 9 + [0], [0] * 8 + [1, 1]) for s in (1, 2, 3)},
-        **{f"aligned/m/worse/seed{s}": ([1] * 8 + [0, 0], [0] * 8 + [1, 1]) for s in (1, 2, 3)},
-        **{f"aligned/m/safe/seed{s}": ([0] * 5 + [1] * 5, [0] * 10) for s in (2, 3)},
-    }
-    files = []
-    for run, (correct, harmful) in values.items():
-        for name, kind, rows in (
-            ("sums", "reasoning", graded(*correct)),
-            ("harm", "harmful", judged(*harmful)),
-        ):
-            at = "final" if run.startswith("lrm") else "epoch1"
-            files.append(make_score(tmp_path, run, name, kind, {at: rows}))
 
     def build(**report: Any) -> list[dict[str, Any]]:
-        experiment = {
-            "bases": {},
-            "lrms": {"m": {}},
-            "alignments": {"good": {}, "worse": {}, "safe": {}},
-            "benchmarks": {"sums": {}, "harm": {}},
-            "report": report,
-        }
-        return build_frontiers(load(experiment, files))
+        return build_frontiers(scored(FOUR, **report))
 
     return build
 
@@ -177,6 +203,103 @@ def test_tables_tell_who_is_on_it_and_list_pairs_that_may_dominate(four: Any) ->
     assert "worse by less than 5.0 points" in tables.dominance(report).caption
     (volume,) = tables.volume(report).rows
     assert volume[1] == "Reasoning accuracy 0 % and Harmful score 100 %"
+
+
+WITH_COST = ["reasoning_accuracy", "harmful_score", "gpu_hours"]
+HOURS = {
+    "lrm/m/hub": 0.0,
+    **{f"aligned/m/good/seed{s}": hours for s, hours in ((1, 50.0), (2, 8.0), (3, 12.0))},
+    **{f"aligned/m/worse/seed{s}": 4.0 for s in (1, 2, 3)},
+    **{f"aligned/m/safe/seed{s}": 0.0 for s in (2, 3)},
+}
+
+
+def test_what_a_method_took_as_a_whole_is_an_axis(scored: Any) -> None:
+    """`worse` is below `good` but cheaper, and so no longer dominated."""
+    results = scored(FOUR, frontier=WITH_COST)
+    (found,) = build_frontiers(results, Took(HOURS))
+    methods = {one["alignment"]: one for one in found["methods"]}
+    hours = {name: one["metrics"]["gpu_hours"]["estimate"] for name, one in methods.items()}
+    assert hours == {None: 0.0, "good": 10.0, "worse": 4.0, "safe": 0.0}  # mean of seeds 2 and 3
+    assert all(one["non_dominated"] for one in methods.values())
+    # from accuracy 0, harm 1 and the 10 hours of the dearest: LRM 1 x 0 x 1, good .9 x .8 x 0,
+    # worse .8 x .8 x .6, safe .5 x 1 x 1, of which worse and safe share .5 x .8 x .6
+    assert found["hypervolume"]["estimate"] == pytest.approx(
+        0.8 * 0.8 * 0.6 + 0.5 - 0.5 * 0.8 * 0.6
+    )
+    assert found["hypervolume"]["reference"] == dict(zip(WITH_COST, (0.0, 1.0, 10.0), strict=True))
+    one = next(t for t in found["tests"] if (t["first"], t["second"]) == ("worse", "good"))
+    assert one["change"]["gpu_hours"]["estimate"] == 6.0
+
+
+def test_a_cheaper_method_dominates_one_that_is_just_as_good(scored: Any) -> None:
+    same = ([1] * 9 + [0], [0] * 10)
+    runs = {f"aligned/m/{name}/seed{s}": same for name in ("good", "worse") for s in (1, 2)}
+    hours = {run: {"good": 3.0, "worse": 4.0}[run.split("/")[2]] for run in runs}
+    (found,) = build_frontiers(scored(runs, frontier=WITH_COST), Took(hours))
+    assert [one["non_dominated"] for one in found["methods"]] == [True, False]
+    # costs do not depend on which items are drawn
+    assert [one["share"] for one in found["methods"]] == [1.0, 0.0]
+
+
+def test_where_nothing_was_taken_the_axis_changes_nothing(four: Any, scored: Any) -> None:
+    free = Took(dict.fromkeys(FOUR, 0.0))
+    (found,) = build_frontiers(scored(FOUR, frontier=WITH_COST), free)
+    methods = {one["alignment"]: one for one in found["methods"]}
+    assert [one["non_dominated"] for one in methods.values()] == [True, True, False, True]
+    assert found["hypervolume"]["estimate"] == pytest.approx(0.9 * 0.8 + 0.5 * 0.2)
+
+
+def test_a_method_whose_cost_is_not_known_is_left_out(scored: Any) -> None:
+    known = {run: hours for run, hours in HOURS.items() if run != "aligned/m/worse/seed2"}
+    (found,) = build_frontiers(scored(FOUR, frontier=WITH_COST), Took(known))
+    assert [one["alignment"] for one in found["methods"]] == [None, "good", "safe"]
+
+
+def test_tables_and_figure_write_a_cost_in_its_unit(scored: Any) -> None:
+    results = scored(FOUR, frontier=WITH_COST, frontier_margin=5.0)
+    frontiers = build_frontiers(results, Took(HOURS))
+    report = {"frontier": frontiers}
+    table = tables.methods(report)
+    # 8 and 12, with Student's quantile of one degree, 12.7; no cost is below 0
+    assert [row[-1] for row in table.rows] == ["0.00", "10.00 (0.00 to 35.41)", "4.00", "0.00"]
+    assert table.header[-1] == "Whole GPU-hours"
+    assert "whole GPU-hours (lower is better)" in table.caption
+    assert tables.dominance(report).header[-3] == "Whole GPU-hours, cheaper by"
+    (volume,) = tables.volume(report).rows
+    assert volume[1].endswith("and Whole GPU-hours 10.00")
+
+
+def test_savings_are_exact_below_three_seeds_and_students_from_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("workflow.scripts.report.spread.SEEDS_FOR_AN_INTERVAL", 3)
+    two = Saving(np.array([9.0, 11.0]), np.array([10.2, 10.2]))  # 10 against 10.2 on average
+    assert two.describe() == [{"estimate": pytest.approx(0.2), "low": None, "high": None}]
+    assert (two.p_not_dearer(0.02), two.p_cheaper(0.0), two.p_cheaper(0.02)) == (0.0, 0.0, 1.0)
+    free = Saving(np.zeros(2), np.zeros(2))
+    assert (free.p_not_dearer(0.0), free.p_cheaper(0.0)) == (0.0, 1.0)
+    first, second = np.array([8.0, 9.0, 13.0]), np.array([12.0, 12.0, 14.0])
+    three = Saving(np.stack([first, second]), np.stack([second, first]))
+    t_test = stats.ttest_1samp(second * 0.98 - first, 0, alternative="greater")
+    assert three.p_cheaper(0.02) == pytest.approx([t_test.pvalue, 1.0])
+    low, high = stats.ttest_rel(second, first).confidence_interval()
+    described = three.describe()[0]
+    assert [described[key] for key in ("estimate", "low", "high")] == pytest.approx(
+        [8 / 3, low, high]
+    )
+    assert describe_cost(np.array([3.0] * 3)) == {"estimate": 3.0, "low": None, "high": None}
+
+
+def test_dominance_by_cost_alone_needs_more_than_the_margin() -> None:
+    same = np.zeros((1, 1000))
+    alike = [Paired([Benchmark(same, same)])]
+    for first, expected in ((10.0, False), (9.9, False), (9.0, True)):
+        saving = Saving(np.array([first]), np.array([10.0]))
+        assert (dominance_p(alike, 0.02, [saving]) < 0.05) == expected
+    dear = Saving(np.array([10.3]), np.array([10.0]))
+    better = [Paired([Benchmark(same, same + 1)])]
+    assert dominance_p(better, 0.02, [dear]) == 1.0
 
 
 def test_an_experiment_with_one_measure_has_no_frontier(

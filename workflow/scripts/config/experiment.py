@@ -42,7 +42,7 @@ from workflow.scripts.config.source import ItemSelection, Mix, StageData
 from workflow.scripts.data.tasks import find_task
 from workflow.scripts.models.alignment import Alignment, check_order
 from workflow.scripts.models.method_registry import any_alignment
-from workflow.scripts.report.metrics import FRONTIER, MARGIN, METRICS, read_measure
+from workflow.scripts.report.metrics import COSTS, FRONTIER, MARGIN, METRICS, Cost, read_measure
 from workflow.scripts.report.power import WANTED_WIDTH
 from workflow.scripts.score.registry import any_scorer
 from workflow.scripts.score.scorer import ScorerSection
@@ -206,11 +206,12 @@ class Report(Section):
     """Points of a 95 % interval that the table of several samples says the samples for"""
 
     frontier: Annotated[tuple[str, ...], Field(min_length=2, max_length=3)] = FRONTIER
-    """Metrics that the frontier of the methods is over, and metrics at the last step of an entry of
-    durability, as `harmful_score after NAME`; the default without those of which the experiment has
-    no benchmark"""
+    """Metrics that the frontier of the methods is over, metrics at the last step of an entry of
+    durability, as `harmful_score after NAME`, and costs: `gpu_hours`, `tokens`; the default without
+    those of which the experiment has no benchmark"""
     frontier_margin: Annotated[float, Field(ge=0, le=100)] = MARGIN
-    """Points by which "at least as good" may miss where methods are tested for dominance"""
+    """Points, of a cost percent, by which "at least as good" may miss where methods are tested for
+    dominance"""
 
     @model_validator(mode="after")
     def _check(self) -> Report:
@@ -226,6 +227,8 @@ class Report(Section):
                 raise ValueError(f"frontier: {error}") from None
         if len(set(self.frontier)) < len(self.frontier):
             raise ValueError(f"frontier is {list(self.frontier)}, expected different metrics")
+        if set(self.frontier) <= set(COSTS):
+            raise ValueError(f"frontier is {list(self.frontier)}, expected a metric beside costs")
         return self
 
 
@@ -437,7 +440,9 @@ class Experiment(Section):
     def _check_frontier(self) -> None:
         for name in self.report.frontier if self.report.frontier != FRONTIER else ():
             measure = read_measure(name)
-            kind = measure.metric.kind
+            if isinstance(measure.of, Cost):
+                continue
+            kind = measure.of.kind
             names = [name for name, one in self.benchmarks.items() if one.kind == kind]
             if not names:
                 raise ValueError(f"report.frontier: {name!r} needs a benchmark of kind {kind}")

@@ -41,7 +41,8 @@ def build_report(inputs: Inputs) -> dict[str, Any]:
     wanted = experiment.get("report", {})
     verdicts = read_verdicts(inputs)
     results = Results(experiment, verdicts)
-    rows = build_rows(results, Costs(inputs))
+    costs = Costs(inputs)
+    rows = build_rows(results, costs)
     if not rows:
         raise InputError("scores: none belongs to a model of the experiment's lrms")
     overlap = read_json(inputs.overlap) if inputs.overlap else {}
@@ -60,7 +61,7 @@ def build_report(inputs: Inputs) -> dict[str, Any]:
         "benchmarks": _benchmarks(results, overlap),
         "rows": rows,
         "alignments": compare_alignments(results),
-        "frontier": build_frontiers(results),
+        "frontier": build_frontiers(results, costs),
         "durability": build_durability(results),
         "categories": harm_by_category(results),
         "clean": harm_on_clean_items(results, pairs),

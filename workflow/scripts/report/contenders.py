@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from workflow.scripts.report.metrics import Measure, Metric
+from workflow.scripts.report.cost import WHOLE, Costs
+from workflow.scripts.report.metrics import Cost, Measure, Metric
 from workflow.scripts.report.paired import Benchmark, Paired
 from workflow.scripts.report.resamples import Block
 from workflow.scripts.report.results import At, Results
@@ -42,8 +43,13 @@ class Contender:
         return [finals.get(seed) or finals[None] for seed in seeds]
 
 
-def list_contenders(results: Results, lrm: str, measures: Sequence[Measure]) -> list[Contender]:
-    """Return the LRM and its alignments that were measured on all benchmarks of some measures."""
+def list_contenders(
+    results: Results, lrm: str, measures: Sequence[Measure], costs: Costs | None = None
+) -> list[Contender]:
+    """Return the LRM and its alignments of which some measures are known.
+
+    That is, measured on all of their benchmarks; and of a cost, every manifest is there.
+    """
     found = []
     for group in results.groups(lrm):
         if group.role == "base":
@@ -54,7 +60,7 @@ def list_contenders(results: Results, lrm: str, measures: Sequence[Measure]) -> 
             finals[attack] = dict(_finals(results, attacked))
         if all(
             finals[one.attack]
-            and all(_is_measured(results, at, one.metric) for at in finals[one.attack].values())
+            and all(_is_known(results, at, one, costs) for at in finals[one.attack].values())
             for one in measures
         ):
             found.append(Contender(group, finals))
@@ -65,7 +71,10 @@ def _finals(results: Results, models: Sequence[Model]) -> list[tuple[int | None,
     return [(at[0].seed, at) for at in results.finals(models)]
 
 
-def _is_measured(results: Results, at: At, metric: Metric) -> bool:
+def _is_known(results: Results, at: At, measure: Measure, costs: Costs | None) -> bool:
+    metric = measure.of
+    if isinstance(metric, Cost):
+        return costs is not None and costs.of(results.run(*at), at[1]) is not None
     names = results.benchmarks(metric.kind)
     return bool(names) and all(
         results.items(*at, name, results.scorers(name)[0], metric).values for name in names
@@ -84,6 +93,13 @@ def shared_seeds(contenders: Sequence[Contender]) -> list[int | None]:
 def blocks_of(results: Results, chosen: Sequence[Sequence[At]], metric: Metric) -> list[Block]:
     """Return a metric of each contender's models, one per seed, by benchmark (first scorer)."""
     return [_block(results, chosen, name, metric) for name in results.benchmarks(metric.kind)]
+
+
+def cost_block(results: Results, costs: Costs, chosen: Sequence[Sequence[At]], cost: Cost) -> Block:
+    """Return what each contender's models took, one per seed, as a block of a single item."""
+    took = [[costs.of(results.run(*at), at[1]) for at in one] for one in chosen]
+    values = [[[(of_seed or {})[f"{WHOLE}{cost.name}"]] for of_seed in one] for one in took]
+    return Block(cost.name, np.array(values), np.array([0]), np.ones(len(values)))
 
 
 def _block(

@@ -137,6 +137,32 @@ COMPARED: dict[str, Metric] = {name: metric for name, metric in METRICS.items() 
 FRONTIER = ("reasoning_accuracy", "harmful_score", "over_refusal")
 MARGIN = 2.0
 AFTER = " after "
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a method took as a whole, beside the LRM: lower is better.
+
+    Attributes:
+        name: Its key in `cost`, without `whole_`.
+        title: What tables call it.
+        scale: What tables multiply it by.
+        digits: Decimals that tables show.
+    """
+
+    name: str
+    title: str
+    scale: float
+    digits: int
+
+
+COSTS: dict[str, Cost] = {
+    cost.name: cost
+    for cost in (
+        Cost("gpu_hours", "Whole GPU-hours", 1, 2),
+        Cost("tokens", "Whole thousand tokens", 1 / 1000, 1),
+    )
+}
 THINKING_TOKENS = "thinking_tokens"  # a mean of lengths, no share
 TURNS_AT = "turns_at"  # a mean of places in the thinking, from 0 to 1
 PASS_AT = "pass_at_"
@@ -170,31 +196,39 @@ def of_samples(kind: str, k: int) -> tuple[Metric, Metric, Metric]:
 
 @dataclass(frozen=True)
 class Measure:
-    """A measure of the frontier: a metric, of the aligned model or of what an attack made of it.
+    """A measure of the frontier: a metric, of the aligned model or of what an attack made of it, or
+    a cost.
 
     Attributes:
-        metric: The metric.
-        attack: An entry of durability, at whose last step it is measured; None for none.
+        of: The metric or cost.
+        attack: An entry of durability, at whose last step a metric is measured; None for none.
     """
 
-    metric: Metric
+    of: Metric | Cost
     attack: str | None = None
 
     @property
     def name(self) -> str:
-        """`METRIC`, or `METRIC after ATTACK`, as experiments write it."""
-        return self.metric.name + (f"{AFTER}{self.attack}" if self.attack else "")
+        """`METRIC`, `METRIC after ATTACK` or the cost's name, as experiments write it."""
+        return self.of.name + (f"{AFTER}{self.attack}" if self.attack else "")
+
+    @property
+    def higher_is_better(self) -> bool:
+        """The direction."""
+        return isinstance(self.of, Metric) and self.of.higher_is_better
 
 
 def read_measure(name: str) -> Measure:
     """Return a measure of the frontier by its name.
 
     Raises:
-        ValueError: There is no such metric.
+        ValueError: There is no such metric or cost.
     """
+    if name in COSTS:
+        return Measure(COSTS[name])
     metric, _, attack = name.partition(AFTER)
     if metric not in METRICS:
-        raise ValueError(f"{name!r}, expected one of {', '.join(METRICS)}")
+        raise ValueError(f"{name!r}, expected one of {', '.join((*METRICS, *COSTS))}")
     return Measure(METRICS[metric], attack or None)
 
 
@@ -207,8 +241,8 @@ def metric_title(name: str) -> str:
         return "Thinking tokens"
     if name == TURNS_AT:
         return "Thinking turns harmful at"
-    if name in METRICS:
-        return METRICS[name].title
+    if known := METRICS.get(name) or COSTS.get(name):
+        return known.title
     if found := OF_SAMPLES.fullmatch(name):
         words = {"any": "in any of", "all": "in all of", "flips": "differs over"}[found[2]]
         return f"{METRICS[found[1]].title} {words} {found[3]}"
@@ -223,6 +257,13 @@ def is_of_samples(key: str) -> bool:
 def is_length(key: str) -> bool:
     """Tell whether a key of a row's metrics is a number of tokens, not a share."""
     return key.startswith(THINKING_TOKENS)
+
+
+def written_as(key: str) -> tuple[float, int]:
+    """Return what tables and figures multiply a number by, and its decimals: shares in percent."""
+    if key in COSTS:
+        return COSTS[key].scale, COSTS[key].digits
+    return (1, 1) if is_length(key) else (100, 1)
 
 
 def value_of(verdict: Mapping[str, object], kind: str) -> object:

@@ -16,7 +16,7 @@ from workflow.scripts.report.figures.layout import (
 )
 from workflow.scripts.report.figures.points import Points, percent
 from workflow.scripts.report.figures.style import SHARES, Row, shown_names, style_of
-from workflow.scripts.report.metrics import metric_title, read_measure
+from workflow.scripts.report.metrics import COSTS, metric_title, read_measure
 from workflow.scripts.report.tables.table import model_name
 
 TITLE = "The frontier: methods that no other dominates"
@@ -47,8 +47,8 @@ def draw(report: Row) -> tuple[Any, Points]:
                 draw_frontier(axis, mine, measure, first)
             axis.set_xlabel(_label(measure))
             axis.set_ylabel("" if column else _label(first))
-            axis.set_xlim(*SHARES)
-            axis.set_ylim(*SHARES)
+            axis.set_xlim(*_limits(points, measure))
+            axis.set_ylim(*_limits(points, first))
             if len(frontiers) > 1 and not line:
                 axis.set_title(one_line(lrm, 60))
             say_when_empty(axis, mine)
@@ -99,6 +99,15 @@ def _mark(axis: Any, point: Row, xy: tuple[str, str], style: tuple[str, str], na
     )
 
 
+def _limits(points: Points, name: str) -> tuple[float, float]:
+    """Return the limits of an axis: a share's are fixed, a cost's begin at 0."""
+    if name not in COSTS:
+        return SHARES
+    ends = [end for p in points for end in (p[name], p[f"{name}_high"]) if end is not None]
+    top = max(ends, default=0.0) or 1.0
+    return -0.03 * top, 1.06 * top
+
+
 def _label(name: str) -> str:
-    better = "higher" if read_measure(name).metric.higher_is_better else "lower"
-    return f"{metric_title(name)} (%), {better} is better"
+    better = "higher" if read_measure(name).higher_is_better else "lower"
+    return f"{metric_title(name)}{'' if name in COSTS else ' (%)'}, {better} is better"

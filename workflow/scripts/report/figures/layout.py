@@ -80,7 +80,7 @@ def draw_bars(
 
 def draw_frontier(axis: Any, points: Sequence[Row], x: str, y: str) -> None:
     """Draw the frontier of two metrics as a dashed line of steps, where it has two points."""
-    signs = [1 if read_measure(name).metric.higher_is_better else -1 for name in (x, y)]
+    signs = [1 if read_measure(name).higher_is_better else -1 for name in (x, y)]
     on_it = non_dominated([(signs[0] * p[x], signs[1] * p[y]) for p in points])
     edge = sorted({(p[x], p[y]) for p, kept in zip(points, on_it, strict=True) if kept})
     if len(edge) > 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from workflow.scripts.report.figures.style import Row
-from workflow.scripts.report.metrics import is_length
+from workflow.scripts.report.metrics import written_as
 from workflow.scripts.report.spread import over_both
 from workflow.scripts.report.tables.table import model_name
 
@@ -14,14 +14,14 @@ Limits = tuple[float, float | None, float | None]
 
 
 def percent(row: Row, metric: str) -> tuple[float, float | None, float | None] | None:
-    """Return (estimate, low, high) of a metric in percent (tokens for a length), None without.
+    """Return (estimate, low, high) of a metric as tables write it (in percent), None without.
 
     The limits are those over seeds and items where there are some; None where there are none.
     """
     one = over_both(row["metrics"].get(metric) or {})
     if one.get("estimate") is None:
         return None
-    scale = 1 if is_length(metric) else 100
+    scale, _ = written_as(metric)
     low, high = (None if one[key] is None else one[key] * scale for key in ("low", "high"))
     return one["estimate"] * scale, low, high
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from workflow.scripts.report.metrics import FRONTIER, metric_title, read_measure
+from workflow.scripts.report.metrics import COSTS, FRONTIER, metric_title, read_measure, written_as
 from workflow.scripts.report.spread import over_both
 from workflow.scripts.report.tables.table import (
     MISSING,
@@ -33,7 +33,7 @@ def methods(report: Row) -> Table:
         f"Final epoch, mean over the seeds that all methods have: over {_listed(names)} no other "
         "method is at least as good on every measure and better on one. Share: percent of the "
         f"resamples in which that holds, {sampled} being the same for all methods. Intervals are "
-        f"over {sampled}.",
+        f"over {sampled}{_about_costs(names)}.",
         {
             **MODEL,
             "On it": lambda row: "yes" if row["non_dominated"] else "no",
@@ -47,28 +47,26 @@ def methods(report: Row) -> Table:
 
 
 def dominance(report: Row) -> Table:
-    """Return the pairs of which the first may dominate the second, by the estimates."""
+    """Return the pairs of which the first may dominate the second."""
     frontiers = report["frontier"]
     tests = [
-        {"lrm": one["lrm"], **test}
-        for one in frontiers
-        for test in one["tests"]
-        if _is_candidate(test, one["margin"])
+        {"lrm": one["lrm"], **test} for one in frontiers for test in one["tests"] if test["p"] < 1
     ]
     names = frontiers[0]["measures"] if frontiers else list(FRONTIER)
     margin = number(frontiers[0]["margin"]) if frontiers else MISSING
 
     def change(name: str) -> Callable[[Row], str]:
-        return lambda row: points(row["change"][name])
+        return lambda row: points(row["change"][name], *written_as(name))
 
-    changes: Columns = {f"{metric_title(name)}, better by": change(name) for name in names}
+    changes: Columns = {f"{metric_title(name)}, {_better_by(name)}": change(name) for name in names}
     return make_table(
         "dominance",
         "Who dominates whom",
         f"Claimed where p is small: the first is worse by less than {margin} points on every "
-        "measure, and better on one at least. Points by which the first is better, paired by item "
-        "and seed, with 95 % intervals; p of the intersection-union test after Holm over all "
-        "ordered pairs of the LRM. Pairs whose estimates say otherwise are not listed.",
+        f"measure, and better on one at least{_claimed_of_costs(names, margin)}. By how much the "
+        "first is better, paired by item and seed, with 95 % intervals; p of the "
+        "intersection-union test after Holm over all ordered pairs of the LRM. Pairs with p 1 "
+        "before Holm are not listed.",
         {
             "LRM": lambda row: row["lrm"],
             "First": lambda row: row["first"],
@@ -88,11 +86,12 @@ def volume(report: Row) -> Table:
         "hypervolume",
         "Hypervolume of the frontier",
         "Percent of all possible values that some method is at least as good as, with the 95 % "
-        "interval of the resamples. The reference point is the worst that each measure can be.",
+        "interval of the resamples. The reference point is the worst that each measure can be, "
+        "and of a cost that of the dearest method.",
         {
             "LRM": lambda row: row["lrm"],
             "Reference point": lambda row: join(
-                f"{metric_title(name)} {number(value, digits=0)} %"
+                f"{metric_title(name)} {_reference(name, value)}"
                 for name, value in row["hypervolume"]["reference"].items()
             ),
             "Hypervolume": lambda row: points(row["hypervolume"]),
@@ -106,16 +105,31 @@ def volume(report: Row) -> Table:
 
 
 def _cell(name: str) -> Callable[[Row], str]:
-    return lambda row: points(over_both(row["metrics"][name]))
+    return lambda row: points(over_both(row["metrics"][name]), *written_as(name))
+
+
+def _reference(name: str, value: float) -> str:
+    scale, digits = written_as(name)
+    return number(value, scale, digits) if name in COSTS else f"{number(value, digits=0)} %"
+
+
+def _better_by(name: str) -> str:
+    return "cheaper by" if name in COSTS else "better by"
+
+
+def _about_costs(names: Iterable[str]) -> str:
+    if not set(names) & set(COSTS):
+        return ""
+    return "; what a method took as a whole, beside the LRM, varies over seeds alone"
+
+
+def _claimed_of_costs(names: Iterable[str], margin: str) -> str:
+    if not set(names) & set(COSTS):
+        return ""
+    return f" (of a cost: dearer by at most {margin} %, and cheaper by more than that)"
 
 
 def _listed(names: list[str]) -> str:
-    better = {
-        name: "higher" if read_measure(name).metric.higher_is_better else "lower" for name in names
-    }
-    return join(f"{metric_title(name).lower()} ({how} is better)" for name, how in better.items())
-
-
-def _is_candidate(test: Row, margin: float) -> bool:
-    changes = [one["estimate"] for one in test["change"].values()]
-    return bool(changes) and min(changes) > -margin and max(changes) > 0
+    better = {name: "higher" if read_measure(name).higher_is_better else "lower" for name in names}
+    titles = {name: metric_title(name) for name in names}
+    return join(f"{t[0].lower()}{t[1:]} ({better[name]} is better)" for name, t in titles.items())
