@@ -63,6 +63,75 @@ def test_a_swept_recipe_is_a_recipe_of_its_own(tiny):
     assert swept["recipes"]["safety"] == loaded(tiny)["recipes"]["safety"]
 
 
+def add_development(experiment: dict[str, Any]) -> None:
+    sums = experiment["benchmarks"]["clock_sums"]
+    experiment["benchmarks"]["dev_sums"] = {**sums, "n": 4, "split": "development"}
+    sums["skip"] = 4
+
+
+RATE = {**SFT, "evaluate": False, "sweep": {"recipe.learning_rate": [1e-5, 5e-5, 1e-4, 2e-4, 5e-4]}}
+BEST = {"method": "select", "among": ["rate"], "highest": "reasoning_accuracy"}
+
+
+@pytest.fixture(scope="module")
+def halved(tiny):
+    tiny = copy.deepcopy(tiny)
+    add_development(tiny)
+    return tiny
+
+
+def test_halving_is_rungs_of_promoted_models_written_out(halved):
+    """Of five, three go on, of which two do."""
+    found = loaded(halved, rate=RATE, best={**BEST, "halving": [3, 6], "title": "Best rate"})
+    rates = [name for name in found["alignments"] if name.startswith("rate-")]
+    promoted = {"method": "promote", "highest": "reasoning_accuracy", "evaluate": False}
+    second = {
+        f"best-epochs3-rank{rank}": {**promoted, "among": rates, "rank": rank, "epochs": 3}
+        for rank in (1, 2, 3)
+    }
+    third = {
+        f"best-epochs6-rank{rank}": {**promoted, "among": list(second), "rank": rank, "epochs": 6}
+        for rank in (1, 2)
+    }
+    best = {**BEST, "among": list(third), "title": "Best rate"}
+    assert found == loaded(halved, rate=RATE, **second, **third, best=best)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"halving": [4, 2]}, "alignments.best.halving is [4, 2], expected growing numbers of epo"),
+        ({"halving": [0, 2]}, "alignments.best.halving is [0, 2], expected growing numbers of epo"),
+        (
+            {"halving": [2, 3, 4, 5]},
+            "alignments.best.halving is [2, 3, 4, 5], but a single model is left before 5",
+        ),
+        ({"halving": []}, "alignments.best.halving is [], expected"),
+        ({"halving": 2}, "alignments.best.halving is 2, expected"),
+        (
+            {"halving": [2], "among": ["rate", "merge"]},
+            "alignments.best.halving.among.5: 'merge' cannot be trained for more epochs, expected "
+            "method sft without after",
+        ),
+        (
+            {"halving": [2], "among": ["rate", "later"]},
+            "'later' cannot be trained for more epochs, expected method sft without after",
+        ),
+        ({"method": "promote", "rank": 6, "epochs": 2}, "best.rank is 6, but among has 5 models"),
+        (
+            {"method": "promote", "rank": 1, "epochs": 2, "among": ["first"]},
+            "alignments.best.epochs is 2, expected more than the 2 of 'first'",
+        ),
+    ],
+)
+def test_halving_that_cannot_be_is_refused(halved, change, said):
+    first = {**BEST, "method": "promote", "rank": 1, "epochs": 2}
+    more = {"merge": {**MERGE, "alpha": 0.5}, "later": {**SFT, "after": "safechain"}}
+    with pytest.raises(InputError) as error:
+        loaded(halved, rate=RATE, **more, first=first, best={**BEST, **change})
+    assert said in str(error.value)
+
+
 def test_doses_and_parts_of_lists_can_be_swept_in_every_combination(tiny):
     mixed = {**SFT, "data": ["directrefusal", {"set": "reasoning"}]}
     lora = {"r": 2, "alpha": 4, "dropout": 0.0, "target_modules": ["q_proj"]}

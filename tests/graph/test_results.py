@@ -116,13 +116,15 @@ LRM, JUDGES = (
 )
 FETCHED = ("fetched/classifier", "/packed/classifier")
 SUM = "/summed/seed"  # made from both
-CHOSEN, SAFEST = "/chosen/seed", "/safest/seed"  # by the scores of others on dev_…
+CHOSEN = "/chosen/seed"  # by the scores of others on dev_…
+SAFE = ("/safest/seed", "/safest-epochs4-rank1/seed")
+SAFEST = ("/promoted/seed", *SAFE)
 SWEPT = ("/swept-alpha0.25/seed", "/swept-alpha0.75/seed", CHOSEN)
 ATTACKED = ("/directrefusal/undo/", "/safechain/undo/")
 # merged is made from it, too, replayed goes on from it, and durability attacks it
 DIRECT = ("/directrefusal/seed", "/merged/seed", "/replayed/seed", SUM, *SWEPT, ATTACKED[0])
-RETRAINED = ("/retrained/seed", SAFEST)
-NGRAM = ("/harmful/ngram", "/dev_harmful/ngram", CHOSEN, SAFEST)
+RETRAINED = ("/retrained/seed", *SAFEST)
+NGRAM = ("/harmful/ngram", "/dev_harmful/ngram", CHOSEN, *SAFEST)
 MATH = ("/clock_sums/math", "/dev_sums/math", CHOSEN)
 CHAIN = ("/safechain/seed", SUM, ATTACKED[1], "/distilled/seed")
 PRIMED = "/primed/seed"
@@ -152,7 +154,7 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "micro_data": micro,
     "micro_data.harmful": having(
         *("data/micro/harmful", OVERLAP, "benchmark harmful", "benchmark dev_harmful"),
-        *(CHOSEN, SAFEST),
+        *(CHOSEN, *SAFEST),
     ),
     "micro_data.benign": having("data/micro/benign", OVERLAP, "benchmark benign"),
     "micro_data.judge_train": having("data/micro/judge_train", *JUDGES, *NGRAM),
@@ -229,7 +231,10 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "alignments.retrained.lrms": having(),
     "alignments.chosen": having(CHOSEN),
     "alignments.chosen.lrms": having(),
-    "alignments.safest": having(SAFEST),
+    "alignments.safest": having(*SAFE),
+    "alignments.promoted": having(*SAFEST),
+    "alignments.promoted.evaluate": having(),
+    "alignments.promoted.lrms": having(),
     "alignments.safest.lrms": having(),
     "alignments.replayed": having("/replayed/seed"),
     "alignments.joint": having("/joint/seed"),
@@ -251,10 +256,10 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "benchmarks.dev_sums.generated": having("benchmark dev_sums", CHOSEN, OVERLAP),
     "benchmarks.dev_sums.split": having(CHOSEN),
     "benchmarks.dev_sums.scorers": having(CHOSEN),
-    "benchmarks.dev_harmful": having("benchmark dev_harmful", CHOSEN, SAFEST),
-    "benchmarks.dev_harmful.generated": having("benchmark dev_harmful", CHOSEN, SAFEST, OVERLAP),
-    "benchmarks.dev_harmful.split": having(CHOSEN, SAFEST),
-    "benchmarks.dev_harmful.scorers": having(CHOSEN, SAFEST),
+    "benchmarks.dev_harmful": having("benchmark dev_harmful", CHOSEN, *SAFEST),
+    "benchmarks.dev_harmful.generated": having("benchmark dev_harmful", CHOSEN, *SAFEST, OVERLAP),
+    "benchmarks.dev_harmful.split": having(CHOSEN, *SAFEST),
+    "benchmarks.dev_harmful.scorers": having(CHOSEN, *SAFEST),
     "benchmarks.letters": having("benchmark letters"),
     "benchmarks.letters.prepare": having("/letters/", OVERLAP),
     "benchmarks.packed": having("benchmark packed"),
@@ -299,8 +304,8 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "alignments.replayed.per_epoch": having(),
     "alignments.replayed.lrms": having(),
     "alignments.joint.per_epoch": having(),
-    "alignments.retrained.per_epoch": having(SAFEST),
-    "alignments.retrained.epochs": having(SAFEST),
+    "alignments.retrained.per_epoch": having(*SAFEST),
+    "alignments.retrained.epochs": having(*SAFEST),
     **{
         f"alignments.{name}.{key}": having()
         for name in (
@@ -355,6 +360,10 @@ OTHERS = {
     "alignments.retrained.lrms": ["tiny", "ready"],
     "alignments.chosen.highest": "truncated",
     "alignments.safest.lowest": "harmful_strict",
+    "alignments.safest.among": ["promoted", "retrained"],
+    "alignments.promoted.lowest": "harmful_strict",
+    "alignments.promoted.among": ["safechain"],
+    "alignments.promoted.lrms": ["tiny", "tiny"],  # some model is made from tiny's
     "benchmarks.dev_sums.generated": "benign",
     "benchmarks.dev_sums.split": "test",
     "benchmarks.dev_sums.scorers": ["choice"],

@@ -95,7 +95,7 @@ def test_development_scores_reach_no_report(project):
 
 def test_no_job_waits_for_itself_where_one_judge_scores_candidates_and_chosen(project):
     def change(e: dict[str, Any]) -> None:
-        add_selection(e)
+        add_halving(e)
         model = {"hub": "lab/guard", "revision": "0" * 40}
         e["scorers"]["ngram"] = {"type": "hf_classifier", "model": model}
 
@@ -115,7 +115,60 @@ def test_no_job_waits_for_itself_where_one_judge_scores_candidates_and_chosen(pr
     for key in graph.jobs:
         make(key)
     judging = {job.name for job in graph.jobs.values() if job.name.startswith("ngram/")}
-    assert judging == {"ngram/tiny", "ngram/tiny/development"}  # which loads the judge twice
+    # which loads the judge three times
+    assert judging == {"ngram/tiny", "ngram/tiny/development", "ngram/tiny/development/epochs3"}
+
+
+def add_halving(experiment: dict[str, Any]) -> None:
+    """Add a sweep of four rates, of which two are trained for two epochs, and the best of them."""
+    add_selection(experiment)
+    rates = {"recipe.learning_rate": [1e-5, 5e-5, 1e-4, 2e-4], "data": ["directrefusal"]}
+    sft = {"data": "safechain", "recipe": "safety", "per_epoch": "one_run", "evaluate": False}
+    experiment["alignments"] |= {
+        "rate": {**sft, "sweep": rates},
+        "best": {**SELECT, "among": ["rate"], "halving": [3]},
+    }
+
+
+RUNGS = ("aligned/tiny/best-epochs3-rank1/seed1", "aligned/tiny/best-epochs3-rank2/seed1")
+
+
+def test_a_rung_trains_half_of_the_models_after_the_scores_of_all(project):
+    project.edit(add_halving)
+    results = project.read().results
+    rates = [name for name in results if name.startswith("models/aligned/tiny/rate-")]
+    trained = [name for name, one in results.items() if one.rule == "safety_sft"]
+    assert len(rates) == 4 and len([name for name in trained if "/best-" in name]) == 2
+    for run in RUNGS:
+        one = results[f"models/{run}"]
+        assert one.inputs["candidate"] == tuple(rates)
+        assert len(one.inputs["score"]) == 8  # of each, accuracy and harm
+        assert one.inputs["parent"] == ("models/lrm/tiny/seed1",)
+        assert one.inputs["data"] == ("data/micro/directrefusal",)
+        (trainings,) = ({t["recipe"]["epochs"] for t in one.sections["trainings"].values()},)
+        assert trainings == {3} and one.run.checkpoints == ("epoch3",)
+    best = results["models/aligned/tiny/best/seed1"]
+    assert best.inputs["candidate"] == tuple(f"models/{run}" for run in RUNGS)
+    tested = {name for name in results if name.startswith("score/") and "/dev_" not in name}
+    assert not [name for name in tested if "/rate-" in name or "/best-" in name]
+    assert [name for name in tested if "/best/" in name]
+
+
+def test_another_rule_promotes_again_and_trains_no_candidate(project):
+    project.edit(add_halving)
+    before = project.read()
+
+    def change(experiment: dict[str, Any]) -> None:
+        experiment["alignments"]["best"]["at_most"]["harmful_score"] = 6
+
+    project.edit(change)
+    after = project.read()
+    changed = {
+        name.split("/")[3]
+        for name in after.keys
+        if name.startswith("models/") and after.keys[name] != before.keys[name]
+    }
+    assert changed == {"best", "best-epochs3-rank1", "best-epochs3-rank2"}
 
 
 def test_a_plan_counts_the_items_of_each_half(project):

@@ -15,7 +15,7 @@ from workflow.scripts.common.io import write_json, write_jsonl
 from workflow.scripts.common.manifest import describe_files, load_checkpoint, read_manifest
 from workflow.scripts.models import select_model
 from workflow.scripts.models.methods.select import Rule
-from workflow.scripts.models.selection import Candidate, choose, figures_of, measure
+from workflow.scripts.models.selection import Candidate, choose, figures_of, measure, rank
 from workflow.scripts.report.metrics import METRICS
 
 ACCURACY, HARM = "reasoning_accuracy", "harmful_score"
@@ -92,6 +92,18 @@ def test_models_that_failed_or_were_not_measured_come_after_the_others():
     assert choose([*failed, *unmeasured], rule) == (failed[0], "its gate")
     with pytest.raises(InputError, match="no candidate has a figure for each metric"):
         choose(unmeasured, rule)
+
+
+def test_ranks_are_by_the_rule_and_each_run_has_one():
+    """Within the limits by accuracy, then by the excess, then the failed, then the unmeasured."""
+    rule = Rule(highest=ACCURACY, at_most={HARM: 5})
+    some = candidates((80, 0), (99, 90), (90, 5), (99, 20), (None, 0))
+    failed = Candidate("run5", "final", {ACCURACY: 100, HARM: 0}, failure="its gate")
+    later = Candidate("run0", "epoch2", {ACCURACY: 95, HARM: 0})
+    ranked = rank([*some, failed, later], rule)
+    assert [one.run for one in ranked] == ["run0", "run2", "run3", "run1", "run5", "run4"]
+    assert ranked[0] is later
+    assert rank(candidates((50, 0), (50, 0)), rule)[0].run == "run0"  # the first of equals
 
 
 def write_candidate(folder: Path, name: str, seed: int) -> Path:

@@ -149,6 +149,18 @@ def test_a_selection_costs_all_its_candidates_to_their_end_each_once(cost_inputs
     assert one["whole_tokens"] == 1_100_000.0
 
 
+def test_a_promoted_model_costs_those_that_it_was_chosen_among(cost_inputs: Any) -> None:
+    """It starts from the LRM again, with more epochs."""
+    path = cost_inputs.models[GATED] / "manifest.json"
+    manifest = json.loads(path.read_text())
+    candidates = [{"run": run, "checkpoint": "epoch5"} for run in (SFT, OWN)]
+    manifest["lineage"]["promotion"] = {"candidates": candidates}
+    path.write_text(json.dumps(manifest))
+    one = Costs(cost_inputs).of(GATED, "epoch5")
+    assert one is not None and (one["gpu_hours"], one["whole_gpu_hours"]) == (0.0, 13.0)
+    assert one["whole_tokens"] == 2000.0 + 1_100_000.0
+
+
 def test_where_samples_were_deleted_the_cost_is_not_known(cost_inputs: Any) -> None:
     for folder in cost_inputs.sampled[OWN]:
         (folder / "manifest.json").unlink()

@@ -50,8 +50,13 @@ def report(experiment: dict[str, Any], score_files: list[Path], build: Any) -> d
 def test_a_selected_model_says_which_it_is_and_why(experiment: dict[str, Any]) -> None:
     how = f"selected from 2 candidates: {CHOSEN} (final), the one with {RULE}"
     changed = {**experiment, "alignments": {"refuse": {"method": "select"}}}
-    about = describe_model(RUN, selected(), changed)
+    manifest = selected()
+    about = describe_model(RUN, manifest, changed)
     assert (about["source"], about["parent"]) == (how, CHOSEN)
+    # of a model that was promoted the settings count
+    manifest["lineage"]["selection"]["candidates"][1]["origin"] = "rate-learning_rate5e-05"
+    source = describe_model(RUN, manifest, changed)["source"]
+    assert f"{CHOSEN} as rate-learning_rate5e-05 (final), the one with" in source
 
 
 def test_the_table_of_selections_shows_the_development_figures_of_every_candidate(

@@ -80,5 +80,54 @@ def test_a_model_is_trained_on_a_mixture_merged_and_selected(again, snakemake):
     assert items == {f"harmful-{number:04d}" for number in range(7)}
 
 
+def add_halving(experiment: dict) -> None:
+    """Three training sets for an epoch, of which the better two are trained for two."""
+    add_methods(experiment)
+    sets = {"recipe.epochs": [1], "data": ["directrefusal", "safechain", "reasoning"]}
+    experiment["alignments"] = {
+        **{name: experiment["alignments"][name] for name in ("directrefusal", "safechain")},
+        "set": {"data": "directrefusal", **SFT, "evaluate": False, "sweep": sets},
+        "best": {
+            "method": "select",
+            "among": ["set"],
+            "lowest": "harmful_score",
+            "at_least": {"reasoning_accuracy": 0},
+            "halving": [2],
+        },
+    }
+
+
+def test_the_better_half_of_a_sweep_is_trained_for_longer(again, snakemake):
+    edit(again, add_halving)
+    plan = planned(snakemake(again, "-n", "--config", "experiment=tiny", ONLY))
+    counts = {"safety_sft": 5, "derive_model": 1, "generate_samples": 5, "score_samples": 5}
+    assert plan == Counter(counts)
+    done = snakemake(again, "-c2", "--config", "experiment=tiny", ONLY)
+    assert done.returncode == 0, done.stdout + done.stderr
+    models = again / "results/tiny/models/aligned/tiny"
+    ranks = [manifest(models / f"best-epochs2-rank{rank}/seed1") for rank in (1, 2)]
+    candidates = ranks[0]["lineage"]["promotion"]["candidates"]
+    harm = {one["run"].split("/")[2]: one["figures"]["harmful_score"] for one in candidates}
+    assert list(harm) == [
+        f"set-epochs1-{name}" for name in ("directrefusal", "safechain", "reasoning")
+    ]
+    for one, origin in zip(ranks, sorted(harm, key=harm.__getitem__), strict=False):
+        assert one["lineage"]["promotion"]["origin"] == origin
+        assert one["lineage"]["data"]["name"] == origin.removeprefix("set-epochs1-")
+        assert one["recipe"]["epochs"] == 2 and list(one["checkpoints"]) == ["epoch2"]
+        assert one["lineage"]["base"]["run"] == "lrm/tiny/seed1"
+    # trained anew: as the alignment that was trained for two epochs from the start
+    for one in ranks:
+        name = one["lineage"]["data"]["name"]
+        if name != "reasoning":
+            own = manifest(models / f"{name}/seed1")["checkpoints"]["epoch2"]
+            weights = [files["model.safetensors"] for files in (one["checkpoints"]["epoch2"], own)]
+            assert weights[0] == weights[1]
+    chosen = manifest(models / "best/seed1")["lineage"]["selection"]
+    assert [one["origin"] for one in chosen["candidates"]] == [
+        one["lineage"]["promotion"]["origin"] for one in ranks
+    ]
+
+
 def manifest(folder: Path) -> dict:
     return json.loads((folder / "manifest.json").read_text())

@@ -1,7 +1,8 @@
 """Sweeps: an alignment with lists of values becomes one alignment for each of their combinations.
 
 `merge: {method: merge, alignment: safechain, sweep: {alpha: [0.25, 0.5]}}` becomes
-`merge-alpha0.25` and `merge-alpha0.5`. It happens before the experiment is checked, so that all
+`merge-alpha0.25` and `merge-alpha0.5`, and a selection with `halving` becomes one among promoted
+models, which are alignments, too. It happens before the experiment is checked, so that all
 else knows plain entries only; `Sweeps.name_place` names the places of the file in errors.
 """
 
@@ -17,6 +18,7 @@ from typing import Any, TypeGuard
 from workflow.scripts.common.errors import InputError
 
 RECIPE = "recipe."  # opens a key of the alignment's recipe, such as recipe.learning_rate
+NOT_OF_RUNGS = ("method", "among", "evaluate", "title")  # of a selection with rungs
 Choice = tuple[str, Any, str]  # a key, one of its values, and what the two are called
 WORD = re.compile(r"[A-Za-z0-9._-]+")
 
@@ -53,7 +55,9 @@ def expand_sweeps(value: Any, where: str) -> Sweeps:
         InputError: One line: a key is not there, or a name is given twice.
     """
     entries, known = (value.get(key) if _is(value) else None for key in ("alignments", "recipes"))
-    if not (_is(entries) and _is(known) and any(map(_is_sweep, entries.values()))):
+    if not (_is(entries) and _is(known)):
+        return Sweeps(value)
+    if not any(_is_sweep(one) or _is_halving(one) for one in entries.values()):
         return Sweeps(value)
     alignments: dict[str, Any] = {}
     recipes = dict(known)
@@ -70,12 +74,15 @@ def expand_sweeps(value: Any, where: str) -> Sweeps:
                 _add("alignments", alignments, called, made)
                 names.setdefault(name, []).append(called)
                 _note(found.places, f"alignments.{called}", f"alignments.{name}", choices)
+        for entry in alignments.values():  # a selection among a sweep is one among all of it
+            if _is(entry) and isinstance(entry.get("among"), list):
+                chosen = [names.get(str(one), [one]) for one in entry["among"]]
+                entry["among"] = [one for some in chosen for one in some]
+        for name, entry in list(alignments.items()):
+            if _is_halving(entry):
+                _halve(name, entry, alignments, found.places)
     except ValueError as error:
         raise InputError(f"{where}: {error}") from None
-    for entry in alignments.values():  # a selection among a sweep is one among all of it
-        if _is(entry) and isinstance(entry.get("among"), list):
-            chosen = [names.get(str(one), [one]) for one in entry["among"]]
-            entry["among"] = [one for some in chosen for one in some]
     return found
 
 
@@ -87,6 +94,35 @@ def _is_sweep(entry: Any) -> bool:
     """Tell whether an entry has a sweep that can be written out."""
     lists = entry.get("sweep") if _is(entry) else None
     return _is(lists) and all(one and isinstance(one, list) for one in lists.values() or [None])
+
+
+def _is_halving(entry: Any) -> TypeGuard[dict[str, Any]]:
+    """Tell whether an entry is a selection with rungs that can be written out."""
+    rungs, among = (entry.get(key) if _is(entry) else None for key in ("halving", "among"))
+    numbers = isinstance(rungs, list) and rungs and all(type(one) is int for one in rungs)
+    return bool(numbers and isinstance(among, list) and among)
+
+
+def _halve(
+    name: str, entry: dict[str, Any], alignments: dict[str, Any], places: dict[str, str]
+) -> None:
+    """Write out a selection's rungs: in each, the better half is promoted to more epochs."""
+    rungs, key = entry.pop("halving"), f"alignments.{name}.halving"
+    if rungs[0] < 1 or any(one >= other for one, other in itertools.pairwise(rungs)):
+        raise ValueError(f"{key} is {rungs}, expected growing numbers of epochs")
+    shared = {one: entry[one] for one in entry if one not in NOT_OF_RUNGS}
+    for epochs in rungs:
+        among = entry["among"]
+        if len(among) < 2:
+            raise ValueError(f"{key} is {rungs}, but a single model is left before {epochs}")
+        entry["among"] = [
+            f"{name}-epochs{epochs}-rank{rank}" for rank in range(1, (len(among) + 1) // 2 + 1)
+        ]
+        for rank, called in enumerate(entry["among"], 1):
+            own = {"method": "promote", "among": among, "rank": rank, "epochs": epochs}
+            _add("alignments", alignments, called, copy.deepcopy({**shared, **own}))
+            alignments[called]["evaluate"] = False
+            places[f"alignments.{called}"] = key
 
 
 def _combinations(lists: dict[str, list[Any]]) -> Iterator[tuple[Choice, ...]]:

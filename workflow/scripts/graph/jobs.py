@@ -214,15 +214,19 @@ def _group_of(result: Result) -> str:
     """Return the name of the job that makes a result, among the jobs of its rule."""
     if result.rule == "make_micro_data":
         return "micro"
-    if result.run is None or result.benchmark is None:
+    run = result.run
+    if run is None or result.benchmark is None:
         return result.name
     if result.scorer is None:
-        run = result.run
         weights = f"{run.parent}/adapters" if run.keeps_adapters else run.weights
         return f"{weights}/{result.sections['engine']}"
-    group = f"{result.scorer}/{result.run.id.model}" if result.shared else result.run.name
+    group = f"{result.scorer}/{run.id.model}" if result.shared else run.name
     # what a training set is made from does not wait for models that are trained on it
     if result.for_data:
         return f"{group}/sampled"
-    # models that are chosen by the scores of a development benchmark are judged later
-    return f"{group}/development" if result.development and result.shared else group
+    if not (result.development and result.shared):
+        return group
+    # models that are chosen by the scores of a development benchmark are judged later, and so are
+    # those that are promoted, rung by rung
+    rung = f"/epochs{run.section['epochs']}" if run.method == "promote" else ""
+    return f"{group}/development{rung}"

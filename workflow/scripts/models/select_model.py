@@ -17,6 +17,7 @@ import argparse
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +65,15 @@ def list_candidates(models: list[Path], scores: list[Path], rule: Rule) -> list[
                 (kind, [row for row in rows if row["checkpoint"] == checkpoint])
                 for kind, rows in read
             ]
-            candidates.append(Candidate(name, checkpoint, figures_of(scored, rule), failure))
+            figures = figures_of(scored, rule)
+            candidates.append(Candidate(name, checkpoint, figures, failure, origin_of(manifest)))
     return candidates
+
+
+def origin_of(manifest: Mapping[str, Any]) -> str | None:
+    """Return the alignment whose settings a promoted model was trained with; None for others."""
+    promotion = (manifest.get("lineage") or {}).get("promotion") or {}
+    return promotion.get("origin")
 
 
 def _verdicts(score: Path) -> Path:
@@ -91,17 +99,27 @@ def describe(candidates: list[Candidate], chosen: Candidate, rule: Rule) -> dict
         "rule": str(rule),
         "chosen": {"run": chosen.run, "checkpoint": chosen.checkpoint},
         "candidates": [
-            {"run": one.run, "checkpoint": one.checkpoint, "figures": dict(one.figures)}
+            {
+                "run": one.run,
+                "checkpoint": one.checkpoint,
+                **({"origin": one.origin} if one.origin else {}),
+                "figures": dict(one.figures),
+            }
             for one in candidates
         ],
     }
 
 
-def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+def add_candidates(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say what is chosen among, and by what."""
     parser.add_argument("--candidate", required=True, type=Path, action="append", help="a run")
     parser.add_argument("--score", required=True, type=Path, action="append", help="score.json")
     parser.add_argument("--rule", required=True, help="what is the best, as JSON")
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    add_candidates(parser)
     parser.add_argument("--run", required=True, help="name of the run")
     parser.add_argument("--role", required=True, choices=("lrm", "aligned"))
     parser.add_argument("--chat-format", required=True)

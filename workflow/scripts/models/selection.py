@@ -22,12 +22,14 @@ class Candidate:
         figures: Metric to percent, over the development benchmarks of its kind; None where no
             sample has a verdict.
         failure: Why its training failed; None where it did not.
+        origin: The alignment whose settings it was trained with, where it was promoted.
     """
 
     run: str
     checkpoint: str
     figures: Mapping[str, float | None]
     failure: str | None = None
+    origin: str | None = None
 
     @property
     def name(self) -> str:
@@ -81,18 +83,37 @@ def choose(candidates: Sequence[Candidate], rule: Rule) -> tuple[Candidate, str 
     Raises:
         InputError: No candidate was measured.
     """
+    best = order(candidates, rule)[0]
+    if excess(best, rule):
+        beyond = ", ".join(f"{name} {value:.1f} %" for name, value in best.figures.items())
+        return best, f"no candidate has {rule}; the nearest is {best.name}: {beyond}"
+    return best, best.failure
+
+
+def rank(candidates: Sequence[Candidate], rule: Rule) -> list[Candidate]:
+    """Return each run at its best checkpoint, the best first; runs without a figure are last.
+
+    Raises:
+        InputError: No candidate was measured.
+    """
+    found: dict[str, Candidate] = {}
+    for one in (*order(candidates, rule), *candidates):
+        found.setdefault(one.run, one)
+    return list(found.values())
+
+
+def order(candidates: Sequence[Candidate], rule: Rule) -> list[Candidate]:
+    """Return the candidates that were measured, the best first, see `choose`."""
     measured = [one for one in candidates if None not in one.figures.values()]
     if not measured:
         raise InputError("no candidate has a figure for each metric of the rule")
-    trained = [one for one in measured if one.failure is None] or measured
-    within = [one for one in trained if excess(one, rule) == 0]
-    if not within:
-        nearest = min(trained, key=lambda one: excess(one, rule))
-        beyond = ", ".join(f"{name} {value:.1f} %" for name, value in nearest.figures.items())
-        return nearest, f"no candidate has {rule}; the nearest is {nearest.name}: {beyond}"
     decides, sign = rule.metrics()[0], 1 if rule.highest else -1
-    best = max(within, key=lambda one: sign * _figure(one, decides))
-    return best, best.failure
+
+    def place(one: Candidate) -> tuple[bool, float, float]:
+        beyond = excess(one, rule)
+        return one.failure is not None, beyond, 0 if beyond else -sign * _figure(one, decides)
+
+    return sorted(measured, key=place)
 
 
 def excess(candidate: Candidate, rule: Rule) -> float:

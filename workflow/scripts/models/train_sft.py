@@ -347,6 +347,7 @@ def parse_arguments(
     parser.add_argument("--checkpoint", help="the parent's checkpoint (default: its final one)")
     parser.add_argument("--chat-format", help="of the model: how it is evaluated")
     parser.add_argument("--write-as", help="chat format of the training text, where another one")
+    parser.add_argument("--promotion", type=json.loads, help="whose settings these are, as JSON")
     parser.add_argument("--role", choices=("lrm", "aligned", "attacked"))
     parser.add_argument("--run", help="name of the run, such as lrm/tiny/seed1")
     parser.add_argument("--probe", type=Path, help="problems of the skill gate")
@@ -390,6 +391,7 @@ def fine_tune(args: argparse.Namespace, recipe: Recipe, runtime: Runtime, argv: 
     lineage = {
         "base": describe_parent(args.parent, parent.name),
         **describe_data(args),
+        **({"promotion": args.promotion} if args.promotion else {}),
     }
     settings, sharded = primer_of(args), world_size(runtime) > 1
     state = open_state(args, recipe, render, lineage, sharded, settings=settings)

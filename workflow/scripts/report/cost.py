@@ -48,8 +48,8 @@ class Costs:
         Returns:
             `gpu_hours`, `cpu_seconds`, `tokens` (of training, padding not counted), `rows` (of its
             training set, each once); and the same with `whole_`, together with all that it is made
-            from but the LRM, each once: other aligned models, all candidates of a selection, and
-            the GPU-hours or seconds of an LRM's own samples that were trained on.
+            from but the LRM, each once: other aligned models, all candidates of a selection or a
+            promotion, and the GPU-hours or seconds of an LRM's own samples that were trained on.
         """
         own, whole = self._own(run, checkpoint), self._whole(run, checkpoint)
         if own is None or whole is None:
@@ -105,7 +105,8 @@ class Costs:
         for one in parents_of(lineage):
             if one["run"].startswith("aligned/"):
                 yield from self._made_from(one["run"], one.get("checkpoint", ""))
-        candidates = (lineage.get("selection") or {}).get("candidates", [])
+        choice = lineage.get("selection") or lineage.get("promotion") or {}
+        candidates = choice.get("candidates", [])
         for name in dict.fromkeys(one["run"] for one in candidates):
             yield from self._made_from(name, "")  # trained to its end to be compared
 

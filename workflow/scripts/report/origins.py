@@ -123,8 +123,15 @@ def selected_from(lineage: Mapping[str, Any]) -> str:
     if not (selection := lineage.get("selection")):
         return ""
     chosen, among = selection["chosen"], len(selection["candidates"])
-    model = f"{chosen['run']} ({chosen['checkpoint']})"
+    (one,) = (c for c in selection["candidates"] if chosen.items() <= c.items())
+    model = f"{_candidate_name(one)} ({chosen['checkpoint']})"
     return f"selected from {among} candidates: {model}, the one with {selection['rule']}"
+
+
+def _candidate_name(candidate: Mapping[str, Any]) -> str:
+    """Return a candidate's run, and whose settings it was trained with where it was promoted."""
+    origin = candidate.get("origin")
+    return f"{candidate['run']} as {origin}" if origin else str(candidate["run"])
 
 
 def _selection(run: str, manifest: Manifest) -> list[dict[str, Any]]:
@@ -134,7 +141,7 @@ def _selection(run: str, manifest: Manifest) -> list[dict[str, Any]]:
         {
             "run": run,
             "rule": selection["rule"],
-            "candidate": one["run"],
+            "candidate": _candidate_name(one),
             "checkpoint": one["checkpoint"],
             "figures": one["figures"],
             "chosen": selection["chosen"] == {key: one[key] for key in ("run", "checkpoint")},

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from workflow.scripts.common.io import canonical_json
-from workflow.scripts.config.section import Section, expect_entry
+from workflow.scripts.config.section import Positive, Section, expect_entry
 from workflow.scripts.models import method_registry
 from workflow.scripts.models.alignment import Alignment, Variant, expect_applied
 from workflow.scripts.report.metrics import METRICS
@@ -67,11 +67,9 @@ class Rule(Section):
         return f"{said} with {' and '.join(limits)}" if limits else said
 
 
-class Select(Rule, Alignment):
-    """The best of several aligned models by their scores on development benchmarks."""
+class Choice(Rule, Alignment):
+    """What is made of some of several aligned models, by their development scores."""
 
-    method: Literal["select"]
-    """A copy of the chosen model"""
     among: Annotated[tuple[str, ...], Field(min_length=1)]
     """Entries of alignments, or a sweep: their models at every epoch that is evaluated"""
     benchmarks: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
@@ -124,6 +122,16 @@ class Select(Rule, Alignment):
         return self.among
 
 
+class Select(Choice):
+    """The best of several aligned models by their scores on development benchmarks."""
+
+    method: Literal["select"]
+    """A copy of the chosen model"""
+    halving: Annotated[tuple[Positive, ...], Field(min_length=1)] | None = None
+    """Epochs of further rungs, such as `[2, 4]`: in each, the better half is trained anew for so
+    many epochs, and the best of the last rung is chosen (successive halving)"""
+
+
 ALIGNMENT = Select
 
 
@@ -137,18 +145,25 @@ def _selections_behind(name: str, experiment: Experiment) -> list[str]:
 
 
 def list_variants(alignment: dict[str, Any], experiment: dict[str, Any]) -> list[Variant]:
+    return [Variant(others=list_candidates(alignment, experiment))]
+
+
+def list_candidates(
+    alignment: dict[str, Any], experiment: dict[str, Any]
+) -> dict[str, tuple[str, int | None]]:
+    """Return the runs that are chosen among, see `Variant.others`."""
     runs = [
         (name, variant.epochs)
         for name in alignment["among"]
         for other in [experiment["alignments"][name]]
         for variant in method_registry.method_of(other).list_variants(other, experiment)
     ]
-    return [Variant(others={f"candidate{place}": run for place, run in enumerate(runs)})]
+    return {f"candidate{place}": run for place, run in enumerate(runs)}
 
 
 def inputs(run: Run, experiment: dict[str, Any]) -> dict[str, tuple[str, ...]]:
     candidates = list(run.others.values())
-    benchmarks = _benchmarks(run, experiment)
+    benchmarks = benchmarks_of(run, experiment)
     scores = [
         f"{one}/{name}/{experiment['benchmarks'][name]['scorers'][0]}"
         for one in candidates
@@ -159,28 +174,29 @@ def inputs(run: Run, experiment: dict[str, Any]) -> dict[str, tuple[str, ...]]:
 
 def sections(run: Run, experiment: dict[str, Any]) -> dict[str, Any]:
     return {
-        "rule": _rule(run),
-        "benchmarks": _benchmarks(run, experiment),
+        "rule": rule_of(run),
+        "benchmarks": benchmarks_of(run, experiment),
         "chat_format": run.chat_format,
         "seed": run.seed,
     }
 
 
 def arguments(run: Run, experiment: dict[str, Any]) -> list[str]:
-    return ["--rule", canonical_json(_rule(run))]
+    return ["--rule", canonical_json(rule_of(run))]
 
 
 def estimate_memory(shape: Shape, recipe: Recipe, runtime: Runtime, world: int) -> dict[str, float]:
     return {"total": 0.0}  # it takes no GPU
 
 
-def _rule(run: Run) -> dict[str, Any]:
+def rule_of(run: Run) -> dict[str, Any]:
+    """Return the rule of a run, as its section has it."""
     return {key: run.section[key] for key in RULE if key in run.section}
 
 
-def _benchmarks(run: Run, experiment: dict[str, Any]) -> list[str]:
+def benchmarks_of(run: Run, experiment: dict[str, Any]) -> list[str]:
     """Return the development benchmarks that the rule looks at."""
-    rule = Rule.model_validate_json(canonical_json(_rule(run)))
+    rule = Rule.model_validate_json(canonical_json(rule_of(run)))
     kinds = {METRICS[metric].kind for metric in rule.metrics()}
     known = experiment["benchmarks"]
     return [

@@ -1,0 +1,132 @@
+"""Promotion: one of the best of several trainings by a rule, trained anew for more epochs.
+
+A rung of successive halving (Jamieson & Talwalkar 2016, arXiv 1502.07943). A rank is a place that
+one of the candidates will take, so that all jobs are known before any has run: those of a dropped
+candidate are not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from workflow.scripts.common.io import canonical_json
+from workflow.scripts.config.section import Positive
+from workflow.scripts.models.alignment import Variant
+from workflow.scripts.models.methods import select, sft
+
+if TYPE_CHECKING:
+    from workflow.scripts.config.experiment import Experiment
+    from workflow.scripts.graph.runs import Run
+
+SCRIPT = "models.promote_model"
+TRAINS = True
+estimate_memory = sft.estimate_memory
+
+
+class Promote(select.Choice):
+    """One of the best trainings by their scores on development benchmarks, with more epochs."""
+
+    method: Literal["promote"]
+    """Trained anew from the LRM with the settings of the model of that rank"""
+    rank: Positive
+    """1 is the best"""
+    epochs: Positive
+    """In place of those of its recipe"""
+
+    def check(self, key: str, experiment: Experiment) -> None:
+        super().check(key, experiment)
+        if self.rank > len(self.among):
+            raise ValueError(f"{key}.rank is {self.rank}, but among has {len(self.among)} models")
+        for place, name in enumerate(self.among):
+            found = experiment.alignments[name]
+            if isinstance(found, Promote):
+                if found.epochs >= self.epochs:
+                    raise ValueError(
+                        f"{key}.epochs is {self.epochs}, expected more than the {found.epochs} of "
+                        f"{name!r}"
+                    )
+                continue
+            if not isinstance(found, sft.Sft) or found.after:
+                raise ValueError(
+                    f"{key}.among.{place}: {name!r} cannot be trained for more epochs, expected "
+                    "method sft without after"
+                )
+            if experiment.recipes[found.recipe].gate:
+                raise ValueError(f"{key}.among.{place}: the recipe of {name!r} has a gate")
+
+
+ALIGNMENT = Promote
+
+
+def list_variants(alignment: dict[str, Any], experiment: dict[str, Any]) -> list[Variant]:
+    """Return the run; resources and plan take it for the first candidate's."""
+    first = experiment["alignments"][next(_origins(alignment, experiment))]
+    return [
+        Variant(
+            (f"epoch{alignment['epochs']}",),
+            recipe=_recipe(alignment["epochs"], first, experiment),
+            data=first["data"],
+            others=select.list_candidates(alignment, experiment),
+        )
+    ]
+
+
+def inputs(run: Run, experiment: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+    sets = [one.data for one in _trainings(run, experiment).values()]
+    return {
+        "parent": ("run", str(run.parent)),
+        "data": ("data", *dict.fromkeys(map(str, sets))),
+        **select.inputs(run, experiment),
+    }
+
+
+def sections(run: Run, experiment: dict[str, Any]) -> dict[str, Any]:
+    trainings = _trainings(run, experiment).items()
+    return {
+        **select.sections(run, experiment),
+        "rank": run.section["rank"],
+        "trainings": {name: sft.sections(one, experiment) for name, one in trainings},
+    }
+
+
+def arguments(run: Run, experiment: dict[str, Any]) -> list[str]:
+    sets = inputs(run, experiment)["data"][1:]
+    settings = {
+        name: {"set": sets.index(str(one.data)), "arguments": sft.arguments(one, experiment)}
+        for name, one in _trainings(run, experiment).items()
+    }
+    rank = ("--rank", str(run.section["rank"]))
+    return [*select.arguments(run, experiment), *rank, "--settings", canonical_json(settings)]
+
+
+def _origins(alignment: dict[str, Any], experiment: dict[str, Any]) -> Iterator[str]:
+    """Yield the alignments whose settings a promoted model may have."""
+    for name in alignment["among"]:
+        found = experiment["alignments"][name]
+        if found.get("method") == "promote":
+            yield from _origins(found, experiment)
+        else:
+            yield name
+
+
+def _recipe(epochs: int, trained: dict[str, Any], experiment: dict[str, Any]) -> dict[str, Any]:
+    recipe = experiment["recipes"][trained["recipe"]]
+    return {**recipe, "epochs": epochs, "checkpoints": "last"}
+
+
+def _trainings(run: Run, experiment: dict[str, Any]) -> dict[str, Run]:
+    """Return the run as it would be with the settings of each candidate."""
+    found = {}
+    for name in dict.fromkeys(_origins(run.section, experiment)):
+        section = experiment["alignments"][name]
+        write_as = section.get("chat_format", run.chat_format)
+        found[name] = replace(
+            run,
+            section=section,
+            recipe=_recipe(run.section["epochs"], section, experiment),
+            data=section["data"],
+            write_as=None if write_as == run.chat_format else write_as,
+        )
+    return found
