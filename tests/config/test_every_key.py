@@ -20,8 +20,8 @@ from workflow.scripts.config.section import read_section
 
 WHERE = "experiments/mine.yaml"
 SCHEMA = Experiment.model_json_schema()
-FREE = ("fields", "where")  # mappings of the user's own keys
-OPEN = ("where",)  # with values of any type
+FREE = ("fields", "where", "settings")  # mappings of the user's own keys
+OPEN = ("where", "settings")  # with values of any type
 Path_ = tuple[str, ...]
 
 

@@ -179,6 +179,7 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
         *("records/from_package", PRIMED, *PREFERENCES, "/rewarded/seed", OVERLAP)
     ),
     "data.from_path": having("records/from_path", *JOINT, *PREFERENCES, *ON_POLICY, OVERLAP),
+    "data.drawn": having("records/drawn", OVERLAP),
     "bases.tiny": having("base/tiny", *LRM),
     "bases.fetched": having("base/fetched"),
     "bases.packaged": having("base/packaged"),
@@ -267,6 +268,8 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "benchmarks.told": having("benchmark told"),
     "benchmarks.told.task": having("/told/", OVERLAP),
     "benchmarks.told.include_path": having("/told/", OVERLAP),
+    "benchmarks.drawn_sums": having("benchmark drawn_sums"),
+    "benchmarks.drawn_sums.reasoning_gym": having("/drawn_sums/", OVERLAP),
     "benchmarks.filed": having("benchmark filed"),
     "benchmarks.filed.prepare": having("/filed/", OVERLAP),
     "scorers.math": having(*MATH),
@@ -319,7 +322,7 @@ MATRIX: dict[str, Callable[[Names], Names]] = {
     "benchmarks.benign.generated": having("benchmark benign", OVERLAP),
     **{
         f"benchmarks.{name}.scorers": having()
-        for name in ("clock_sums", "harmful", "benign", "packed", "filed", "told")
+        for name in ("clock_sums", "harmful", "benign", "packed", "filed", "told", "drawn_sums")
     },
     "benchmarks.letters.scorers": having(),
 }

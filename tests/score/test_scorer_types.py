@@ -23,6 +23,7 @@ SECTIONS = {
     "llm_judge": {"rubric": "refusal", "llm": LLM},
     "math_verify": {},
     "ngram": {"judge": "small"},
+    "reasoning_gym": {},
     "refusal": {},
 }
 LENGTH = '''"""Harm by the length of an answer."""
@@ -94,6 +95,7 @@ def test_a_section_says_what_a_job_with_it_needs():
         "llm_judge": (0, ["llm"], (HARMFUL, BENIGN)),
         "math_verify": (0, [], (REASONING,)),
         "ngram": (0, [], (HARMFUL,)),
+        "reasoning_gym": (0, [], (REASONING,)),
         "refusal": (0, [], (BENIGN, HARMFUL)),
     }
     assert read("ngram").trained_judge() == "small"
@@ -112,7 +114,7 @@ def test_packages_follow_from_what_a_type_imports():
         name: set().union(*(reached_packages(module) for module in read(name).modules()))
         for name in SECTIONS
     }
-    heavy = {"torch", "openai", "math_verify", "numpy", "lm_eval"}
+    heavy = {"torch", "openai", "math_verify", "numpy", "lm_eval", "reasoning_gym"}
     assert {name: found & heavy for name, found in packages.items()} == {
         "choice": set(),
         "hf_classifier": {"torch"},
@@ -121,6 +123,7 @@ def test_packages_follow_from_what_a_type_imports():
         "llm_judge": {"openai"},
         "math_verify": {"math_verify"},
         "ngram": {"numpy"},
+        "reasoning_gym": {"math_verify", "reasoning_gym"},
         "refusal": set(),
     }
 

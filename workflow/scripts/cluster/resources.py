@@ -188,13 +188,16 @@ def most_rows(section: dict[str, Any], pinned: PinnedRows | None = None) -> int 
     prepare = section.get("prepare", section)  # a task's rows are all asked
     source = prepare.get("source", {})
     known = known_rows(prepare, pinned) if "hub" in source else _local_rows(prepare)
-    counts = [prepare.get("limit"), prepare.get("first"), known]
+    drawn = section.get("reasoning_gym", {}).get("n")
+    counts = [prepare.get("limit"), prepare.get("first"), known, drawn]
     rows = [max(1, count - section.get("skip", 0)) for count in counts if count]
     return min([*rows, *([section["n"]] if "n" in section else [])], default=None)
 
 
 def generated_rows(experiment: dict[str, Any], section: dict[str, Any]) -> int | None:
-    """Return the rows of a training set or a benchmark of micro_data; None for another one."""
+    """Return the rows of a set or benchmark of micro_data or reasoning-gym; None for another."""
+    if drawn := section.get("reasoning_gym"):
+        return int(drawn["n"])
     micro, file = experiment.get("micro_data", {}), section.get("generated", "")
     sizes = {"directrefusal": "safety_records", "safechain": "safety_records"}
     return micro.get(sizes.get(file, file)) or micro.get(f"{file}_records")
@@ -216,7 +219,7 @@ def training_size(
         tokens = answer_tokens(asked, hardware_of(experiment)["budget_share"])
         return most_records(sampled, rows_of(sampled["prompts"])), tokens
     if "mix" not in entry:
-        return rows_of(name), record_tokens(entry.get("prepare", {}))
+        return rows_of(name), record_tokens(entry)
     parts = [read_section(Part, part, name) for part in entry["mix"]]
     found = [training_size(experiment, part.set, rows_of) for part in parts]
     sizes, each = [rows for rows, _ in found], [tokens for _, tokens in found]

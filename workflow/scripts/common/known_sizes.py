@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 UNKNOWN_ROWS = 1000
+GYM_TOKENS = 130  # of a worked solution of reasoning-gym
 UNKNOWN_TOKENS = 12_000  # of a training record; above the longest reasoning set here
 
 # Hub name -> rows by part: "FIELD=VALUE" of a `where`, a config, a split, or "" for all of it.
@@ -79,8 +80,11 @@ def known_rows(
     return next((facts[part] for part in (config, split, "") if part in facts), None)
 
 
-def record_tokens(prepare: Mapping[str, Any]) -> int:
+def record_tokens(section: Mapping[str, Any]) -> int:
     """Return the tokens of a training record on average, prompt included."""
+    if "reasoning_gym" in section:
+        return GYM_TOKENS
+    prepare = section.get("prepare", section)
     return RECORD_TOKENS.get(prepare.get("source", {}).get("hub"), UNKNOWN_TOKENS)
 
 

@@ -6,18 +6,22 @@ from typing import Literal
 
 from pydantic import model_validator
 
+from workflow.scripts.config.gym_task import GymTask
 from workflow.scripts.config.sampling import Sampled
 from workflow.scripts.config.section import Count, Section, expect_one_source
 from workflow.scripts.config.source import Mix, RecordSelection, Render
 
 
 class Dataset(Section):
-    """A training set: generated, rows of a source, written by each LRM, or a mixture of others."""
+    """A training set: generated, rows of a source, a task of reasoning-gym, written by each LRM, or
+    a mixture of others."""
 
     generated: Literal["reasoning", "directrefusal", "safechain", "complied"] | None = None
     """A set of micro_data"""
     prepare: RecordSelection | None = None
     """Rows to records, see workflow/scripts/data/prepare_records.py"""
+    reasoning_gym: GymTask | None = None
+    """A task of reasoning-gym that has worked solutions, see docs/benchmarks.md"""
     sampled: Sampled | None = None
     """Each LRM's own samples that a judge passes, see workflow/scripts/data/filter_samples.py"""
     mix: Mix | None = None
@@ -29,7 +33,7 @@ class Dataset(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Dataset:
-        expect_one_source(self, ("generated", "prepare", "sampled", "mix"))
+        expect_one_source(self, ("generated", "prepare", "reasoning_gym", "sampled", "mix"))
         if self.seed and self.mix is None:
             raise ValueError(f"seed is {self.seed}, which only a mixture (mix) has")
         if self.mix is not None and self.render != Render():

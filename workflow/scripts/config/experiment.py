@@ -13,7 +13,8 @@ from workflow.scripts.config.dataset import Dataset
 from workflow.scripts.config.durability import Attack
 from workflow.scripts.config.engines import EngineName
 from workflow.scripts.config.generation import Generation
-from workflow.scripts.config.kinds import KINDS
+from workflow.scripts.config.gym_task import GymTask
+from workflow.scripts.config.kinds import KINDS, REASONING
 from workflow.scripts.config.micro_data import MicroData
 from workflow.scripts.config.mixtures import check_data, check_mix
 from workflow.scripts.config.ngram_training import NgramTraining
@@ -126,6 +127,8 @@ class Benchmark(Generation):
     """A benchmark of micro_data"""
     prepare: ItemSelection | None = None
     """Rows to items, see workflow/scripts/data/prepare_benchmark.py"""
+    reasoning_gym: GymTask | None = None
+    """A task of reasoning-gym by name, see docs/benchmarks.md"""
     include_path: str | None = None
     """A folder of lm-eval's task files, relative to the clone, in place of its own tasks"""
     split: Literal["test", "development"] = "test"
@@ -140,7 +143,9 @@ class Benchmark(Generation):
 
     @model_validator(mode="after")
     def _check(self) -> Benchmark:
-        expect_one_source(self, ("generated", "prepare", "task"))
+        expect_one_source(self, ("generated", "prepare", "task", "reasoning_gym"))
+        if self.reasoning_gym and self.kind != REASONING:
+            raise ValueError(f"kind is {self.kind}, expected {REASONING}: it has reasoning_gym")
         if self.include_path is not None and self.task is None:
             raise ValueError("has include_path, which goes with task")
         if KINDS[self.kind].has_target and self.prepare:
@@ -160,6 +165,8 @@ class Benchmark(Generation):
         """Tell whether another benchmark has some of the same rows of the same source."""
         if (self.generated, self.prepare) != (other.generated, other.prepare):
             return False
+        if self.reasoning_gym or other.reasoning_gym:
+            return False  # their questions are of different parts
         first, second = sorted((self, other), key=lambda one: one.skip)
         return first.n is None or first.skip + first.n > second.skip
 
@@ -380,9 +387,11 @@ class Experiment(Section):
             for chosen in benchmark.scorers:
                 key = f"benchmarks.{name}.scorers"
                 expect_entry(key, chosen, "scorers", self.scorers)
-                values = task.values if task else None
-                if problem := self.scorers[chosen].benchmark_error(benchmark.kind, values):
+                scorer, values = self.scorers[chosen], task.values if task else None
+                if problem := scorer.benchmark_error(benchmark.kind, values):
                     raise ValueError(f"{key}: {chosen!r} {problem}")
+                if scorer.reads and getattr(benchmark, scorer.reads) is None:
+                    raise ValueError(f"{key}: {chosen!r} scores benchmarks with {scorer.reads}")
 
         self._check_splits()
 

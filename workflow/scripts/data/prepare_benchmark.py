@@ -1,9 +1,10 @@
 """Make the items of one benchmark from its section of the experiment.
 
-Reads a pinned hub data set, a local file, a package's file or a task of lm-eval, and writes
-items.jsonl, lines `{"item_id", "prompt", "target", "category"}`, so that every benchmark reaches
-generation alike, and report.json, which says what was dropped and why. For a task there is also
-rows.jsonl, lines `{"item_id", "doc"}`: the task's own rows, by which its answers are scored.
+Reads a pinned hub data set, a local file, a package's file, a task of lm-eval or one of
+reasoning-gym, and writes items.jsonl, lines `{"item_id", "prompt", "target", "category"}`, so that
+every benchmark reaches generation alike, and report.json, which says what was dropped and why. For
+a task of lm-eval there is also rows.jsonl, lines `{"item_id", "doc"}`: the task's own rows, by
+which its answers are scored.
 
 python -m workflow.scripts.data.prepare_benchmark --name gsm8k --out gsm8k \
     --benchmark '{"source": {"path": "gsm8k_test.jsonl"}, "target_after": "####",
@@ -27,13 +28,14 @@ from workflow.scripts.common.io import sha256_file, write_json, write_jsonl
 from workflow.scripts.common.result import making
 from workflow.scripts.config.section import parse_section
 from workflow.scripts.config.source import LETTERS, ItemSelection
-from workflow.scripts.data.rows import BadRow, collect, strip_parts, text_of
+from workflow.scripts.data.rows import BadRow, collect, find_reader, strip_parts, text_of
 from workflow.scripts.data.sources import Row
 from workflow.scripts.score.registry import read_scorer
 from workflow.scripts.score.scorer import ScorerSection
 
 FIELDS = ("item_id", "prompt", "target", "category")
-TASK_ITEMS = "data.task_items"  # loaded by name: no part of the code of other benchmarks
+# Other sources by their key: loaded by name, no part of the code of other benchmarks.
+READERS = {"task": "data.task_items", "reasoning_gym": "data.gym_items"}
 
 
 def add_choices(
@@ -113,14 +115,6 @@ def check_items(
                 )
 
 
-def names_task(text: str) -> bool:
-    """Tell whether a section, as JSON, is that of a task."""
-    try:
-        return "task" in json.loads(text)
-    except (TypeError, ValueError):
-        return False
-
-
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--benchmark", required=True, help="the benchmark's section, as JSON")
@@ -130,12 +124,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--result", type=json.loads, help="what it is made from, as JSON")
     args = parser.parse_args(argv)
     scorers = [read_scorer(one, "--scorers") for one in json.loads(args.scorers)]
-    file = args.out / "items.jsonl"
+    file, reader = args.out / "items.jsonl", find_reader(args.benchmark, READERS)
     with making(args.out, args.result):
-        if names_task(args.benchmark):
-            read_task = import_module(f"{PACKAGE}{TASK_ITEMS}").read_task
-            items, rows, report = read_task(args.benchmark, args.name)
-            write_jsonl(args.out / "rows.jsonl", rows)
+        if reader:
+            read_items = import_module(f"{PACKAGE}{reader}").read_items
+            items, rows, report = read_items(args.benchmark, args.name)
+            if rows:
+                write_jsonl(args.out / "rows.jsonl", rows)
         else:
             section = parse_section(ItemSelection, args.benchmark, args.name)
             items, report = prepare_benchmark(section, args.name)

@@ -1,7 +1,8 @@
 """Make the records of one training set from its section of the experiment.
 
 Reads a pinned hub data set, a local file or a package's file, maps its fields, tells thinking from
-answer, and writes records.jsonl and report.json, which says what was dropped and why.
+answer, and writes records.jsonl and report.json, which says what was dropped and why; or draws from
+a task of reasoning-gym.
 
 python -m workflow.scripts.data.prepare_records --name star1 --out star1 \
     --dataset '{"source": {"path": "star1.json"},
@@ -15,17 +16,22 @@ import argparse
 import json
 import re
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from workflow.scripts.common.codehash import PACKAGE
 from workflow.scripts.common.errors import run
 from workflow.scripts.common.io import sha256_file, write_json
 from workflow.scripts.common.records import Record, write_records
 from workflow.scripts.common.result import making
 from workflow.scripts.config.section import parse_section
 from workflow.scripts.config.source import DelimiterSplit, PatternSplit, RecordSelection
-from workflow.scripts.data.rows import BadRow, collect, strip_parts, text_of
+from workflow.scripts.data.rows import BadRow, collect, find_reader, strip_parts, text_of
 from workflow.scripts.data.sources import Row, describe_source
+
+# Other sources by their key: loaded by name, no part of the code of other training sets.
+READERS = {"reasoning_gym": "data.gym_records"}
 
 
 def split_text(text: str, split: DelimiterSplit | PatternSplit) -> dict[str, str]:
@@ -99,9 +105,14 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the two files")
     parser.add_argument("--result", type=json.loads, help="what it is made from, as JSON")
     args = parser.parse_args(argv)
-    section = parse_section(RecordSelection, args.dataset, args.name)
+    reader = find_reader(args.dataset, READERS)
     with making(args.out, args.result):
-        records, report = prepare_records(section, args.name)
+        if reader:
+            read_records = import_module(f"{PACKAGE}{reader}").read_records
+            records, report = read_records(args.dataset, args.name)
+        else:
+            section = parse_section(RecordSelection, args.dataset, args.name)
+            records, report = prepare_records(section, args.name)
         file = args.out / "records.jsonl"
         write_records(file, records)
         write_json(args.out / "report.json", report | {"sha256": sha256_file(file)})

@@ -6,10 +6,11 @@ rows before bad ones are dropped, as upstream does; `limit` counts what is left.
 
 from __future__ import annotations
 
+import json
 import math
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from workflow.scripts.common.errors import InputError
@@ -20,6 +21,15 @@ from workflow.scripts.data.sources import Row, describe_source, read_rows
 Item = TypeVar("Item")
 
 DUPLICATES: dict[str, Callable[[str], Any]] = {"exact": str.strip, "normalised": fold}
+
+
+def find_reader(text: str, readers: Mapping[str, str]) -> str | None:
+    """Return the module that reads a section, as JSON, by its key; None for a selection of rows."""
+    try:
+        keys = set(json.loads(text))
+    except (TypeError, ValueError):
+        return None
+    return next((module for key, module in readers.items() if key in keys), None)
 
 
 class BadRow(Exception):

@@ -30,7 +30,7 @@ class TaskSelection(Section):
     """Where its rows come from, as the task says; a data set of the hub has its revision"""
 
 
-def read_task(
+def read_items(
     text: str, name: str
 ) -> tuple[list[dict[str, str]], list[dict[str, Any]], dict[str, Any]]:
     """Return (items, their rows, report) of a section.

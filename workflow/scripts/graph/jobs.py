@@ -24,6 +24,7 @@ from workflow.scripts.common.result import is_complete
 from workflow.scripts.config.load import load_experiment
 from workflow.scripts.data.resolve_pins import pin, read_lock
 from workflow.scripts.data.tasks import add_sources
+from workflow.scripts.graph.gym import check_gym_tasks
 from workflow.scripts.graph.mixtures import check_mixtures
 from workflow.scripts.graph.results import Result, list_keys, list_results
 from workflow.scripts.graph.runs import Run, list_runs
@@ -183,6 +184,7 @@ def read_graph(name: str, root: Path, only: str | None = None) -> Graph:
     lock = read_lock(root / "experiments" / f"{name}.lock.json")
     experiment = pin(add_sources(load_experiment(name, root)), lock)
     check_mixtures(experiment, lock.get("rows"))
+    check_gym_tasks(experiment)
     results = list_results(experiment, name)
     asked = [found for found in results if found.startswith("report/")]
     if only:

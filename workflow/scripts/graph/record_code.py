@@ -38,6 +38,7 @@ from workflow.scripts.graph.results import (
     ADAPTER_MODULES,
     CONVERSION,
     ENGINE_MODULES,
+    GYM,
     TASK_ITEMS,
 )
 from workflow.scripts.models import method_registry
@@ -57,6 +58,7 @@ PARTS = (
     EXTRACTOR,
     CONVERSION,
     TASK_ITEMS,
+    *GYM.values(),
     *(
         part
         for name in method_registry.METHODS

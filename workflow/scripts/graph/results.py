@@ -36,6 +36,7 @@ ENGINE_MODULES = {name: f"generate.{name}_engine" for name in ENGINES}
 ADAPTER_MODULES = {"hf": ("generate.hf_adapters",)}  # by engine
 CONVERSION = "models.convert_gguf"
 TASK_ITEMS = "data.task_items"
+GYM = {"data": "data.gym_records", "benchmark": "data.gym_items"}
 
 MICRO_FILES = (
     "corpus",
@@ -336,6 +337,7 @@ def _data(experiment: dict[str, Any]) -> dict[str, Result]:
                 {"micro_data": kept},
             ),
         )
+    texts = list_texts(experiment)
     for kind, section, rule, file in (
         ("data", "data", "prepare_records", "records"),
         ("benchmark", "benchmarks", "prepare_benchmark", "items"),
@@ -343,6 +345,8 @@ def _data(experiment: dict[str, Any]) -> dict[str, Result]:
         for name, entry in experiment[section].items():
             if "task" in entry:
                 _add(found, _task_items(name, entry))
+            if "reasoning_gym" in entry:
+                _add(found, _drawn(kind, name, entry, texts))
             if "prepare" not in entry:
                 continue
             source = entry["prepare"]
@@ -360,7 +364,6 @@ def _data(experiment: dict[str, Any]) -> dict[str, Result]:
                     benchmark=name if kind == "benchmark" else None,
                 ),
             )
-    texts = list_texts(experiment)
     for name, entry in experiment["data"].items():
         if "mix" in entry and not is_own(experiment, name):
             _add(found, _mixture(experiment, name, texts))
@@ -445,6 +448,23 @@ def _task_items(name: str, entry: dict[str, Any]) -> Result:
         also=(TASK_ITEMS,),
         imports=task.imports,
         benchmark=name,
+    )
+
+
+def _drawn(kind: str, name: str, entry: dict[str, Any], texts: dict[str, str]) -> Result:
+    """Return the records or items that are drawn from a task of reasoning-gym."""
+    rule, file = {
+        "data": ("prepare_records", "records"),
+        "benchmark": ("prepare_benchmark", "items"),
+    }[kind]
+    return Result(
+        texts[f"{kind} {name}"],
+        rule,
+        f"data.{rule}",
+        f"{file}.jsonl",
+        {kind: {key: entry[key] for key in ("reasoning_gym", "split") if key in entry}},
+        also=(GYM[kind],),
+        benchmark=name if kind == "benchmark" else None,
     )
 
 
@@ -624,13 +644,15 @@ def _score(
         for_data=samples.for_data,
         development=samples.development,
     )
-    if not scorer.reads_task:
+    if scorer.reads is None:
+        return score
+    score = replace(score, inputs={**inputs, "prompts": samples.inputs["prompts"]})
+    if scorer.reads != "task":
         return score
     task = _task_of(experiment["benchmarks"][samples.benchmark])
     return replace(
         score,
         sections={**score.sections, **({"task": task.scores} if task.local else {})},
-        inputs={**inputs, "prompts": samples.inputs["prompts"]},
         outside=task.code,
         imports=task.imports,
     )

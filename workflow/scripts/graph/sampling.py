@@ -12,6 +12,8 @@ from typing import Any
 from workflow.scripts.config.mixtures import list_sets
 from workflow.scripts.config.record_filter import Filter
 
+SOURCES = ("generated", "prepare", "reasoning_gym")
+
 
 def list_sampled(experiment: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the sections `sampled` of an experiment's training sets, by name."""
@@ -28,7 +30,7 @@ def list_asked(experiment: dict[str, Any]) -> dict[str, dict[str, Any]]:
     for name, sampled in list_sampled(experiment).items():
         source = experiment["data"][sampled["prompts"]]
         asked[name] = {
-            **{key: source[key] for key in ("generated", "prepare") if key in source},
+            **{key: source[key] for key in SOURCES if key in source},
             "kind": sampled.get("kind", "harmful"),
             **{key: sampled[key] for key in ("n", "ask", "engine") if key in sampled},
             **({"repeats": sampled["samples"]} if "samples" in sampled else {}),

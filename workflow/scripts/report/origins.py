@@ -258,6 +258,9 @@ def _described_source(section: Mapping[str, Any]) -> dict[str, Any]:
         return {"source": f"mixture: {describe_mix(section['mix'])}", "revision": None}
     if "generated" in section:
         return {"source": f"generated here: {section['generated']}", "revision": None}
+    if drawn := section.get("reasoning_gym"):
+        drawn_from = f"reasoning-gym's {drawn['task']}, seed {drawn.get('seed', 0)}"
+        return {"source": drawn_from, "revision": None}
     if "sampled" in section:
         prompts = section["sampled"]["prompts"]
         return {"source": f"written by each LRM to the prompts of {prompts}", "revision": None}

@@ -74,8 +74,8 @@ class ScorerSection(Section):
     """GPUs of a job"""
     parameters: ClassVar[float] = 0
     """Of the model that a job loads"""
-    reads_task: ClassVar[bool] = False
-    """Whether it scores by the task that the benchmark's items come from"""
+    reads: ClassVar[str | None] = None
+    """The key of the benchmark's section, `task` or `reasoning_gym`, whose task it scores by"""
 
     def scored_kinds(self) -> tuple[str, ...]:
         """Return the kinds of benchmarks that it scores with these settings."""

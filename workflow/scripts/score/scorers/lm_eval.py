@@ -24,7 +24,7 @@ class LmEval(ScorerSection):
     """lm-eval's own filters and metrics, for a benchmark that is one of its tasks."""
 
     kinds: ClassVar[tuple[str, ...]] = (REASONING,)
-    reads_task: ClassVar[bool] = True
+    reads: ClassVar[str | None] = "task"
     type: Literal["lm_eval"]
     metric: str | None = None
     """What models are compared by, as METRIC or METRIC,FILTER; default, the task's first"""

@@ -1,0 +1,60 @@
+"""The items of a benchmark that is a task of reasoning-gym.
+
+Loaded by name by `prepare_benchmark`, so that reasoning-gym is no part of other benchmarks' code.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Any, Literal
+
+from workflow.scripts.config.gym_task import GymTask
+from workflow.scripts.config.section import Section, parse_section
+from workflow.scripts.data.gym import DRAWS, draw, open_task, too_few
+
+NO_TARGET = "-"  # of a task with many right answers
+
+
+class GymBenchmark(Section):
+    """What of a benchmark decides its items."""
+
+    reasoning_gym: GymTask
+    split: Literal["test", "development"] = "test"
+
+
+def read_items(
+    text: str, name: str
+) -> tuple[list[dict[str, str]], list[dict[str, Any]], dict[str, Any]]:
+    """Return (items, no rows, report) of a section.
+
+    The end of an item's id is its place in the task's data set, by which it is scored.
+
+    Args:
+        text: The section, as JSON.
+        name: The benchmark's name.
+
+    Raises:
+        InputError: The task has too few different questions.
+    """
+    section = parse_section(GymBenchmark, text, name)
+    task = section.reasoning_gym
+    found = draw(open_task(task), section.split, DRAWS * task.n)
+    items = [
+        {
+            "item_id": f"{name}-{place}",
+            "prompt": entry["question"],
+            "target": str(entry["answer"] or NO_TARGET),
+            "category": "",
+        }
+        for place, entry in islice(found, task.n)
+    ]
+    if len(items) < task.n:
+        raise too_few(name, task, len(items))
+    report = {
+        "format": 1,
+        "name": name,
+        "source": f"reasoning-gym {task.task}",
+        "section": section.without_defaults(),
+        "n": len(items),
+    }
+    return items, [], report
