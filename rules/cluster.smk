@@ -299,6 +299,7 @@ def work_of(jobs):
         own_locks(CLONE, inputs, outputs),
         workflow.cores if workflow.local_exec else workflow.nodes,
         gpus.value if gpus else 0,
+        workflow.execution_settings.retries,
     )
 
 

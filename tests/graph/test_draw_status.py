@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from workflow.scripts.graph.draw_status import draw, summary
+from workflow.scripts.graph.status import COLUMNS
 
 NAME = "models/aligned/a-model-of-32b/an-alignment-with-a-long-name-of-its-own/seed42"
 
@@ -17,7 +18,7 @@ def status(**changes: Any) -> dict[str, Any]:
     """Return a status of 26 jobs."""
 
     def counts(**some: int) -> dict[str, int]:
-        return dict.fromkeys(("done", "running", "queued", "failed", "to do"), 0) | some
+        return dict.fromkeys(COLUMNS, 0) | some
 
     job = {"rule": "safety_sft", "name": NAME, "done": 40, "total": 80, "unit": "steps"}
     job |= {"tokens_per_s": 1234.4, "elapsed_s": 30.0, "left_s": 300.0}
@@ -31,6 +32,7 @@ def status(**changes: Any) -> dict[str, Any]:
         "stages": {"data": counts(done=2), "models": counts(running=2, queued=1, failed=1)},
         "running": [job, job | {"name": "data/overlap", "total": 0, "done": 0} | unknown],
         "failed": [failed | {"log": "results/store/score/judges/ngram-0/log.txt"}],
+        "retried": [],
         "elapsed_s": 61.0,
         "left_s": 480.0,
         "waits": False,
@@ -71,6 +73,15 @@ def test_everything_is_there_within_the_width(width: int) -> None:
     (first,) = (n for n, line in enumerate(lines) if line.startswith("models/aligned/"))
     column = lines[first].index("  40 of 80")
     assert NAME in "".join(line[:column].strip() for line in lines[first:])
+
+
+def test_what_waits_for_its_retry_is_told_with_its_reason() -> None:
+    counts = dict.fromkeys(COLUMNS, 0) | {"done": 2, "waiting for retry": 1}
+    retried = [{"name": NAME, "said": "error: no memory", "log": "log.txt"}]
+    text = drawn(120, jobs=counts, stages={"models": counts}, retried=retried, failed=[])
+    assert "tiny: 2 of 3 jobs done, 1 waiting for retry." in text
+    assert "2 of 3  1 waiting for retry" in text
+    assert f"waiting for retry: {NAME}: error: no memory" in " ".join(text.split())
 
 
 def test_a_long_list_is_cut_and_says_how_much() -> None:
