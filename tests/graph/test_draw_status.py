@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -107,3 +108,27 @@ def test_jobs_that_wait_for_nodes_make_the_time_left_a_bound() -> None:
     assert summary(status(waits=True)).endswith("at least 8 min left.")
     assert summary(status(driver=False)).endswith("1 failed. No run is going on.")
     assert summary(status(left_s=0.0)).endswith("61 s gone.")
+
+
+def test_the_docs_show_a_run_on_slurm_as_it_is_drawn(root: Path) -> None:
+    stages = {
+        "data": {"done": 2},
+        "models": {"done": 1, "running": 1, "to do": 2},
+        "generate": {"done": 1, "to do": 3},
+        "score": {"done": 1, "queued": 1, "to do": 3},
+        "report": {"to do": 1},
+    }
+    filled = {stage: dict.fromkeys(COLUMNS, 0) | some for stage, some in stages.items()}
+    job = {"name": "models/lrm/tiny/seed1", "done": 1, "total": 2, "unit": "steps"}
+    text = drawn(
+        80,
+        stages=filled,
+        jobs={key: sum(counts[key] for counts in filled.values()) for key in COLUMNS},
+        running=[job | {"tokens_per_s": 92.0, "elapsed_s": 63.0, "left_s": 63.0}],
+        failed=[],
+        elapsed_s=180.0,
+        left_s=180.0,
+    )
+    lines = [line.rstrip() for line in text.splitlines()]
+    page = (root / "docs" / "terminal.md").read_text()
+    assert "\n".join(lines).strip() in page
