@@ -78,17 +78,28 @@ codes: $(BIN)/.complete
 
 # The environments: pinned, inside the clone. The last step of an installation keeps a copy of its
 # lock; where that is absent or differs from the lock, make installs again.
+# uv installs in place of pip where it is on the PATH; `make UV=` keeps to pip.
+UV ?= $(shell command -v uv 2>/dev/null)
+ifneq ($(UV),)
+works = $(1)/bin/python -c ''
+venv = UV_VENV_CLEAR=1 $(UV) venv --quiet --python "$$python" $(1)
+install = $(UV) pip install --no-cache --python $(1)/bin/python
+else
+works = $(1)/bin/python -m pip --version
+venv = "$$python" -m venv --clear $(1)
+install = $(1)/bin/python -m pip install --no-cache-dir
+endif
 differs = $(shell cmp -s $(1) $(2) || echo changed)
 
 # $(call pip,FOLDER,LOCK,OPTIONS)
 define pip
 @rm -f $@
-@$(1)/bin/python -m pip --version >/dev/null 2>&1 || { python="$(PYTHON)"; \
+@$(call works,$(1)) >/dev/null 2>&1 || { python="$(PYTHON)"; \
 	test -n "$$python" || { echo "error: found no Python, expected 3.11, 3.12 or 3.13 with venv" \
 	"on the PATH (or make PYTHON=/its/path)" >&2; exit 1; }; \
-	"$$python" -m venv --clear $(1); }
+	$(call venv,$(1)); }
 @echo "Installing $(2) into $(1)/: this takes minutes."
-@$(1)/bin/python -m pip install --quiet --no-cache-dir $(3) --requirement $(2)
+@$(call install,$(1)) --quiet $(3) --requirement $(2)
 @cp $(2) $@
 endef
 

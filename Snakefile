@@ -11,6 +11,9 @@ min_version("9.27")
 configfile: "config.yaml"
 
 
+container: config.get("container")
+
+
 localrules:
     all,
     models,

@@ -11,6 +11,7 @@ import uuid
 from snakemake.logging import logger
 from snakemake_executor_plugin_slurm.partitions import read_partition_file
 
+from workflow.scripts.cluster.container import check_command, check_image
 from workflow.scripts.cluster.driver import (
     Work,
     claim_experiment,
@@ -53,8 +54,11 @@ PROFILE = {
     key: str(value.raw).strip("'\"")
     for key, value in (workflow.resource_settings.default_resources or {}).items()
 }
+IN_CONTAINER = "APPTAINER" in {one.name for one in workflow.deployment_settings.deployment_method}
 try:
     check_profile(PROFILE)
+    if IN_CONTAINER:
+        check_image(CONFIG.container)
 except InputError as error:
     sys.exit(f"error: {error}")
 
@@ -272,6 +276,14 @@ def check_judges(jobs):
             print(check_judge(name, need, machine_gb(), NVIDIA.exists()), file=sys.stderr)
 
 
+def check_commands(jobs):
+    """Make sure that the image has what the jobs start, where they run in one."""
+    for job in jobs if IN_CONTAINER else ():
+        vllm = job.rule.name == "generate_samples" and engine(job_of(job.wildcards)) == "vllm"
+        name = " ".join([job.rule.name, job.wildcards.get("name", "")])
+        check_command(name, job.resources.get("nodes", 1), CONFIG.vllm_python if vllm else None)
+
+
 def check_budget_of(jobs):
     """Make sure that these jobs and what is done already are within the budget."""
     if budget := EXPERIMENT.get("budget"):
@@ -299,6 +311,7 @@ def work_of(jobs):
         own_locks(CLONE, inputs, outputs),
         workflow.cores if workflow.local_exec else workflow.nodes,
         gpus.value if gpus else 0,
+        workflow.execution_settings.retries,
     )
 
 
@@ -332,6 +345,7 @@ onstart:
         check_api_keys(jobs)
         check_judges(jobs)
         check_tensor_parallel(jobs)
+        check_commands(jobs)
         check_budget_of(jobs)
         DRIVER = claim_experiment(NAME, CLONE)
         work = work_of(jobs)

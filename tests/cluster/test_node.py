@@ -62,6 +62,9 @@ def test_caches_and_temporary_files_go_to_the_nodes_disk_where_there_is_one(tmp_
     found = job_environment({"SLURM_TMPDIR": str(tmp_path), "TMPDIR": "/elsewhere"})
     assert found["TMPDIR"] == str(tmp_path)
     assert Path(found["TRITON_CACHE_DIR"]).parent == tmp_path
+    assert found["APPTAINER_BIND"] == str(tmp_path)  # a container sees it, beside what it is told
+    bound = job_environment({"SLURM_TMPDIR": str(tmp_path), "APPTAINER_BIND": "/data"})
+    assert bound["APPTAINER_BIND"] == f"/data,{tmp_path}"
     assert "TMPDIR" not in job_environment({})
     assert "TMPDIR" not in job_environment({"SLURM_TMPDIR": str(tmp_path / "absent")})
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
 from workflow.scripts.graph.draw_status import draw, summary
+from workflow.scripts.graph.status import COLUMNS
 
 NAME = "models/aligned/a-model-of-32b/an-alignment-with-a-long-name-of-its-own/seed42"
 
@@ -17,7 +19,7 @@ def status(**changes: Any) -> dict[str, Any]:
     """Return a status of 26 jobs."""
 
     def counts(**some: int) -> dict[str, int]:
-        return dict.fromkeys(("done", "running", "queued", "failed", "to do"), 0) | some
+        return dict.fromkeys(COLUMNS, 0) | some
 
     job = {"rule": "safety_sft", "name": NAME, "done": 40, "total": 80, "unit": "steps"}
     job |= {"tokens_per_s": 1234.4, "elapsed_s": 30.0, "left_s": 300.0}
@@ -31,6 +33,7 @@ def status(**changes: Any) -> dict[str, Any]:
         "stages": {"data": counts(done=2), "models": counts(running=2, queued=1, failed=1)},
         "running": [job, job | {"name": "data/overlap", "total": 0, "done": 0} | unknown],
         "failed": [failed | {"log": "results/store/score/judges/ngram-0/log.txt"}],
+        "retried": [],
         "elapsed_s": 61.0,
         "left_s": 480.0,
         "waits": False,
@@ -73,6 +76,15 @@ def test_everything_is_there_within_the_width(width: int) -> None:
     assert NAME in "".join(line[:column].strip() for line in lines[first:])
 
 
+def test_what_waits_for_its_retry_is_told_with_its_reason() -> None:
+    counts = dict.fromkeys(COLUMNS, 0) | {"done": 2, "waiting for retry": 1}
+    retried = [{"name": NAME, "said": "error: no memory", "log": "log.txt"}]
+    text = drawn(120, jobs=counts, stages={"models": counts}, retried=retried, failed=[])
+    assert "tiny: 2 of 3 jobs done, 1 waiting for retry." in text
+    assert "2 of 3  1 waiting for retry" in text
+    assert f"waiting for retry: {NAME}: error: no memory" in " ".join(text.split())
+
+
 def test_a_long_list_is_cut_and_says_how_much() -> None:
     jobs = status()["running"][:1] * 20
     text = drawn(100, running=jobs, failed=status()["failed"] * 9)
@@ -96,3 +108,27 @@ def test_jobs_that_wait_for_nodes_make_the_time_left_a_bound() -> None:
     assert summary(status(waits=True)).endswith("at least 8 min left.")
     assert summary(status(driver=False)).endswith("1 failed. No run is going on.")
     assert summary(status(left_s=0.0)).endswith("61 s gone.")
+
+
+def test_the_docs_show_a_run_on_slurm_as_it_is_drawn(root: Path) -> None:
+    stages = {
+        "data": {"done": 2},
+        "models": {"done": 1, "running": 1, "to do": 2},
+        "generate": {"done": 1, "to do": 3},
+        "score": {"done": 1, "queued": 1, "to do": 3},
+        "report": {"to do": 1},
+    }
+    filled = {stage: dict.fromkeys(COLUMNS, 0) | some for stage, some in stages.items()}
+    job = {"name": "models/lrm/tiny/seed1", "done": 1, "total": 2, "unit": "steps"}
+    text = drawn(
+        80,
+        stages=filled,
+        jobs={key: sum(counts[key] for counts in filled.values()) for key in COLUMNS},
+        running=[job | {"tokens_per_s": 92.0, "elapsed_s": 63.0, "left_s": 63.0}],
+        failed=[],
+        elapsed_s=180.0,
+        left_s=180.0,
+    )
+    lines = [line.rstrip() for line in text.splitlines()]
+    page = (root / "docs" / "terminal.md").read_text()
+    assert "\n".join(lines).strip() in page

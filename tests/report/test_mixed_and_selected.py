@@ -11,10 +11,17 @@ import pytest
 from huggingface_hub import ModelCard
 
 from tests.report.test_write_cards import DATA, manifest
+from workflow.scripts.config.section import read_section
+from workflow.scripts.models.methods.select import Rule
+from workflow.scripts.models.selection import Candidate, choose
+from workflow.scripts.report.figures.style import shown_names
 from workflow.scripts.report.harm import harm_on_clean_items
+from workflow.scripts.report.headline import caveats
 from workflow.scripts.report.inputs import Inputs
 from workflow.scripts.report.origins import describe_model, read_origins
+from workflow.scripts.report.status import status_of
 from workflow.scripts.report.tables.origins import selections
+from workflow.scripts.report.tables.registry import build_tables
 from workflow.scripts.report.write_cards import write_card
 
 RUN, CHOSEN = "aligned/tiny/refuse/seed1", "aligned/tiny/merge-alpha0.5/seed1"
@@ -82,6 +89,58 @@ def test_the_card_of_a_selected_model_names_the_chosen_one_and_its_data(
     assert [line.split()[1] for line in lines] == [RUN, CHOSEN]
     assert "selected from 2 candidates" in lines[0] and "the one with highest" in lines[0]
     assert ModelCard(text).data.datasets == ["someone/refusals"]
+
+
+def test_a_selection_that_missed_its_limits_is_called_that_everywhere(
+    experiment: dict[str, Any], tmp_path: Path, make_scores: Any, build: Any
+) -> None:
+    nearest = Candidate(CHOSEN, "final", {"reasoning_accuracy": 88.0, "harmful_score": 9.0}, None)
+    limits = {"highest": "reasoning_accuracy", "at_most": {"harmful_score": 5}}
+    _, reason = choose([nearest], read_section(Rule, limits, "rule"))
+    assert reason and reason.startswith("no candidate has highest reasoning_accuracy with")
+    files = make_scores(tmp_path, failed=(RUN,))
+    for path in files:
+        score = json.loads(path.read_text())
+        if "status_reason" in score["model"]:
+            score["model"]["status_reason"] = reason
+            path.write_text(json.dumps(score))
+    report = build(experiment, files)
+    texts = [report["headline"], caveats(report["rows"]), *report["methods"], *report["limits"]]
+    texts += [cell for table in build_tables(report) for row in table.rows for cell in row]
+    texts += shown_names(report).values()
+    assert "refuse (missed its limits)" in texts
+    assert not [text for text in texts if "raining failed" in text or "missed its gate" in text]
+    assert any("no candidate was within the limits of a selection" in text for text in texts)
+    about = {**selected(), "status": "failed", "status_reason": reason}
+    assert describe_model(RUN, about, experiment)["status"] == "missed"
+    card = write_card(report, experiment, RUN, about)
+    assert "> **The selection missed its limits:** no candidate has" in card
+    # a selection among models whose training failed says that of its own
+    assert status_of([reason, None]) == "missed" and status_of([reason, "gate: 41 %"]) == "failed"
+
+
+def test_the_rejected_answers_are_named_among_a_models_data(
+    experiment: dict[str, Any], report: dict[str, Any], tmp_path: Path
+) -> None:
+    about = manifest(RUN)
+    about["lineage"]["rejected"] = {"name": "complied", "n": 400, "sha256": "ef" * 32}
+    told = describe_model(RUN, about, experiment)["data"]
+    assert told == "refusals (500), rejected complied (400)"
+    source = {"prepare": {"source": {"hub": "someone/complied", "split": "train"}}}
+    changed = {**experiment, "data": {"refusals": {}, "complied": source}}
+    card = write_card(report, changed, RUN, about)
+    assert f"and rejected complied (400 examples, sha256 `{'ef' * 32}`)" in card
+    assert ModelCard(card).data.datasets == ["someone/complied"]
+    (tmp_path / "manifest.json").write_text(json.dumps(about))
+    score = {"run": RUN, "benchmark": "b", "scorer": "s", "folder": str(tmp_path)}
+    value = {"experiment": changed, "scores": [score], "models": {RUN: str(tmp_path)}}
+    data = read_origins(Inputs.model_validate_json(json.dumps(value)))["data"]
+    assert [(one["name"], one["n"]) for one in data] == [("refusals", 500), ("complied", 400)]
+    # where both are of one set, its size is that of the chosen ones
+    about["lineage"]["rejected"]["name"] = "refusals"
+    (tmp_path / "manifest.json").write_text(json.dumps(about))
+    (data,) = read_origins(Inputs.model_validate_json(json.dumps(value)))["data"]
+    assert (data["name"], data["n"]) == ("refusals", 500)
 
 
 @pytest.fixture

@@ -12,11 +12,14 @@ import os
 import random
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from workflow.scripts.common.io import write_json
 from workflow.scripts.report.build_report import build_report
@@ -611,3 +614,20 @@ def test_a_number_without_an_interval_has_none_on_the_plane(
     )
     assert labels and not any(" to " in label or "null" in label for label in labels)
     page.close()
+
+
+def test_the_readme_shows_a_picture_that_its_command_takes(
+    browser: Any, root: Path, folder: Path, tmp_path: Path
+) -> None:
+    command = [sys.executable, root / "benchmarks/picture_page.py", folder / "index.html"]
+    subprocess.run([*command, tmp_path / "page.png"], check=True)
+    readme = (root / "README.md").read_text()
+    assert "](docs/page.png)" in readme and len(readme.splitlines()) < 150
+    sizes = []
+    for file in (tmp_path / "page.png", root / "docs" / "page.png"):
+        assert file.stat().st_size < 150_000
+        with Image.open(file) as picture:
+            red, green, blue = picture.convert("RGB").getpixel((0, 0))
+            assert red == green == blue == 255  # the page in light colours
+            sizes.append(picture.size)
+    assert sizes[0] == sizes[1]

@@ -316,8 +316,8 @@ def spare(cluster: Cluster, workflow_copy: Callable[[str], Path]) -> Path:
     return workflow_copy("spare")
 
 
-def fail(folder: Path, environment: dict[str, str], *options: str) -> str:
-    """Run; return the one line that says why it failed."""
+def fail(folder: Path, environment: dict[str, str], *options: str) -> tuple[str, str]:
+    """Run; return the one line that says why it failed, and all that was shown."""
     result = subprocess.run(
         [*COMMAND, *options],
         cwd=folder,
@@ -329,13 +329,13 @@ def fail(folder: Path, environment: dict[str, str], *options: str) -> str:
     assert result.returncode != 0
     (error,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert "Traceback" not in result.stderr
-    return error
+    return error, result.stderr
 
 
 def test_an_unknown_partition_is_one_clear_line(spare: Path, environment: dict[str, str]) -> None:
     edit_profile(spare, {"default-resources": {"slurm_partition": "gpu,nope"}})
     try:
-        error = fail(spare, environment)
+        error, _ = fail(spare, environment)
     finally:
         edit_profile(spare, SITE)
     assert (
@@ -351,7 +351,7 @@ def test_more_gpus_than_a_node_has_is_one_clear_line(
     before = experiment.read_text()
     experiment.write_text(f"{before}\nresources: {{safety_sft: {{gpu: 16}}}}\n")
     try:
-        assert "safety_sft asks for 16 GPUs" in fail(spare, environment)
+        assert "safety_sft asks for 16 GPUs" in fail(spare, environment)[0]
     finally:
         experiment.write_text(before)
     assert not list_slurm_jobs(spare)
@@ -364,12 +364,16 @@ def test_a_failure_is_one_clear_line_and_each_attempt_keeps_its_log(
     before = script.read_text()
     script.write_text(before.replace("run(main)", "raise SystemExit('error: the disk is full')"))
     try:
-        error = fail(spare, environment, "--retries", "1", "--until", "make_micro_data")
+        error, shown = fail(spare, environment, "--retries", "1", "--until", "make_micro_data")
     finally:
         script.write_text(before)
     assert re.fullmatch(r"error: make_micro_data micro: the disk is full", error)
     logs = list((spare / "results/tiny/logs/slurm/rule_make_micro_data").glob("micro_*/*.log"))
     assert len(logs) == 2
+    said = re.findall(
+        r"(waiting for retry|failed): make_micro_data.*: error: the disk is full", shown
+    )
+    assert said == ["waiting for retry", "failed"]
     assert all("error: the disk is full" in log.read_text() for log in logs)
 
 
@@ -404,7 +408,7 @@ def test_a_controller_that_forgets_jobs_early_is_one_clear_line(
     try:
         with cluster.configured("MinJobAge=3600", "MinJobAge=120"):
             cluster.reconfigure()
-            assert "MinJobAge of this cluster is 120 s" in fail(spare, environment)
+            assert "MinJobAge of this cluster is 120 s" in fail(spare, environment)[0]
     finally:
         cluster.reconfigure()
 
@@ -414,7 +418,7 @@ def test_sacct_without_accounting_is_one_clear_line(
 ) -> None:
     edit_profile(spare, {"slurm-status-command": "sacct"})
     try:
-        error = fail(spare, environment)
+        error, _ = fail(spare, environment)
     finally:
         edit_profile(spare, SITE)
     assert "accounting storage is disabled" in error and "slurm-status-command: squeue" in error
@@ -427,6 +431,6 @@ def test_a_dead_controller_is_one_clear_line(
     try:
         # the seconds for which each of Slurm's commands tries
         with cluster.configured("MessageTimeout=10", "MessageTimeout=2"):
-            assert "Slurm does not answer" in fail(spare, environment)
+            assert "Slurm does not answer" in fail(spare, environment)[0]
     finally:
         cluster.start_controller()

@@ -54,6 +54,16 @@ def test_a_target_that_no_rule_makes_is_one_line_that_says_what_to_type(fresh, s
     assert "add `--config experiment=tiny only='report/tiny'`" in done.stderr
 
 
+def test_a_target_behind_config_is_one_line_that_says_what_to_type(root, snakemake) -> None:
+    for flag in ("--config", "-C"):
+        done = snakemake(root, "-n", flag, "experiment=micro", "only=score/*", "scores", "--config")
+        lines = [line for line in done.stderr.splitlines() if not line.startswith("Using ")]
+        assert done.returncode == 1 and lines == [
+            f"error: {flag}: scores: expected KEY=VALUE; a target goes first: "
+            f"snakemake scores {flag} …"
+        ]
+
+
 def test_a_dry_run_ends_with_the_reason_of_each_job(fresh, snakemake) -> None:
     done = snakemake(fresh, "-n", "models")
     lines = done.stdout.partition("Why these jobs run:\n")[2].splitlines()

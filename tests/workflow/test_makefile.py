@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,12 @@ def put_python(clone: Path, name: str, version: tuple[int, int] | None) -> None:
 def make(clone: Path) -> Callable[..., Any]:
     def call(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
         environment = {"PATH": str(clone / "programs"), "CALLS": str(clone / "calls")}
+        wheels = str(clone / "wheels")
+        environment |= {
+            "PIP_FIND_LINKS": wheels,
+            "PIP_NO_INDEX": "1",
+            "PIP_CONFIG_FILE": os.devnull,
+        }
         return subprocess.run(
             ["make", *arguments],
             cwd=clone,
@@ -135,7 +142,7 @@ def test_the_locks_content_decides_whether_make_installs(
     lock.write_text("train==2\n")
     os.utime(lock, (1e9, 1e9))
     assert make(*targets).returncode == 0
-    asked = "-m pip install --quiet --no-cache-dir --requirement envs/train.txt"
+    asked = "-m pip install --no-cache-dir --quiet --requirement envs/train.txt"
     assert [line for line in calls(clone) if "pip install" in line] == [f"python3.12 {asked}"]
     make("vllm", "VLLM=vllm")
     assert calls(clone)[-1].endswith("--no-deps --requirement envs/vllm.txt")
@@ -155,6 +162,44 @@ def test_an_interrupted_installation_is_repeated(clone: Path, make: Callable[...
     assert make("install").returncode == 0
     assert any("pip install" in line for line in calls(clone))
     assert make("plan").returncode == 0
+
+
+def put_wheel(clone: Path, name: str, version: str) -> None:
+    """Put a package into the folder `wheels`."""
+    (clone / "wheels").mkdir(exist_ok=True)
+    about = f"{name}-{version}.dist-info"
+    with zipfile.ZipFile(clone / "wheels" / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
+        wheel.writestr(f"{name}.py", f"version = {version!r}\n")
+        wheel.writestr(
+            f"{about}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        )
+        wheel.writestr(
+            f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        wheel.writestr(f"{about}/RECORD", "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tool", ["uv", "pip"])
+def test_uv_and_pip_install_what_the_lock_pins(
+    clone: Path, make: Callable[..., Any], tool: str
+) -> None:
+    put_wheel(clone, "train", "1")
+    put_wheel(clone, "train", "2")
+    if tool == "uv":
+        if not (uv := shutil.which("uv")):
+            pytest.skip("needs uv on the PATH")
+        (clone / "programs" / "uv").symlink_to(uv)
+        (clone / "uv.toml").write_text('no-index = true\nfind-links = ["wheels"]\n')
+    for version in ("1", "2"):
+        (clone / "envs" / "train.txt").write_text(f"train=={version}\n")
+        done = make("install", f"PYTHON={sys.executable}")
+        assert done.returncode == 0, done.stderr
+        told = [f"{clone}/.venv/bin/python", "-c", "import train; print(train.version)"]
+        assert subprocess.check_output(told, text=True) == f"{version}\n"
+    # uv brings no pip: what made the environment is seen by whether pip is there
+    pips = list((clone / ".venv" / "lib").glob("*/site-packages/pip"))
+    assert bool(pips) == (tool == "pip")
 
 
 @pytest.mark.parametrize("target", ["plan", "status", "show"])

@@ -42,6 +42,7 @@ class Work:
         locks: Snakemake's lock files that it took, with their times in ns.
         at_once: Jobs without a GPU that it runs at a time; 0 where that is not known.
         gpus: GPUs that its running jobs hold together at most; 0 where that is not known.
+        retries: How often a job that has failed is submitted again.
     """
 
     makes: tuple[str, ...] = ()
@@ -49,6 +50,7 @@ class Work:
     locks: dict[str, int] = field(default_factory=dict)
     at_once: int = 0
     gpus: int = 0
+    retries: int = 0
 
 
 def claim_experiment(experiment: str, folder: Path) -> IO[str]:
@@ -154,7 +156,8 @@ def read_work(experiment: str, folder: Path) -> Work:
     if not work.strip():  # it has just started, or an older version wrote it
         return Work()
     found = json.loads(work)
-    room = found.get("at_once", 0), found.get("gpus", 0)  # not of an older version
+    # not of an older version
+    room = [found.get(name, 0) for name in ("at_once", "gpus", "retries")]
     return Work(tuple(found["makes"]), tuple(found["refers"]), found["locks"], *room)
 
 

@@ -34,7 +34,7 @@ def job_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
     Compute jobs are offline: models and data were fetched before, by rules of their own. Ranks of
     NCCL report what went wrong, GPUs are counted in the same order by every tool. Caches go to the
-    node's own disk where the cluster names a folder for that.
+    node's own disk where the cluster names a folder for that; a container sees it there, too.
     """
     wanted = {
         "HF_HUB_OFFLINE": "1",
@@ -47,7 +47,10 @@ def job_environment(environ: Mapping[str, str]) -> dict[str, str]:
     if scratch := scratch_folder(environ):
         wanted["TMPDIR"] = str(scratch)
         wanted |= {key: str(scratch / name) for key, name in CACHES.items()}
-    return {key: value for key, value in wanted.items() if key not in environ or key == "TMPDIR"}
+        bound = environ.get("APPTAINER_BIND")
+        wanted["APPTAINER_BIND"] = ",".join(filter(None, (bound, str(scratch))))
+    extended = ("TMPDIR", "APPTAINER_BIND")
+    return {key: value for key, value in wanted.items() if key not in environ or key in extended}
 
 
 def scratch_folder(environ: Mapping[str, str]) -> Path | None:

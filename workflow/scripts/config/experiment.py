@@ -492,6 +492,8 @@ class Config(Section):
     """Make these results alone: patterns of their names, with * for anything, and blanks between"""
     vllm_python: str
     """The Python of the vLLM environment"""
+    container: str | None = None
+    """The image in which `--software-deployment-method apptainer` runs jobs: a file or a URL"""
     network_on_nodes: bool = False
     """Whether compute nodes reach the internet; false: what asks an API runs beside the driver"""
     publish_to: str | None = None

@@ -12,6 +12,7 @@ from workflow.scripts.report.escape import one_line, visible
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+SHOWN = ("running", "queued", "waiting for retry", "failed")
 MOST = 8  # running and failed jobs with a line of their own
 
 
@@ -29,6 +30,9 @@ def draw(status: dict[str, Any]) -> RenderableType:
         parts.append(Text(CHANGED, "yellow"))
     if status["running"]:
         parts += [Text(), _running(status["running"])]
+    for job in status["retried"][:MOST]:
+        line = f"waiting for retry: {one_line(job['name'])}: {one_line(job['said'])}"
+        parts.append(Text(line, "yellow"))
     for job in status["failed"][:MOST]:
         parts.append(Text(f"failed: {one_line(job['name'])}: {one_line(job['said'])}", "red"))
         parts.append(Text(f"    {visible(job['log'])}", overflow="fold"))
@@ -52,7 +56,7 @@ def jobs(status: dict[str, Any]) -> str:
     """Return how many jobs are done, run, wait and have failed."""
     counts = status["jobs"]
     parts = [f"{status['experiment']}: {counts[DONE]} of {sum(counts.values())} jobs done"]
-    parts += [f"{counts[one]} {one}" for one in ("running", "queued", "failed") if counts[one]]
+    parts += [f"{counts[one]} {one}" for one in SHOWN if counts[one]]
     return ", ".join(parts) + "."
 
 
@@ -93,9 +97,7 @@ def _stages(stages: dict[str, dict[str, int]]) -> RenderableType:
     table.add_column(no_wrap=True)
     for stage, counts in stages.items():
         total = sum(counts.values())
-        others = ", ".join(
-            f"{counts[one]} {one}" for one in ("running", "queued", "failed") if counts[one]
-        )
+        others = ", ".join(f"{counts[one]} {one}" for one in SHOWN if counts[one])
         table.add_row(
             stage,
             ProgressBar(total, counts[DONE], complete_style="cyan", finished_style="green"),

@@ -88,7 +88,7 @@ class Follower(logging.Handler):
         self.ended = threading.Event()
         self.thread = threading.Thread(target=self._watch, name="follow", daemon=True)
         self.done: set[str] = set()
-        self.failed: set[str] = set()
+        self.ends: set[str] = set()  # what was said of jobs that failed
         self.said = 0.0
 
     def start(self) -> None:
@@ -113,7 +113,7 @@ class Follower(logging.Handler):
         self.ended.set()
         self.thread.join()
         with suppress(Exception):
-            self._show({**self._look(), "running": [], "failed": [], "left_s": 0.0})
+            self._show({**self._look(), "running": [], "failed": [], "retried": [], "left_s": 0.0})
         if self.live:
             self.live.stop()
             self.console.print()
@@ -155,9 +155,13 @@ class Follower(logging.Handler):
         done, jobs = complete_jobs(self.graph), self.graph.jobs
         new = [title(job) for key, job in jobs.items() if key in done - self.done]
         lines = [f"{summary(status)} Done: {', '.join(new)}"] if new else []
-        failed = {job["name"]: job for job in status["failed"]}
-        lines += [f"failed: {name}: {failed[name]['said']}" for name in failed.keys() - self.failed]
-        self.done, self.failed = done, set(failed)
+        ended = {
+            f"{state}: {job['name']}: {job['said']}"
+            for state, key in (("failed", "failed"), ("waiting for retry", "retried"))
+            for job in status[key]
+        }
+        lines += sorted(ended - self.ends)
+        self.done, self.ends = done, ended
         if not self.said:
             return [summary(status), *lines]
         if not lines and time.monotonic() - self.said >= SIGN_OF_LIFE_S:

@@ -5,6 +5,7 @@ Snakemake process that a user started; see `cluster/driver.py`. A job is
 
 - running, when its log was written since a driver that lives began, and it has not failed;
 - failed, when its log ends with an error, or when its driver has ended before it;
+- waiting for its retry, when an attempt on Slurm has failed so and the driver has more;
 - queued, when a driver lives and all that it is made from is complete.
 
     python -m workflow.scripts.graph.status --experiment micro
@@ -39,8 +40,9 @@ from workflow.scripts.graph.results import Result
 from workflow.scripts.graph.schedule import wall_time
 
 RUNNING, QUEUED, FAILED, TO_DO = "running", "queued", "failed", "to do"
+RETRY = "waiting for retry"
 STAGES = ("data", "models", "generate", "score", "report")
-COLUMNS = (DONE, RUNNING, QUEUED, FAILED, TO_DO)
+COLUMNS = (DONE, RUNNING, QUEUED, RETRY, FAILED, TO_DO)
 # Lines of logs that tell how far a job is: of a training, and of `common/progress.py`.
 STEPS = re.compile(r"\bstep (\d+)(?: of (\d+))?(?:, loss [\d.]+)?(?:, (\d+) tokens/s)?", re.I)
 TRACKED = re.compile(r": (\d+)/(\d+), \d+ min left$", re.M)
@@ -93,6 +95,7 @@ def find_states(graph: Graph, work: dict[str, list[Result]]) -> dict[str, str]:
     """
     began = started_at(graph.root, graph.name)
     lives = driver_lives(graph.root, graph.name)
+    retries = read_work(graph.name, graph.root).retries if lives else 0
     # Another experiment may be making a result that both share.
     since = began if lives else _other_drivers(graph)
     found = {}
@@ -100,7 +103,9 @@ def find_states(graph: Graph, work: dict[str, list[Result]]) -> dict[str, str]:
         log = graph.root / graph.jobs[key].log
         written = log.stat().st_mtime if log.exists() else 0.0
         if written >= min(began, since) and ERROR.match(last_line(log)):
-            found[key] = FAILED
+            # until the driver sees it, which takes Slurm a minute, and submits the job again
+            again = 0 < _attempts(graph, graph.jobs[key], began) <= retries
+            found[key] = RETRY if again else FAILED
         elif written >= since:
             found[key] = RUNNING
         elif written >= began:
@@ -109,6 +114,14 @@ def find_states(graph: Graph, work: dict[str, list[Result]]) -> dict[str, str]:
             inputs = {name for result in made for name in result.made_from}
             found[key] = QUEUED if lives and inputs <= graph.complete else TO_DO
     return found
+
+
+def _attempts(graph: Graph, job: Job, began: float) -> int:
+    """Return how many attempts of a job Slurm has started for the last driver: each has a log."""
+    logs = (graph.root / "results" / graph.name / "logs" / "slurm" / f"rule_{job.rule}").glob(
+        f"*_{job.key}/*.log"
+    )
+    return sum(log.stat().st_mtime >= began for log in logs)
 
 
 def driver_lives(root: Path, experiment: str) -> bool:
@@ -226,9 +239,9 @@ def make_status(graph: Graph) -> dict[str, Any]:
         `driver`: whether a run goes on; then only what it makes and what is done counts;
         `changed`: whether code or experiment have changed since it began; `jobs`: how many are in
         each of `COLUMNS`, and `stages`: the same by stage; `rules`: results in each of them by
-        rule; `running`: jobs with their progress; `failed`: jobs with their log and its last line;
-        `elapsed_s`, `left_s`: of the run, and `waits`: whether jobs wait for nodes of a cluster;
-        `gpu_hours`.
+        rule; `running`: jobs with their progress; `failed`, and `retried` that wait for their
+        retry: jobs with their log and its last line; `elapsed_s`, `left_s`: of the run, and
+        `waits`: whether jobs wait for nodes of a cluster; `gpu_hours`.
     """
     estimator = Estimator(graph)
     states = graph.states()
@@ -261,16 +274,19 @@ def make_status(graph: Graph) -> dict[str, Any]:
         "running": [
             _entry(graph.jobs[key]) | one.entry(costs[key].seconds) for key, one in running.items()
         ],
-        "failed": [
-            _entry(job) | {"log": job.log, "said": said(graph, job)}
-            for key, state in found.items()
-            if state == FAILED and (job := graph.jobs[key])
-        ],
+        "failed": _ended(graph, found, FAILED),
+        "retried": _ended(graph, found, RETRY),
         "elapsed_s": round(max(0.0, elapsed), 1),
         "left_s": round(rest, 1),
-        "waits": driver and any(costs[k].gpu for k, one in found.items() if one == QUEUED),
+        "waits": driver and any(costs[k].gpu for k, one in found.items() if one in (QUEUED, RETRY)),
         "gpu_hours": {"spent": spent, "planned": planned},
     }
+
+
+def _ended(graph: Graph, found: Mapping[str, str], wanted: str) -> list[dict[str, Any]]:
+    """Return the jobs in a state that their logs' end tells, with these."""
+    jobs = [graph.jobs[key] for key, state in found.items() if state == wanted]
+    return [_entry(job) | {"log": job.log, "said": said(graph, job)} for job in jobs]
 
 
 def _is_made(graph: Graph, results: Iterable[Result], declared: Work) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.models.methods.select import Rule
 from workflow.scripts.report.metrics import METRICS, Metric
+from workflow.scripts.report.status import MISSED
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def choose(candidates: Sequence[Candidate], rule: Rule) -> tuple[Candidate, str 
     best = order(candidates, rule)[0]
     if excess(best, rule):
         beyond = ", ".join(f"{name} {value:.1f} %" for name, value in best.figures.items())
-        return best, f"no candidate has {rule}; the nearest is {best.name}: {beyond}"
+        return best, f"{MISSED} {rule}; the nearest is {best.name}: {beyond}"
     return best, best.failure
 
 

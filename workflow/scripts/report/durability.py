@@ -54,7 +54,7 @@ def _measured(results: Results, pairs: Sequence[tuple[At, At]]) -> dict[str, Any
     changes = {} if pairs[0][0] == pairs[0][1] else compare(results, pairs)
     limits = ("estimate", "low", "high", "all_low", "all_high")
     return {
-        "status": "failed" if any(results.failure(*at) is not None for at in ats) else "ok",
+        "status": results.status(ats),
         "metrics": {name: metrics[name] for name in COMPARED if name in metrics},
         "change": {name: {key: one[key] for key in limits} for name, one in changes.items()},
     }

@@ -26,6 +26,7 @@ from workflow.scripts.report.escape import one_line
 from workflow.scripts.report.inputs import FILE, read_inputs
 from workflow.scripts.report.metrics import METRICS, Measure, metric_title
 from workflow.scripts.report.results import Results
+from workflow.scripts.report.status import in_brackets
 from workflow.scripts.report.tables.table import number, points
 
 WIDTH = 80  # columns of a terminal
@@ -67,7 +68,11 @@ def _decide_lrm(results: Results, gate: Acceptance, lrm: str) -> Iterator[dict[s
             "lrm": lrm,
             "candidate": name,
             "verdict": verdict([s == "pass" for s in states], [s == "fail" for s in states]),
-            "trained": not any(map(results.failed, results.models("aligned", lrm, name))),
+            "status": results.status(
+                (model, at)
+                for model in results.models("aligned", lrm, name)
+                for at in results.checkpoints([model])
+            ),
             "measures": measures,
         }
 
@@ -163,7 +168,7 @@ def _over(seeds: int) -> str:
 
 
 def _name(one: Mapping[str, Any], width: int) -> str:
-    failed = "" if one["trained"] else " (training failed)"
+    failed = in_brackets(one["status"])
     lines = textwrap.wrap(one_line(one["candidate"]) + failed, width)
     return "\n".join([*lines, one["verdict"].upper()])
 

@@ -9,6 +9,10 @@ from workflow.scripts.report.tables.table import Row, join, model_name, number, 
 
 MANY = 4  # alignments that a sentence can still list
 INTERVALS = " (95 % intervals)"
+INCLUDED = {
+    "failed": "training failed and is included",
+    "missed": "no candidate was within the limits of a selection, and the nearest is included",
+}
 OTHERWISE = {
     "none": "no tax was measured for",
     "unclear": "over training seeds not distinguishable from none:",
@@ -108,9 +112,9 @@ def caveats(rows: Sequence[Row]) -> str:
                 f"Over the training seeds of {lrm} the tax has a standard deviation of "
                 f"{join(spreads)}."
             )
-        failed = [model_name(row) for row in final if row["status"] != "ok"]
-        if failed:
-            sentences.append(f"On {lrm} training failed and is included: {join(failed)}.")
+        for status in ("failed", "missed"):
+            if bad := [model_name(row) for row in final if row["status"] == status]:
+                sentences.append(f"On {lrm} {INCLUDED[status]}: {join(bad)}.")
     return " ".join(sentences)
 
 

@@ -81,13 +81,18 @@ def _unfinished(report: Row) -> Iterator[str]:
 
 
 def _failed_training(report: Row) -> Iterator[str]:
-    failed = {
-        f"{row['lrm']}: {model_name(row)}"
-        for row in report["rows"]
-        if row["status"] != "ok" and row["seed"] != "mean_ok"
+    words = {
+        "failed": "Training missed its gate for",
+        "missed": "No candidate was within the limits of the selection for",
     }
-    if failed:
-        yield f"Training missed its gate for {join(sorted(failed))}; shown all the same."
+    for status, text in words.items():
+        found = {
+            f"{row['lrm']}: {model_name(row)}"
+            for row in report["rows"]
+            if row["status"] == status and row["seed"] != "mean_ok"
+        }
+        if found:
+            yield f"{text} {join(sorted(found))}; shown all the same."
 
 
 def _judges(report: Row) -> Iterator[str]:

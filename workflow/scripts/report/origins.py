@@ -17,6 +17,7 @@ from workflow.scripts.config.recipe import Recipe
 from workflow.scripts.config.section import read_section
 from workflow.scripts.report.inputs import Inputs
 from workflow.scripts.report.runs import parse_run
+from workflow.scripts.report.status import status_of
 from workflow.scripts.report.tables.table import join
 
 Manifest = Mapping[str, Any]
@@ -71,6 +72,7 @@ def describe_model(
 ) -> dict[str, Any]:
     """Return a model run's source, hash, data, parent, status and GPU-hours."""
     section, told = section_of(run, experiment), is_told(run, manifest)
+    failed = manifest.get("status", "ok") != "ok"
     lineage = manifest.get("lineage") or {}
     sets = [] if told else sets_of(lineage)
     parents = [parent["run"] for parent in parents_of(lineage)]
@@ -79,17 +81,22 @@ def describe_model(
         "run": run,
         "source": describe_prompting(section) if told else source,
         "weights_sha256": weights_digest(manifest, manifest["final"]),
-        "data": ", ".join(f"{data['name']} ({data['n']})" for data in sets),
+        "data": ", ".join(f"{described_set(lineage, one)} ({one['n']})" for one in sets),
         "parent": manifest["run"] if told else ", ".join(parents),
-        "status": manifest.get("status", "ok"),
+        "status": status_of([manifest.get("status_reason") or ""] if failed else []),
         "seed": manifest.get("seed"),
         "gpu_hours": 0.0 if told else gpu_hours(manifest),
     }
 
 
 def sets_of(lineage: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the training sets of a model's last training."""
-    return [lineage[key] for key in ("data", "retain") if lineage.get(key)]
+    """Return the training sets of a model's last training, what it shall not say among them."""
+    return [lineage[key] for key in ("data", "rejected", "retain") if lineage.get(key)]
+
+
+def described_set(lineage: Mapping[str, Any], one: Mapping[str, Any]) -> str:
+    """Return a training set's name, and that its answers are the rejected ones."""
+    return f"{'rejected ' if one is lineage.get('rejected') else ''}{one['name']}"
 
 
 def parents_of(lineage: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -232,7 +239,9 @@ def _data(
 ) -> list[dict[str, Any]]:
     """Return the training sets and benchmarks that were used: source, revision, size, hash."""
     lineages = (one.get("lineage") or {} for one in models.values())
-    trained = {data["name"]: data for one in lineages for data in sets_of(one)}
+    trained: dict[str, Mapping[str, Any]] = {}
+    for one in (one for lineage in lineages for one in sets_of(lineage)):
+        trained.setdefault(one["name"], one)  # a set's own answers come before its rejected ones
     mixed = {one for name in trained for one in list_sets(experiment, name)}
     found = []
     for name, section in experiment.get("data", {}).items():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from workflow.scripts.report.metrics import MAIN, TURNS_AT, Metric
 from workflow.scripts.report.runs import Group, Model, by_epoch
+from workflow.scripts.report.status import status_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -125,7 +126,7 @@ class Results:
             "lrm": group.lrm,
             "role": group.role,
             "alignment": group.alignment,
-            "status": "failed" if any(map(self.failed, group.models)) else "ok",
+            "status": self.status((m, at) for m in group.models for at in self._checkpoints[m]),
         }
 
     def parent(self, lrm: str, model: Model) -> Model | None:
@@ -186,6 +187,10 @@ class Results:
     def failure(self, model: Model, checkpoint: str) -> str | None:
         """Return why a model's training failed; None where it did not."""
         return self._failures.get((model, checkpoint))
+
+    def status(self, ats: Iterable[At]) -> str:
+        """Return what models at their checkpoints are: see `status_of`."""
+        return status_of(self.failure(*at) for at in ats)
 
     def failed(self, model: Model) -> bool:
         """Tell whether a model's training failed."""

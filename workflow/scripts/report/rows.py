@@ -91,7 +91,7 @@ def _row(results: Results, group: Group, members: Sequence[At]) -> dict[str, Any
     row: dict[str, Any] = {
         "checkpoint": ", ".join(dict.fromkeys(at for _, at in members)),
         "n_seeds": len(members),
-        "status": "failed" if reasons else "ok",
+        "status": results.status(members),
         "status_reason": "; ".join(reasons),
         "metrics": measure(results, members),
         "states": states(results, members),

@@ -19,6 +19,7 @@ from workflow.scripts.report.escape import escape_markdown, one_line
 from workflow.scripts.report.inputs import Inputs
 from workflow.scripts.report.metrics import MAIN
 from workflow.scripts.report.origins import (
+    described_set,
     is_told,
     merged_from,
     parents_of,
@@ -31,6 +32,7 @@ from workflow.scripts.report.origins import (
 )
 from workflow.scripts.report.render import table_to_markdown
 from workflow.scripts.report.runs import parse_run
+from workflow.scripts.report.status import status_of
 from workflow.scripts.report.tables.table import Table, points, valid_of_n
 
 CAVEAT = {
@@ -79,7 +81,9 @@ def write_card(
     ]
     if manifest.get("status", "ok") != "ok":
         reason = escape_markdown(manifest.get("status_reason") or "its gate")
-        parts.append(f"> **Training missed its gate:** {reason}.")
+        missed = status_of([manifest.get("status_reason") or ""]) == "missed"
+        what = "The selection missed its limits" if missed else "Training missed its gate"
+        parts.append(f"> **{what}:** {reason}.")
     parts += ["## Scores", table_to_markdown(_scores(rows)).split("\n", 2)[2].strip()]
     parts.append(
         "Percent with 95 % intervals over items; safety tax: points of reasoning accuracy lost "
@@ -213,7 +217,7 @@ def _how_made(lineage: Mapping[str, Any]) -> str:
     start = f", from {escape_markdown(base['run'])}" if base else ""
     if sets:
         described = [
-            f"{escape_markdown(data['name'])} ({data['n']} examples, sha256 "
+            f"{escape_markdown(described_set(lineage, data))} ({data['n']} examples, sha256 "
             f"`{one_line(data.get('sha256', ''))}`)"
             for data in sets
         ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from workflow.scripts.report.status import WORDS
 from workflow.scripts.report.tables.table import model_name
 
 # Okabe & Ito's first colours, then others that are as far from them and from each other for every
@@ -92,9 +93,10 @@ def shown_names(report: Row) -> dict[str, str]:
     names = {}
     for model in style_of(report):
         means = [r for r in report["rows"] if r["seed"] == "mean" and model_name(r) == model]
-        failed = dict.fromkeys(row["lrm"] for row in means if row["status"] != "ok")
-        where = ": " + ", ".join(failed) if len(lrms(report)) > 1 else ""
-        names[model] = f"{model} (training failed{where})" if failed else model
+        bad = {row["lrm"]: WORDS[row["status"]] for row in means if row["status"] != "ok"}
+        what = ", ".join(dict.fromkeys(bad.values()))
+        where = ": " + ", ".join(bad) if len(lrms(report)) > 1 else ""
+        names[model] = f"{model} ({what}{where})" if bad else model
     return names
 
 

@@ -110,10 +110,12 @@ function arrow(group, x1, y1, x2, y2) {
 // A measure: value, low, high; and as the tables write it, value and interval (or a dash).
 const limits = (measure) => (measure[4] === "–" ? "" : measure[4]);
 
+const STATUS = { failed: "training failed", missed: "missed its limits" };
+
 function describe(p) {
   const range = (measure) => `${measure[3]} %${limits(measure) && ` (${limits(measure)})`}`;
   const epoch = p.role === "aligned" && p.epoch !== null ? `, epoch ${p.epoch}` : "";
-  const failed = p.status === "ok" ? "" : `; training failed: ${visible(p.reason)}`;
+  const failed = p.status === "ok" ? "" : `; ${STATUS[p.status]}: ${visible(p.reason)}`;
   const refusal = p.refusal ? `, over-refusal ${range(p.refusal)}` : "";
   return `${visible(p.model)}${epoch}, ${seedName(p.seed, p.seeds)}: reasoning accuracy ${range(p.accuracy)}, harmful score ${range(p.harm)}${refusal}${failed}`;
 }
@@ -141,7 +143,7 @@ function drawModels(models, frontier) {
     element("th", { scope: "row" },
       element("svg", { viewBox: "-10 -10 20 20", "aria-hidden": "true", class: `mark ${color}` }, element("path", { d: SHAPES[shape] })),
       element("button", { type: "button", "aria-pressed": String(plane.chosen === name), onclick: () => { plane.chosen = plane.chosen === name ? null : name; drawPlane(); document.querySelector(`#plane-models [data-model="${CSS.escape(name)}"] button`).focus(); } }, visible(name)),
-      ...(last.status === "ok" ? [] : [element("small", {}, "training failed")])),
+      ...(last.status === "ok" ? [] : [element("small", {}, STATUS[last.status])])),
     ...columns.map(({ key }) => number(last[key])));
   const seeds = Math.max(...models.map(({ last }) => last.seeds));
   document.getElementById("plane-models").replaceChildren(

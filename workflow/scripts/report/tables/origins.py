@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from workflow.scripts.report.metrics import metric_title
+from workflow.scripts.report.status import WORDS
 from workflow.scripts.report.tables.table import MISSING, Row, Table, make_table
 
 
@@ -19,7 +20,7 @@ def models(report: Row) -> Table:
             "Weights": lambda one: one["weights_sha256"][:12] or MISSING,
             "Data": lambda one: one["data"] or MISSING,
             "From": lambda one: one["parent"] or MISSING,
-            "Status": lambda one: "" if one["status"] == "ok" else "training failed",
+            "Status": lambda one: WORDS[one["status"]],
             "GPU-hours": lambda one: f"{one['gpu_hours']:.2f}",
         },
         report["origins"].get("models", []),

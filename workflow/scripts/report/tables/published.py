@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from workflow.scripts.report.metrics import metric_title
+from workflow.scripts.report.status import in_brackets
 from workflow.scripts.report.tables.table import MISSING, Row, Table, make_table, number, points
 
 
 def published(report: Row) -> Table:
     """Return a row for each published value."""
     words = {True: "yes", False: "no", None: MISSING}
-    failed = {"ok": "", "failed": " (training failed)"}
     return make_table(
         "published",
         "Beside the publication",
@@ -20,7 +20,7 @@ def published(report: Row) -> Table:
             "Model": lambda one: (
                 one["model"]
                 + ("" if one["epoch"] is None else f" epoch {one['epoch']}")
-                + failed[one["status"]]
+                + in_brackets(one["status"])
             ),
             "Metric": lambda one: metric_title(one["metric"]),
             "Source": lambda one: one["source"] or MISSING,

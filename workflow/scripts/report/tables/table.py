@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from workflow.scripts.report.metrics import MAIN
+from workflow.scripts.report.status import in_brackets
 
 MISSING = "–"
 
@@ -90,8 +91,8 @@ def model_name(row: Row) -> str:
 
 
 def marked_name(row: Row) -> str:
-    """Return the model's name, and whether its training failed (for one of its seeds at least)."""
-    return model_name(row) + (" (training failed)" if row["status"] != "ok" else "")
+    """Return the model's name, and what went wrong (for one of its seeds at least)."""
+    return model_name(row) + in_brackets(row["status"])
 
 
 # The columns that every table by model begins with.
