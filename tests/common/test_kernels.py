@@ -33,6 +33,16 @@ def test_what_the_environment_says_gives_way(monkeypatch):
     assert os.environ == {**KERNELS, "OTHER": "1"}
 
 
+@pytest.mark.parametrize(("shards", "pinned"), [([30], True), ([30, 11], False)])
+def test_a_large_model_keeps_the_processors_own_kernels(monkeypatch, tmp_path, shards, pinned):
+    monkeypatch.setattr(os, "environ", {})
+    for number, megabytes in enumerate(shards):
+        with (tmp_path / f"model-{number}.safetensors").open("wb") as weights:
+            weights.truncate(megabytes * 1_000_000)
+    pin_kernels(tmp_path)
+    assert os.environ == (KERNELS if pinned else {})
+
+
 @pytest.mark.slow
 def test_training_steps_are_the_same_to_the_last_bit_on_other_processors():
     if not (qemu := shutil.which("qemu-x86_64")):

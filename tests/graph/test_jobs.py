@@ -170,7 +170,7 @@ def test_scores_by_rules_are_a_job_per_run_and_judges_that_are_loaded_one_per_fa
         if job.rule.startswith("score_samples"):
             scorers = tuple(sorted({result.scorer for result in job.results}))
             scores.setdefault(scorers, set()).add(job.name)
-    by_rules = ("choice", "ngram", "refusal", "task")
+    by_rules = ("choice", "ngram", "refusal", "task", "verifier")
     attacked = {name for name, run in every_key.runs.items() if run.role == "attacked"}
     candidates = {
         name for name, run in every_key.runs.items() if not run.section.get("evaluate", True)

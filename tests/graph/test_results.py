@@ -101,7 +101,11 @@ READY_MADE = [
 NOT_MICRO = (
     *("data/records/", "data/benchmarks/", "score/fetched/classifier"),
     *(f"models/{run}" for run in READY_MADE),
-    *(f"/{run}/{name}/" for run in READY_MADE for name in ("letters", "packed", "filed", "told")),
+    *(
+        f"/{run}/{name}/"
+        for run in READY_MADE
+        for name in ("letters", "packed", "filed", "told", "drawn_sums")
+    ),
 )
 
 
@@ -610,7 +614,7 @@ PREPARED = ("data/records/", "data/benchmarks/")
 SCORES = tuple(
     f"benchmark {name}"
     for name in (
-        *("clock_sums", "harmful", "benign", "letters", "packed", "filed", "told"),
+        *("clock_sums", "harmful", "benign", "letters", "packed", "filed", "told", "drawn_sums"),
         *("dev_sums", "dev_harmful", "selfmade"),
     )
 )
@@ -627,7 +631,9 @@ COMPUTES: dict[tuple[str, str], Callable[[str], bool]] = {
     ("vllm", "torch"): VLLM,
     ("train", "datasets"): lambda name: TRAINED(name) or matching(name, PREPARED),
     ("train", "pyarrow"): has(*PREPARED),
-    ("train", "math-verify"): has(*MATH[:2], "models/aligned/tiny/rewarded"),
+    ("train", "math-verify"): has(
+        *(*MATH[:2], "/drawn_sums/verifier", "models/aligned/tiny/rewarded")
+    ),
     ("train", "openai"): has("/harmful/llm", *MATH[:2]),
     ("train", "numpy"): has(*JUDGES, *NGRAM[:2]),
     ("train", "scikit-learn"): has(*JUDGES),

@@ -12,10 +12,10 @@ from workflow.scripts.models.gpus import (
 )
 
 
-def test_missing_gpus_are_counted_in_the_error(monkeypatch):
+def test_missing_gpus_are_counted_in_the_error(monkeypatch, tmp_path):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     with pytest.raises(InputError, match="asks for 8 GPUs, found 0"):
-        claim_gpus(8)
+        claim_gpus(8, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_gpus_that_nvml_alone_sees_do_not_count(monkeypatch, tmp_path):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     with pytest.raises(InputError, match=r"found 0 \(driver 550.54.15 is too old for CUDA 13.0"):
-        claim_gpus(8)
+        claim_gpus(8, tmp_path)
 
 
 def test_users_allocator_settings_win():

@@ -102,6 +102,26 @@ PLANS = {
         "make_report": {0: 1},
         "all": {0: 1},
     },
+    # 3 seeds of 15 trainings and 3 merges, each attacked once, 6 of them twice. The base and the
+    # LRM are ready-made, with one engine each; the LRM's answers what it is told and writes its own
+    # sets, too. Rules score each model and each of 3 prompts; a classifier judges the base, all
+    # models of the LRM, and the sets.
+    "mitigations": {
+        "prepare_records": {0: 8},
+        "prepare_benchmark": {0: 5},
+        "mix_records": {0: 4},
+        "measure_overlap": {0: 1},
+        "fetch_model": {0: 2},
+        "fetch_judge": {0: 1},
+        "safety_sft": {8: 45},
+        "derive_model": {0: 9},
+        "attack_sft": {8: 72},
+        "filter_samples": {0: 3},
+        "generate_samples": {2: 1 + 1 + 3 * 18 + 72},
+        "score_samples": {0: 1 + 1 + 3 + 3 * 18 + 72, 1: 3},
+        "make_report": {0: 1},
+        "all": {0: 1},
+    },
 }
 
 

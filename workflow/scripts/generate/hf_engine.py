@@ -42,7 +42,7 @@ class Engine(BaseEngine):
         disable_progress_bar()
         device = "cuda" if torch.cuda.is_available() else "cpu"
         if device == "cpu":
-            pin_kernels()
+            pin_kernels(folder)
         spread = self.runtime.tensor_parallel > 1
         self.model = AutoModelForCausalLM.from_pretrained(
             folder,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import MutableMapping
+from pathlib import Path
 
 from workflow.scripts.cluster.node import check_compiler
 from workflow.scripts.common.errors import InputError
@@ -25,15 +26,19 @@ def set_environment(environ: MutableMapping[str, str]) -> None:
     environ.update({key: value for key, value in ENVIRONMENT.items() if key not in environ})
 
 
-def claim_gpus(gpus: int) -> None:
+def claim_gpus(gpus: int, model: Path) -> None:
     """Make sure that `gpus` GPUs are visible, and with one asked for, that only one is.
+
+    Args:
+        gpus: 0 for training on the CPU, whose kernels are pinned.
+        model: The folder of the model to train.
 
     Raises:
         InputError: Fewer are there than asked for, or torch's kernels cannot be built.
     """
     if gpus == 0:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
-        pin_kernels()
+        pin_kernels(model)
         return
     set_environment(os.environ)
     import torch

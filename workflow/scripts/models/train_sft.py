@@ -506,7 +506,7 @@ def start_processes(
     if runtime.gpu_memory_gb:
         shape = read_shape(parent)
         check_training(shape, recipe, runtime, world_size(runtime), sequences=sequences)
-    claim_gpus(runtime.gpus)
+    claim_gpus(runtime.gpus, parent)
     if launched():
         return
     if runtime.attention:
