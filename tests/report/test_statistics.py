@@ -145,7 +145,7 @@ def test_published_safechain_loss_is_not_significant_and_directrefusal_is() -> N
 def test_holm_equals_statsmodels_and_a_hand_worked_case() -> None:
     assert st.holm([0.01, None, 0.04, 0.03]) == pytest.approx([0.03, None, 0.06, 0.06])
     p = list(np.random.default_rng(4).random(12))
-    assert st.holm(p) == pytest.approx(list(multipletests(p, method="holm")[1]), abs=1e-10)
+    assert st.holm(p) == multipletests(p, method="holm")[1].tolist()  # to the last bit
 
 
 @pytest.mark.parametrize("baseline", [0.5, 0.6, 0.9])
