@@ -220,6 +220,29 @@ def test_choosing_by_a_test_benchmark_and_other_mistakes_are_refused(experiment,
     assert str(error.value).startswith(f"it: {said}")
 
 
+@pytest.mark.parametrize(
+    ("task", "filter_name", "apart"),
+    [("told_sums_again", "none", True), ("told_sums", "strict", False)],
+)
+def test_two_tasks_of_lm_eval_share_no_items_and_one_does(experiment, task, filter_name, apart):
+    changed = copy.deepcopy(experiment)
+    decoding = changed["benchmarks"]["clock_sums"]["decoding"]
+    told = {"include_path": "tests/tasks", "kind": "reasoning", "decoding": decoding}
+    changed["scorers"] |= {
+        "test": {"type": "lm_eval", "metric": "exact_match,strict"},
+        "dev": {"type": "lm_eval", "metric": f"exact_match,{filter_name}"},
+    }
+    changed["benchmarks"] |= {
+        "told": {**told, "task": "told_sums", "scorers": ["test"]},
+        "dev_told": {**told, "task": task, "scorers": ["dev"], "split": "development"},
+    }
+    if apart:
+        assert check_experiment(changed, "it")
+        return
+    with pytest.raises(InputError, match="dev_told is for development and shares items with told"):
+        check_experiment(changed, "it")
+
+
 def test_a_metric_that_the_scorer_does_not_count_is_refused(experiment):
     changed = copy.deepcopy(experiment)
     changed["alignments"]["best"]["at_most"] = {"harmful_strict": 5}

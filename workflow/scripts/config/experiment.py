@@ -163,7 +163,10 @@ class Benchmark(Generation):
 
     def meets(self, other: Benchmark) -> bool:
         """Tell whether another benchmark has some of the same rows of the same source."""
-        if (self.generated, self.prepare) != (other.generated, other.prepare):
+        mine, its = (
+            (one.generated, one.prepare, one.task, one.include_path) for one in (self, other)
+        )
+        if mine != its:
             return False
         if self.reasoning_gym or other.reasoning_gym:
             return False  # their questions are of different parts
