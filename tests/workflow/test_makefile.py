@@ -65,6 +65,9 @@ def make(clone: Path) -> Callable[..., Any]:
             "PIP_FIND_LINKS": wheels,
             "PIP_NO_INDEX": "1",
             "PIP_CONFIG_FILE": os.devnull,
+            "UV_FIND_LINKS": wheels,
+            "UV_OFFLINE": "1",
+            "UV_NO_CONFIG": "1",
         }
         return subprocess.run(
             ["make", *arguments],
@@ -190,7 +193,6 @@ def test_uv_and_pip_install_what_the_lock_pins(
         if not (uv := shutil.which("uv")):
             pytest.skip("needs uv on the PATH")
         (clone / "programs" / "uv").symlink_to(uv)
-        (clone / "uv.toml").write_text('no-index = true\nfind-links = ["wheels"]\n')
     for version in ("1", "2"):
         (clone / "envs" / "train.txt").write_text(f"train=={version}\n")
         done = make("install", f"PYTHON={sys.executable}")
