@@ -39,7 +39,14 @@ from workflow.scripts.cluster.slurm import (
     query_nodes,
     room_to_grow,
 )
-from workflow.scripts.graph.follow import Follower, say_failures, say_where, takes_over
+from workflow.scripts.graph.follow import (
+    Failures,
+    Follower,
+    ShowLogs,
+    say_failures,
+    say_where,
+    takes_over,
+)
 from workflow.scripts.graph.plan import check_budget, make_plan
 from workflow.scripts.graph.reasons import describe
 from workflow.scripts.graph.status import last_line
@@ -174,8 +181,7 @@ elif "SLURM_JOB_ID" in os.environ:
         sys.exit(f"error: {error}")
     os.environ.update(job_environment(os.environ))
     # A retry removes the log of the attempt before, so Slurm's log of the attempt takes it in.
-    for handler in workflow.logger_manager.logger.handlers:
-        handler.formatter.show_failed_logs = True
+    logger.addHandler(ShowLogs())
 
 
 def hand_to_slurm(jobs):
@@ -336,9 +342,12 @@ def failure_of(job):
 
 
 onstart:
-    global DRIVER, FOLLOWER  # the lock is let go of with a local name when this handler returns
+    # a lock in a local name would be let go of when this handler returns
+    global DRIVER, FAILED, FOLLOWER
     FOLLOWER = None
     jobs = list(workflow.dag.needrun_jobs())
+    retries = workflow.execution_settings.retries
+    FAILED = Failures({log: job for job in jobs for log in job.log}, retries)
     try:
         check_pins(EXPERIMENT, NAME)
         check_memory_of(jobs)
@@ -360,6 +369,7 @@ onstart:
     if work.makes and takes_over(settings, chosen=bool(settings.log_handler_settings)):
         FOLLOWER = Follower(GRAPH, logger)
         FOLLOWER.start()
+    logger.addHandler(FAILED)  # after the view, which silences what was there before
 
 
 onsuccess:
@@ -371,4 +381,4 @@ onsuccess:
 onerror:
     if FOLLOWER:
         FOLLOWER.stop()
-    say_failures(map(failure_of, workflow.scheduler.failed), GRAPH)
+    say_failures(map(failure_of, FAILED.final()), GRAPH)

@@ -18,7 +18,14 @@ from snakemake_interface_logger_plugins.common import LogEvent
 from workflow.scripts.cluster.driver import claim_experiment
 from workflow.scripts.common.io import write_text
 from workflow.scripts.graph import follow
-from workflow.scripts.graph.follow import Follower, end_with_error, say_failures, takes_over
+from workflow.scripts.graph.follow import (
+    Failures,
+    Follower,
+    ShowLogs,
+    end_with_error,
+    say_failures,
+    takes_over,
+)
 
 DATE = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d "
 JUDGE = "score/judges/ngram"
@@ -164,3 +171,26 @@ def test_an_end_says_why_where_and_how_to_go_on(project, monkeypatch, capsys):
 def test_who_asks_snakemake_for_more_gets_its_own_messages(settings, expected):
     assert takes_over(OutputSettings(**settings), chosen=False) is expected
     assert takes_over(OutputSettings(**settings), chosen=True) is False
+
+
+def test_a_job_has_failed_when_it_failed_once_more_than_it_is_tried_again():
+    logger, failures = logging.Logger("snakemake"), Failures({"a.log": "a", "b.log": "b"}, 2)
+    logger.addHandler(failures)
+    failed = {"event": LogEvent.JOB_ERROR}
+    for log in ("a.log", "b.log", "a.log"):
+        logger.error("Error in rule", extra={**failed, "log": [log, "slurm/1.log"]})
+    assert failures.final() == []
+    logger.error("Error in rule", extra={**failed, "log": ["a.log"]})
+    logger.error("Error in rule", extra={**failed, "log": ["of/a/rule/without/a/job.log"]})
+    logger.error("something else", extra={"log": ["b.log"]})
+    assert failures.final() == ["a"]
+
+
+def test_the_log_of_a_failed_job_is_printed_and_an_absent_one_is_not(tmp_path, capsys):
+    logger = logging.Logger("snakemake")
+    logger.addHandler(ShowLogs())
+    (tmp_path / "log.txt").write_text("loading\nerror: no such judge\n")
+    logs = [str(tmp_path / "log.txt"), str(tmp_path / "absent.log")]
+    logger.error("Error in rule", extra={"event": LogEvent.JOB_ERROR, "log": logs})
+    logger.error("something else", extra={"log": logs})
+    assert capsys.readouterr().err == f"{logs[0]}:\nloading\nerror: no such judge\n\n"

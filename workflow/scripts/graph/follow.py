@@ -15,7 +15,8 @@ import shlex
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -121,7 +122,7 @@ class Follower(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Show a warning or an error; let the log of a job that failed end with an error."""
         if getattr(record, "event", None) in FAILURES:
-            for log in self.logs.intersection(getattr(record, "log", ())):
+            for log in self.logs.intersection(_logs_of_failure(record)):
                 end_with_error(self.graph.root / log)
             return
         text = record.getMessage()
@@ -174,6 +175,46 @@ class Follower(logging.Handler):
         else:
             now = time.strftime("%Y-%m-%d %H:%M:%S")
             print(now, one_line(text, most=2000), file=self.stream, flush=True)
+
+
+class Failures(logging.Handler):
+    """Counts how often each job of a run has failed: Snakemake tells its logger of every attempt.
+
+    Args:
+        jobs: Each job's log, and the job.
+        retries: How often a job is tried again.
+    """
+
+    def __init__(self, jobs: Mapping[str, Any], retries: int) -> None:
+        super().__init__(logging.ERROR)
+        self.jobs, self.retries = jobs, retries
+        self.attempts: Counter[str] = Counter()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.attempts.update(set(_logs_of_failure(record)).intersection(self.jobs))
+
+    def final(self) -> list[Any]:
+        """Return the jobs that are not tried again."""
+        return [self.jobs[log] for log, times in self.attempts.items() if times > self.retries]
+
+
+class ShowLogs(logging.Handler):
+    """Prints the logs of a job that has failed to stderr, which Slurm keeps for each attempt."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        for log in _logs_of_failure(record):
+            with suppress(OSError):
+                text = Path(log).read_text(errors="replace")
+                print(f"{log}:\n{text}", file=sys.stderr, flush=True)
+
+
+def _logs_of_failure(record: logging.LogRecord) -> list[str]:
+    """Return the logs of the job that a message says has failed; none for other messages."""
+    failed = getattr(record, "event", None) in FAILURES
+    return [str(log) for log in getattr(record, "log", None) or ()] if failed else []
 
 
 def end_with_error(log: Path) -> None:
