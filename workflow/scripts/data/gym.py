@@ -76,9 +76,25 @@ def draw(dataset: Any, part: str, draws: int) -> Iterator[tuple[int, Entry]]:
             yield place, entry
 
 
-def too_few(name: str, task: GymTask, found: int) -> InputError:
-    """Return the error of a task that has not as many different questions as are wanted."""
-    return InputError(
-        f"{name}: {found} different questions in {DRAWS * task.n} draws of {task.task}, expected "
-        f"n, {task.n}: a smaller n, or settings with more questions"
-    )
+def describe(
+    name: str, task: GymTask, section: dict[str, Any], n: int, **more: Any
+) -> dict[str, Any]:
+    """Return the report of a training set or benchmark.
+
+    Args:
+        name: Its name.
+        task: Its task.
+        section: What of it decides its rows.
+        n: How many rows there are.
+        more: What else the report says.
+
+    Raises:
+        InputError: The task has not as many different questions as are wanted.
+    """
+    if n < task.n:
+        raise InputError(
+            f"{name}: {n} different questions in {DRAWS * task.n} draws of {task.task}, expected "
+            f"n, {task.n}: a smaller n, or settings with more questions"
+        )
+    source = f"reasoning-gym {task.task}"
+    return {"format": 1, "name": name, "source": source, "section": section, **more, "n": n}

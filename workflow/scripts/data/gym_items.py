@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from workflow.scripts.config.gym_task import GymTask
 from workflow.scripts.config.section import Section, parse_section
-from workflow.scripts.data.gym import DRAWS, draw, open_task, too_few
+from workflow.scripts.data.gym import DRAWS, describe, draw, open_task
 
 NO_TARGET = "-"  # of a task with many right answers
 
@@ -48,13 +48,4 @@ def read_items(
         }
         for place, entry in islice(found, task.n)
     ]
-    if len(items) < task.n:
-        raise too_few(name, task, len(items))
-    report = {
-        "format": 1,
-        "name": name,
-        "source": f"reasoning-gym {task.task}",
-        "section": section.without_defaults(),
-        "n": len(items),
-    }
-    return items, [], report
+    return items, [], describe(name, task, section.without_defaults(), len(items))

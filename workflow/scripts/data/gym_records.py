@@ -10,7 +10,7 @@ from typing import Any
 from workflow.scripts.common.records import Record
 from workflow.scripts.config.gym_task import GymTask
 from workflow.scripts.config.section import Section, parse_section
-from workflow.scripts.data.gym import DRAWS, TRAINING, draw, open_task, too_few
+from workflow.scripts.data.gym import DRAWS, TRAINING, describe, draw, open_task
 from workflow.scripts.data.worked_solutions import WRITERS
 
 
@@ -46,14 +46,5 @@ def read_records(text: str, name: str) -> tuple[list[Record], dict[str, Any]]:
         records.append(Record(f"{name}-{place}", entry["question"], thinking, answer, source))
         if len(records) == task.n:
             break
-    if len(records) < task.n:
-        raise too_few(name, task, len(records))
-    report = {
-        "format": 1,
-        "name": name,
-        "source": f"reasoning-gym {task.task}",
-        "section": {"reasoning_gym": task.without_defaults()},
-        "refused": refused,
-        "n": len(records),
-    }
-    return records, report
+    section = {"reasoning_gym": task.without_defaults()}
+    return records, describe(name, task, section, len(records), refused=refused)

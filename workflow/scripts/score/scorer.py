@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+from workflow.scripts.common.errors import InputError
 from workflow.scripts.config.llm import Llm
 from workflow.scripts.config.section import Section
 
@@ -60,6 +61,16 @@ class Place:
     replies: Path | None = None
     batch_size: int = 8
     device: str = "auto"
+
+    def items(self) -> Path:
+        """Return `prompts`, for a scorer that cannot do without.
+
+        Raises:
+            InputError: There are none.
+        """
+        if self.prompts is None:
+            raise InputError(f"{self.where}: no prompts, expected the folder of the task's items")
+        return self.prompts
 
 
 class ScorerSection(Section):

@@ -47,13 +47,12 @@ class LmEval(ScorerSection):
         return {"accuracy": "correct"}
 
     def load(self, place: Place) -> Scorer:
-        if place.prompts is None:
-            raise InputError(f"{place.where}: no prompts, expected the folder of the task's items")
-        section = read_json(place.prompts / "report.json")["section"]
+        items = place.items()
+        section = read_json(items / "report.json")["section"]
         task = find_task(section["task"], section.get("include_path"))
         if error := self.benchmark_error(REASONING, task.values):
             raise InputError(f"{place.where} {error}")
-        rows = {row["item_id"]: row["doc"] for row in read_jsonl(place.prompts / "rows.jsonl")}
+        rows = {row["item_id"]: row["doc"] for row in read_jsonl(items / "rows.jsonl")}
         return TaskScorer(task, str(self.choose(task.values)), rows)
 
 

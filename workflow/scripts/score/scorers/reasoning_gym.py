@@ -34,9 +34,7 @@ class ReasoningGym(ScorerSection):
         return {"accuracy": "correct"}
 
     def load(self, place: Place) -> Scorer:
-        if place.prompts is None:
-            raise InputError(f"{place.where}: no prompts, expected the folder of the task's items")
-        section = read_json(place.prompts / "report.json")["section"]
+        section = read_json(place.items() / "report.json")["section"]
         return Verifier(read_section(GymTask, section["reasoning_gym"], place.where))
 
 
