@@ -267,16 +267,12 @@ def _with_origins(graph: Graph, results: Iterable[Result]) -> set[str]:
 def _hours(graph: Graph, estimator: Estimator, name: str) -> Counter[str]:
     """Return the GPU-hours of one result, at the step that it belongs to."""
     result = graph.results[name]
-    attacked = result.run is not None and RunId.parse(result.run.name).role == "attacked"
-    step = (
-        "durability"
-        if attacked
-        else "sampling"
-        if result.for_data
-        else {"models": "training", "generate": "measuring", "score": "measuring"}.get(result.stage)
-    )
-    hours = estimator.cost(graph.job_of[name], [result]).gpu_hours
-    return Counter({step: hours} if step and hours else {})
+    step = {"models": "training"}.get(result.stage, "measuring")
+    if result.for_data:
+        step = "sampling"
+    elif result.run and RunId.parse(result.run.name).role == "attacked":
+        step = "durability"
+    return +Counter({step: estimator.cost(graph.job_of[name], [result]).gpu_hours})
 
 
 def make_methods_table(root: Path = ROOT) -> str:
