@@ -17,16 +17,16 @@ pytestmark = pytest.mark.slow
 
 # {rule: {GPUs per job: jobs}}, worked out by hand from the experiment files.
 PLANS = {
-    # 5 times the chain of one seed of micro
+    # 10 times the chain of one seed of micro
     "micro-seeds": {
         "make_micro_data": {0: 1},
         "measure_overlap": {0: 1},
         "train_judge": {0: 1},
-        "pretrain_base": {0: 5},
-        "reasoning_sft": {8: 5},
-        "safety_sft": {8: 10},
-        "generate_samples": {1: 20},
-        "score_samples": {0: 20},
+        "pretrain_base": {0: 10},
+        "reasoning_sft": {8: 10},
+        "safety_sft": {8: 20},
+        "generate_samples": {1: 40},
+        "score_samples": {0: 40},
         "make_report": {0: 1},
         "all": {0: 1},
     },
