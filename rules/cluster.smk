@@ -6,7 +6,6 @@ MAKES: RESOURCES and THREADS of every rule; results/<experiment>/logs/slurm/, th
 
 import atexit
 import shlex
-import uuid
 
 from snakemake.logging import logger
 from snakemake_executor_plugin_slurm.partitions import read_partition_file
@@ -31,6 +30,7 @@ from workflow.scripts.cluster.slurm import (
     attempt_logs,
     cancel_orphans,
     check_asks,
+    check_names,
     check_profile,
     check_status_command,
     explain_failure,
@@ -188,6 +188,7 @@ def hand_to_slurm(jobs):
     """Make sure that the cluster can take the jobs, and that nobody else makes the same."""
     executor = workflow.scheduler.get_executor(jobs[0])
     settings = workflow.executor_settings
+    check_names(settings.jobname_prefix, settings.logdir, NAME, SLURM_LOGS)
     nodes = limit_nodes(query_nodes(), partition_limits(settings.partition_config))
     check_status_command(settings.status_command)
     for job in jobs:
@@ -196,12 +197,9 @@ def hand_to_slurm(jobs):
         ROOM[job.wildcards.get("key")] = room_to_grow(ask, nodes)
     if orphans := cancel_orphans(NAME, CLONE):
         print(f"Cancelled jobs of an earlier run: {', '.join(orphans)}", file=sys.stderr)
-    # so that squeue tells the experiment, and the logs lie beside its results
-    executor.run_uuid = f"{NAME}_{uuid.uuid4()}"
-    executor.slurm_logdir = SLURM_LOGS
     plugin = sys.modules[type(executor).__module__]
     plugin.query_job_status = fail_lost_jobs(plugin.query_job_status)
-    print(f"Slurm jobs are named {executor.run_uuid}; logs: {SLURM_LOGS}", file=sys.stderr)
+    print(f"Slurm jobs are named {NAME}_…; logs: {SLURM_LOGS}", file=sys.stderr)
 
 
 def partition_limits(file):

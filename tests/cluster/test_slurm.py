@@ -16,6 +16,7 @@ from workflow.scripts.cluster.slurm import (
     Nodes,
     attempt_logs,
     check_asks,
+    check_names,
     check_profile,
     explain_failure,
     fail_lost_jobs,
@@ -207,3 +208,18 @@ def test_orphans_are_the_jobs_of_this_clones_dead_drivers_whatever_their_experim
     with claim_experiment("paper", clone), claim_experiment("careful", clone):
         assert find_orphans("careful", clone) == ["1", "3"]
     assert find_orphans("careful", clone) == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize(
+    ("prefix", "logs"),
+    [("paper", "results/mine/logs/slurm"), ("mine", "results/paper/logs/slurm"), ("", None)],
+)
+def test_a_profile_that_names_jobs_and_logs_otherwise_is_refused(
+    monkeypatch, tmp_path, prefix, logs
+):
+    monkeypatch.chdir(tmp_path)
+    wanted = tmp_path / "results/mine/logs/slurm"
+    for right in ("results/mine/logs/slurm", wanted):
+        check_names("mine", right, "mine", wanted)
+    with pytest.raises(InputError, match=f"slurm-jobname-prefix is {prefix!r} .*expected 'mine'"):
+        check_names(prefix, logs, "mine", wanted)

@@ -364,7 +364,11 @@ def test_a_failure_is_one_clear_line_and_each_attempt_keeps_its_log(
     before = script.read_text()
     script.write_text(before.replace("run(main)", "raise SystemExit('error: the disk is full')"))
     try:
-        error, shown = fail(spare, environment, "--retries", "1", "--until", "make_micro_data")
+        # Slurm is asked late, so that even on a busy machine the view sees the failed attempt first
+        seldom = ("--slurm-init-seconds-before-status-checks", "40")
+        error, shown = fail(
+            spare, environment, *seldom, "--retries", "1", "--until", "make_micro_data"
+        )
     finally:
         script.write_text(before)
     assert re.fullmatch(r"error: make_micro_data micro: the disk is full", error)

@@ -120,6 +120,28 @@ def check_profile(settings: Mapping[str, str]) -> None:
             raise InputError(f"{where}{key}: {value!r}, expected a whole number")
 
 
+def check_names(prefix: str | None, logs: str | Path | None, experiment: str, wanted: Path) -> None:
+    """Make sure that the profile has Slurm's jobs and logs bear the experiment's name.
+
+    Jobs of a driver that died are found by their name, attempts that failed by their logs.
+
+    Args:
+        prefix: The profile's `slurm-jobname-prefix`.
+        logs: Its `slurm-logdir`, relative to the working directory or absolute.
+        experiment: The experiment's name.
+        wanted: Where the logs belong.
+
+    Raises:
+        InputError: They do not.
+    """
+    if prefix != experiment or logs is None or Path(logs).resolve() != wanted.resolve():
+        raise InputError(
+            f"{PROFILE}: slurm-jobname-prefix is {prefix!r} and slurm-logdir {str(logs or '')!r}, "
+            f"expected {experiment!r} and {str(wanted)!r}: the template of the profile that comes "
+            "with the workflow gives both"
+        )
+
+
 def check_asks(asks: Iterable[Ask], nodes: list[Nodes]) -> None:
     """Make sure that some node can hold each job.
 
