@@ -319,11 +319,22 @@ def work_of(jobs):
     )
 
 
+def check_settings_of(jobs):
+    """Make sure of what the experiment and the options settle by themselves."""
+    check_memory_of(jobs)
+    check_tensor_parallel(jobs)
+    check_budget_of(jobs)
+
+
 def say_why():
     """Say at the end of a dry-run why each job runs; Snakemake says that its files are missing."""
-    jobs = workflow.dag.needrun_jobs(exclude_finished=False) if workflow.dag else ()
+    jobs = list(workflow.dag.needrun_jobs(exclude_finished=False)) if workflow.dag else []
     for line in describe(GRAPH, {job.wildcards.get("key") for job in jobs}):
         print(line)
+    try:
+        check_settings_of(jobs)
+    except InputError as error:
+        print(f"The run would end before its first job: {error}")
 
 
 if workflow.is_main_process and workflow.output_settings.dryrun:
@@ -348,12 +359,10 @@ onstart:
     FAILED = Failures({log: job for job in jobs for log in job.log}, retries)
     try:
         check_pins(EXPERIMENT, NAME)
-        check_memory_of(jobs)
+        check_settings_of(jobs)
         check_api_keys(jobs)
         check_judges(jobs)
-        check_tensor_parallel(jobs)
         check_commands(jobs)
-        check_budget_of(jobs)
         DRIVER = claim_experiment(NAME, CLONE)
         work = work_of(jobs)
         declare_work(DRIVER, CLONE, work)

@@ -193,6 +193,25 @@ def test_each_experiment_has_the_jobs_and_gpus_that_its_file_says(
         pytest.importorskip("reasoning_gym", reason="needs `make smollm`")
     text = plan(clone, without_slurm, "--config", f"experiment={experiment}")
     assert jobs_by_gpus(text) == PLANS[experiment]
+    assert "would end" not in text
+
+
+def test_a_plan_says_what_would_end_its_run(clone: Path, without_slurm: dict[str, str]) -> None:
+    file = clone / "experiments" / "mitigations.yaml"
+    before = file.read_text()
+    file.write_text(
+        before.replace("safety_sft: &knobs {", "safety_sft: &knobs {per_device_batch: 2, ")
+    )
+    try:
+        text = plan(clone, without_slurm, "--config", "experiment=mitigations")
+    finally:
+        file.write_text(before)
+    assert re.search(
+        r"^The run would end before its first job: safety_sft aligned/.*: runtime.per_device_batch "
+        r"is 2 with recipe.global_batch 8 on 8 devices, expected a divisor of 1$",
+        text,
+        re.M,
+    )
 
 
 def test_every_experiment_file_is_held(root: Path) -> None:
