@@ -30,6 +30,23 @@ PLANS = {
         "make_report": {0: 1},
         "all": {0: 1},
     },
+    # 3 seeds; per seed a base, an LRM, 10 trainings and 3 merges, of which one is not evaluated, and
+    # the LRM with 2 prompts (whose samples are made with the LRM's); 9 and 3 attacks
+    "mitigations-micro": {
+        "make_micro_data": {0: 1},
+        "mix_records": {0: 2},
+        "measure_overlap": {0: 1},
+        "train_judge": {0: 1},
+        "pretrain_base": {0: 3},
+        "reasoning_sft": {8: 3},
+        "safety_sft": {8: 30},
+        "derive_model": {0: 9},
+        "attack_sft": {8: 36},
+        "generate_samples": {1: 3 * (2 + 12 + 12)},
+        "score_samples": {0: 3 * (2 + 12 + 12 + 2)},
+        "make_report": {0: 1},
+        "all": {0: 1},
+    },
     # 2 seeds; per seed a base, an LRM and 2 aligned models; 3 benchmarks
     "micro": {
         "make_micro_data": {0: 1},
