@@ -65,6 +65,8 @@ def test_caches_and_temporary_files_go_to_the_nodes_disk_where_there_is_one(tmp_
     assert found["APPTAINER_BIND"] == str(tmp_path)  # a container sees it, beside what it is told
     bound = job_environment({"SLURM_TMPDIR": str(tmp_path), "APPTAINER_BIND": "/data"})
     assert bound["APPTAINER_BIND"] == f"/data,{tmp_path}"
+    again = job_environment({"SLURM_TMPDIR": str(tmp_path)} | bound)
+    assert again["APPTAINER_BIND"] == f"/data,{tmp_path}"
     assert "TMPDIR" not in job_environment({})
     assert "TMPDIR" not in job_environment({"SLURM_TMPDIR": str(tmp_path / "absent")})
 

@@ -109,23 +109,27 @@ def test_halving_is_rungs_of_promoted_models_written_out(halved):
         ({"halving": []}, "alignments.best.halving is [], expected"),
         ({"halving": 2}, "alignments.best.halving is 2, expected"),
         (
-            {"halving": [2], "among": ["rate", "merge"]},
+            {"halving": [3], "among": ["rate", "merge"]},
             "alignments.best.halving.among.5: 'merge' cannot be trained for more epochs, expected "
             "method sft without after",
         ),
         (
-            {"halving": [2], "among": ["rate", "later"]},
+            {"halving": [3], "among": ["rate", "later"]},
             "'later' cannot be trained for more epochs, expected method sft without after",
         ),
-        ({"method": "promote", "rank": 6, "epochs": 2}, "best.rank is 6, but among has 5 models"),
+        ({"method": "promote", "rank": 6, "epochs": 3}, "best.rank is 6, but among has 5 models"),
         (
-            {"method": "promote", "rank": 1, "epochs": 2, "among": ["first"]},
-            "alignments.best.epochs is 2, expected more than the 2 of 'first'",
+            {"method": "promote", "rank": 1, "epochs": 3, "among": ["first"]},
+            "alignments.best.epochs is 3, expected more than the 3 of 'first'",
+        ),
+        (
+            {"method": "promote", "rank": 1, "epochs": 2},
+            "alignments.best.epochs is 2, expected more than the 2 of 'rate-",
         ),
     ],
 )
 def test_halving_that_cannot_be_is_refused(halved, change, said):
-    first = {**BEST, "method": "promote", "rank": 1, "epochs": 2}
+    first = {**BEST, "method": "promote", "rank": 1, "epochs": 3}
     more = {"merge": {**MERGE, "alpha": 0.5}, "later": {**SFT, "after": "safechain"}}
     with pytest.raises(InputError) as error:
         loaded(halved, rate=RATE, **more, first=first, best={**BEST, **change})

@@ -84,6 +84,11 @@ CASES: list[tuple[str, Any, str]] = [
     (f"{PRETRAIN}.num_attention_heads", 5, "bases.tiny.pretrain: num_attention_heads is 5"),
     (f"{PRETRAIN}.adam_betas", [0.9, 1.0], "bases.tiny.pretrain.adam_betas.1 is 1.0, exp"),
     (f"{PRETRAIN}.weight_decay", None, "bases.tiny.pretrain.weight_decay is None, expected a n"),
+    (
+        f"{PRETRAIN}.global_batch",
+        99999,
+        "bases.tiny.pretrain.global_batch is 99999, expected at mo",
+    ),
     (f"{PRETRAIN}.gate.min_steps", 99999, "bases.tiny.pretrain.gate: min_steps is 99999"),
     (f"{PRETRAIN}.gate.n", 9999, "bases.tiny.pretrain.gate.n is 9999, expected at most micro_da"),
     ("micro_data.corpus_mix.clock_bare", 1, "micro_data.corpus_mix: the shares sum to "),

@@ -116,6 +116,7 @@ def test_a_selection_that_missed_its_limits_is_called_that_everywhere(
     card = write_card(report, experiment, RUN, about)
     assert "> **The selection missed its limits:** no candidate has" in card
     # a selection among models whose training failed says that of its own
+    assert status_of([f"parent failed: {reason}"]) == "missed"  # of what is made from it
     assert status_of([reason, None]) == "missed" and status_of([reason, "gate: 41 %"]) == "failed"
 
 

@@ -35,7 +35,14 @@ def verdicts(folder: Path, answer_of: Any, **task: Any) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("task", ["chain_sum", "gcd", "leg_counting", "time_intervals"])
 @pytest.mark.parametrize(
-    "form", ["{}", "Final Answer: {}", "It is so.\n<answer> {} </answer> Done."]
+    "form",
+    [
+        "{}",
+        "Final Answer: {}.",
+        "It is so.\n<answer> {} </answer> Done.",
+        "It is so.\n**Answer: {}**",
+        "It is so.\n\nFinal Answer: \\boxed{{{}}}",
+    ],
 )
 def test_the_right_answer_counts_in_each_form(tmp_path, task, form):
     found = verdicts(tmp_path, lambda item: form.format(item["target"]), task=task)
@@ -122,6 +129,18 @@ def test_the_folder_of_the_items_is_asked_for():
         ("We add them up and find \\boxed{-17}.", "-17"),
         ("So the answer is 05:13.", "05:13"),
         ("two cats sat down", "two cats sat down"),
+        ("**Answer: 214**", "214"),
+        ("Answer: \\boxed{214}", "214"),
+        ("\\boxed{214}", "214"),
+        ("$\\boxed{2^{3}}$", "2^{3}"),
+        ("**214**", "214"),
+        ("<answer>\\boxed{6}</answer>", "6"),
+        ("2**3", "2**3"),
+        ("\\boxed{1} or \\boxed{2}", "\\boxed{1} or \\boxed{2}"),
+        (
+            "This is the final mapping of letters:\nA=1,B=2,C=3",
+            "This is the final mapping of letters:\nA=1,B=2,C=3",
+        ),
         ("", ""),
     ],
 )

@@ -30,8 +30,8 @@ PLANS = {
         "make_report": {0: 1},
         "all": {0: 1},
     },
-    # 3 seeds; per seed a base, an LRM, 10 trainings and 3 merges, of which one is not evaluated, and
-    # the LRM with 2 prompts (whose samples are made with the LRM's); 9 and 3 attacks
+    # 3 seeds; per seed a base, an LRM, 10 trainings, one of them not evaluated, and 3 merges; the
+    # LRM with 2 prompts, whose samples are made with the LRM's; 9 and 3 attacks
     "mitigations-micro": {
         "make_micro_data": {0: 1},
         "mix_records": {0: 2},

@@ -47,8 +47,8 @@ def job_environment(environ: Mapping[str, str]) -> dict[str, str]:
     if scratch := scratch_folder(environ):
         wanted["TMPDIR"] = str(scratch)
         wanted |= {key: str(scratch / name) for key, name in CACHES.items()}
-        bound = environ.get("APPTAINER_BIND")
-        wanted["APPTAINER_BIND"] = ",".join(filter(None, (bound, str(scratch))))
+        bound = filter(None, environ.get("APPTAINER_BIND", "").split(","))
+        wanted["APPTAINER_BIND"] = ",".join(dict.fromkeys((*bound, str(scratch))))
     extended = ("TMPDIR", "APPTAINER_BIND")
     return {key: value for key, value in wanted.items() if key not in environ or key in extended}
 

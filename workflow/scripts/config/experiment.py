@@ -422,12 +422,18 @@ class Experiment(Section):
                     )
 
     def _check_gates(self) -> None:
-        """Make sure that there are as many probe problems as a gate asks."""
+        """Make sure that there are the probe problems of each gate, and a batch of documents."""
         gates = {f"recipes.{name}": recipe.gate for name, recipe in self.recipes.items()}
         asked = {key: gate.n for key, gate in gates.items() if gate}
         for name, base in self.bases.items():
             if base.pretrain:
                 asked[f"bases.{name}.pretrain"] = base.pretrain.gate.n
+                batch, made = base.pretrain.global_batch, self.micro_data
+                if made and batch > made.corpus_documents:
+                    raise ValueError(
+                        f"bases.{name}.pretrain.global_batch is {batch}, expected at most "
+                        f"micro_data.corpus_documents, {made.corpus_documents}"
+                    )
         for key, n in asked.items():
             if self.micro_data is None:
                 raise ValueError(f"{key}.gate needs the section micro_data")

@@ -170,6 +170,11 @@ def train(
     begin = time.perf_counter()
     tokenizer = build_tokenizer([row["text"] for row in documents])
     model = build_model(recipe, tokenizer)
+    if len(documents) < recipe["global_batch"]:
+        raise InputError(
+            f"the corpus has {len(documents)} documents, expected at least a batch, "
+            f"{recipe['global_batch']}"
+        )
     encoded = encode(tokenizer, documents)
     longest = max(len(ids) for ids, _ in encoded)
     if longest > recipe["max_position_embeddings"]:

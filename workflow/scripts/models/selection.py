@@ -46,8 +46,9 @@ def measure(verdicts: Iterable[Mapping[str, Any]], metric: Metric) -> float | No
             counts, hit = True, verdict["state"] in metric.states
         else:
             flags = [verdict.get(column) for column in metric.columns]
-            counts = verdict["valid"] and None not in flags
-            hit = counts and all(flags)
+            others = [verdict.get(column) for column in metric.absent]
+            counts = verdict["valid"] and None not in (*flags, *others)
+            hit = counts and all(flags) and not any(others)
         item = verdict["item_id"]
         valid[item] = valid.get(item, 0) + counts
         hits[item] = hits.get(item, 0) + hit

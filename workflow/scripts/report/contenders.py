@@ -98,8 +98,10 @@ def blocks_of(results: Results, chosen: Sequence[Sequence[At]], metric: Metric) 
 def cost_block(results: Results, costs: Costs, chosen: Sequence[Sequence[At]], cost: Cost) -> Block:
     """Return what each contender's models took, one per seed, as a block of a single item."""
     took = [[costs.of(results.run(*at), at[1]) for at in one] for one in chosen]
-    values = [[[(of_seed or {})[f"{WHOLE}{cost.name}"]] for of_seed in one] for one in took]
-    return Block(cost.name, np.array(values), np.array([0]), np.ones(len(values)))
+    assert all(of_seed is not None for one in took for of_seed in one)
+    values = [[[of_seed[f"{WHOLE}{cost.name}"]] for of_seed in one if of_seed] for one in took]
+    # no benchmark can have that name
+    return Block(f"cost/{cost.name}", np.array(values), np.array([0]), np.ones(len(values)))
 
 
 def _block(

@@ -34,7 +34,9 @@ METHODS = (
     'Who dominates whom: an intersection-union test (Berger 1982) of "worse by the margin or more '
     'on some measure", each at its own p, and "better on none", Bonferroni over the measures; p '
     "is where the paired interval touches the margin or zero, Holm over the ordered pairs of an "
-    "LRM. Hypervolume: reversed percentile interval of the same resamples.",
+    "LRM. Of a cost the margin is a share of the second's, and p is Student's over the seeds; with "
+    "fewer than three seeds what was spent decides. Hypervolume: reversed percentile interval of "
+    "the same resamples.",
     "Tokens of thinking: Student's interval over items; the seeds' half widths are averaged.",
     "Leak and escape are shares of the samples whose thinking and answer both have a verdict.",
     "A harmful score over several benchmarks is their unweighted mean, each by its first scorer.",

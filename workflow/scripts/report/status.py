@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 MISSED = "no candidate has"  # so begins the reason of a selection without a candidate in its limits
+INHERITED = "parent failed: "  # and so that of what is made from it
 WORDS = {"ok": "", "failed": "training failed", "missed": "missed its limits"}
 
 
@@ -13,7 +14,11 @@ def status_of(reasons: Iterable[str | None]) -> str:
     failed = [reason for reason in reasons if reason is not None]
     if not failed:
         return "ok"
-    return "missed" if all(reason.startswith(MISSED) for reason in failed) else "failed"
+    return (
+        "missed"
+        if all(reason.replace(INHERITED, "").startswith(MISSED) for reason in failed)
+        else "failed"
+    )
 
 
 def in_brackets(status: str) -> str:

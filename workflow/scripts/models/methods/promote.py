@@ -1,8 +1,8 @@
 """Promotion: one of the best of several trainings by a rule, trained anew for more epochs.
 
 A rung of successive halving (Jamieson & Talwalkar 2016, arXiv 1502.07943). A rank is a place that
-one of the candidates will take, so that all jobs are known before any has run: those of a dropped
-candidate are not there.
+one of the candidates will take, so that all jobs are known before any has run. A candidate that is
+dropped has no job in the next rung.
 """
 
 from __future__ import annotations
@@ -37,16 +37,13 @@ class Promote(select.Choice):
 
     def check(self, key: str, experiment: Experiment) -> None:
         super().check(key, experiment)
-        if self.rank > len(self.among):
-            raise ValueError(f"{key}.rank is {self.rank}, but among has {len(self.among)} models")
+        runs = sum(len(_retrained(experiment.alignments[name])) or 1 for name in self.among)
+        if self.rank > runs:
+            raise ValueError(f"{key}.rank is {self.rank}, but among has {runs} models")
         for place, name in enumerate(self.among):
             found = experiment.alignments[name]
             if isinstance(found, Promote):
-                if found.epochs >= self.epochs:
-                    raise ValueError(
-                        f"{key}.epochs is {self.epochs}, expected more than the {found.epochs} of "
-                        f"{name!r}"
-                    )
+                self._check_epochs(key, name, found.epochs)
                 continue
             if not isinstance(found, sft.Sft) or found.after:
                 raise ValueError(
@@ -55,6 +52,20 @@ class Promote(select.Choice):
                 )
             if experiment.recipes[found.recipe].gate:
                 raise ValueError(f"{key}.among.{place}: the recipe of {name!r} has a gate")
+            trained = _retrained(found) or (experiment.recipes[found.recipe].epochs,)
+            self._check_epochs(key, name, max(trained))
+
+    def _check_epochs(self, key: str, name: str, trained: int) -> None:
+        if trained >= self.epochs:
+            raise ValueError(
+                f"{key}.epochs is {self.epochs}, expected more than the {trained} of {name!r}"
+            )
+
+
+def _retrained(alignment: Any) -> tuple[int, ...]:
+    """Return the epochs of an alignment that has a training for each of them."""
+    alone = getattr(alignment, "per_epoch", None) == "retrain"
+    return tuple(alignment.epochs or ()) if alone else ()
 
 
 ALIGNMENT = Promote

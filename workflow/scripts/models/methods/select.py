@@ -112,7 +112,7 @@ class Choice(Rule, Alignment):
             scorer = experiment.scorers.get(one.scorers[0])
             if scorer and (one.split, one.kind) == ("development", about.kind):
                 counted = set(scorer.metrics(one.kind).values())
-                if not counted >= set(about.columns):
+                if not counted >= {*about.columns, *about.absent}:
                     raise ValueError(
                         f"{key}: the scorer {one.scorers[0]!r} does not count {metric}, expected "
                         "another scorer, or another of its settings"

@@ -15,11 +15,13 @@ from workflow.scripts.common.io import read_json
 from workflow.scripts.config.gym_task import GymTask
 from workflow.scripts.config.kinds import REASONING
 from workflow.scripts.config.section import read_section
+from workflow.scripts.score.markup import find_boxes
 from workflow.scripts.score.scorer import Place, Sample, Scored, Scorer, ScorerSection
 from workflow.scripts.score.values import read_value
 
 TAGGED = re.compile(r"<answer>\s*(.*?)\s*</answer>", re.DOTALL)  # what the package asks for
 LABELLED = re.compile(r"^\W*(?:the )?(?:final )?answer(?: is)?[ *]*:[ *]*", re.I | re.M)
+MARKS = ("**", "$$", "$", "`")
 SENTENCE = re.compile(r"[a-z]{2,} [a-z]{2,} [a-z]{2,}", re.I)
 
 
@@ -64,7 +66,7 @@ class Verifier:
         points = 0.0
         if answer:
             try:
-                points = float(self._dataset.score_answer(answer, entry))
+                points = self._points(answer, entry)
             except Exception:  # some verifiers raise whatever an answer in another form leads to
                 state = "parse_error" if state == "ok" else state
         elif state == "ok":
@@ -77,16 +79,39 @@ class Verifier:
             "metrics": {"points": points},
         }
 
+    def _points(self, answer: str, entry: dict[str, Any]) -> float:
+        """Return what the verifier gives an answer, or the answer without its full stop."""
+        points = float(self._dataset.score_answer(answer, entry))
+        if points < 1 and answer.endswith("."):
+            points = max(points, float(self._dataset.score_answer(answer[:-1], entry)))
+        return points
+
 
 def read_answer(text: str, question: str = "") -> str:
     """Return the answer that a text states.
 
     That is what is in `<answer>` or behind "Answer:", the value that a sentence states ("the answer
-    is 1 + 5 = 6"), or else all of it: answers may have several lines.
+    is 1 + 5 = 6"), or else all of it: answers may have several lines. A box and other marks around
+    it are no part of it.
     """
     if tagged := TAGGED.findall(text):
-        return str(tagged[-1])
+        return _unmarked(tagged[-1])
     *labels, said = LABELLED.split(text)
-    if not labels and SENTENCE.search(said):
-        said = (read_value(said, question) or said).rpartition("=")[2]
-    return said.strip()
+    if not labels and SENTENCE.search(said) and (value := read_value(said, question)):
+        said = value.rpartition("=")[2] if value.count("=") == 1 else value
+    return _unmarked(said)
+
+
+def _unmarked(said: str) -> str:
+    """Return an answer without what is around all of it: a box, `**`, `$`, a backtick."""
+    before = None
+    while said != before:
+        before, said = said, said.strip()
+        if [(box.start, box.end) for box in find_boxes(said)] == [(0, len(said))]:
+            said = find_boxes(said)[0].content
+        for mark in MARKS:
+            if said.startswith(mark) and said.endswith(mark) and len(said) > 2 * len(mark):
+                said = said[len(mark) : -len(mark)]
+        if said.count("**") == 1:  # what opened it was before the label
+            said = said.removesuffix("**")
+    return said
