@@ -39,7 +39,7 @@ class TrainingKnobs(Section):
     attention: str | None = None
     """Implementation of transformers; default, the fastest that is installed"""
     gpu_memory_gb: AboveZero | None = None
-    """Refuse what needs more per GPU"""
+    """GiB of one GPU (an H200: 131); a training that is estimated to need more is refused"""
     save_state: bool = True
     """Keep what a preempted run goes on from, see models/state.py"""
 
@@ -57,9 +57,9 @@ class GenerationKnobs(Section):
     """How samples are generated."""
 
     batch_size: Positive = 64
-    """Engine hf"""
+    """Samples generated together (engine hf)"""
     gpu_memory_utilization: Share = 0.9
-    """Engine vllm"""
+    """Share of a GPU's memory that vLLM reserves (on a CPU, of main memory)"""
     max_model_len: Positive | None = None
     """Longest turn in tokens"""
     max_num_seqs: Positive | None = None
@@ -117,7 +117,8 @@ class Budget(Section):
 
 
 class Hardware(Section):
-    """What estimates assume where nothing was measured, see workflow/scripts/graph/estimate.py."""
+    """What estimates assume where nothing was measured, in place of the defaults in
+    workflow/scripts/common/cost_model.py."""
 
     nodes: Positive | None = None
     """Nodes that the plan's wall time is for"""
