@@ -14,7 +14,7 @@ INCLUDED = {
     "missed": "no candidate was within the limits of a selection, and the nearest is included",
 }
 OTHERWISE = {
-    "none": "no tax was measured for",
+    "none": "not distinguishable from none:",
     "unclear": "over training seeds not distinguishable from none:",
 }
 
