@@ -88,7 +88,8 @@ class Follower(logging.Handler):
         self.logs = {job.log for job in graph.jobs.values()}
         self.ended = threading.Event()
         self.thread = threading.Thread(target=self._watch, name="follow", daemon=True)
-        self.done: set[str] = set()
+        self.done: set[str] = set()  # what was said to be done
+        self.complete: set[str] = set()  # what is
         self.ends: set[str] = set()  # what was said of jobs that failed
         self.said = 0.0
 
@@ -141,6 +142,7 @@ class Follower(logging.Handler):
             pause = max(every, SHARE * (time.monotonic() - begin))
 
     def _look(self) -> dict[str, Any]:
+        self.complete = complete_jobs(self.graph)  # first, so that the status counts them, too
         return self.look(replace(self.graph))  # what is complete is read again
 
     def _show(self, status: dict[str, Any]) -> None:
@@ -153,7 +155,7 @@ class Follower(logging.Handler):
 
     def _lines(self, status: dict[str, Any]) -> list[str]:
         """Return what a log is told: what is new, and now and then that the run lives."""
-        done, jobs = complete_jobs(self.graph), self.graph.jobs
+        done, jobs = self.complete, self.graph.jobs
         new = [title(job) for key, job in jobs.items() if key in done - self.done]
         lines = [f"{summary(status)} Done: {', '.join(new)}"] if new else []
         ended = {

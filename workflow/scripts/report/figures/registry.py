@@ -38,4 +38,4 @@ FIGURES = {module.__name__.rpartition(".")[2]: module for module in MODULES}
 
 def title_of(name: str) -> str:
     """Return a figure's title."""
-    return str(FIGURES[name].TITLE)
+    return getattr(FIGURES[name], "TITLE", name.replace("_", " ").capitalize())
