@@ -225,7 +225,8 @@ def test_a_plan_says_what_would_end_its_run(clone: Path, without_slurm: dict[str
         file.write_text(before)
     assert re.search(
         r"^The run would end before its first job: (?:safety|attack)_sft \S+: "
-        r"runtime.per_device_batch is 2 with recipe.global_batch 8 on 8 devices, expected a divisor of 1$",
+        r"runtime.per_device_batch is 2 with recipe.global_batch 8 on 8 devices, "
+        r"expected a divisor of 1$",
         text,
         re.M,
     )
