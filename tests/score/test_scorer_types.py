@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from workflow.scripts.common.codehash import code_digest, reached_packages
-from workflow.scripts.config.kinds import BENIGN, HARMFUL, REASONING
+from workflow.scripts.config.kinds import BENIGN, HARMFUL, KINDS, REASONING
 from workflow.scripts.score.registry import FOLDER, list_types, read_scorer, section_class
 
 LLM = {"base_url": "http://127.0.0.1:1/v1", "model": "m", "max_requests": 1}
@@ -107,6 +108,16 @@ def test_a_section_says_what_a_job_with_it_needs():
     }
     local = read_scorer({**given, "model": {"path": "judge"}}, "scorer")
     assert (local.fetched_judge(), local.local_model()) == (None, "judge")
+
+
+def test_the_table_of_the_docs_has_every_type_and_what_it_scores(root):
+    page = (root / "docs/benchmarks.md").read_text()
+    table = page.partition("\n## Types of scorers\n")[2].partition("\n## ")[0]
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", table, re.M))
+    assert sorted(rows) == list(list_types())
+    for name, said in rows.items():
+        kinds = set(re.findall("|".join(KINDS), said.partition("`")[0]))
+        assert kinds == set(section_class(name).kinds)
 
 
 def test_packages_follow_from_what_a_type_imports():
