@@ -7,7 +7,13 @@ import re
 
 import yaml
 
-from workflow.scripts.config.document import EXAMPLE, write_documentation, write_schema
+from workflow.scripts.common.cost_model import HARDWARE
+from workflow.scripts.config.document import (
+    EXAMPLE,
+    describe_keys,
+    write_documentation,
+    write_schema,
+)
 from workflow.scripts.config.load import check_experiment
 from workflow.scripts.graph.runs import list_runs
 
@@ -57,6 +63,52 @@ def test_every_key_has_a_meaning():
     rows = [line.split(" | ") for line in write_documentation().splitlines() if line[:3] == "| `"]
     assert len(rows) > 200
     assert [row[0] for row in rows if not row[-1].strip(" |")] == []
+
+
+def test_keys_that_variants_share_are_described_once():
+    """Of three variants all have `a`, two have the same `b`, one has `c`, and each its own `d`."""
+
+    def variant(kind, required=(), **keys):
+        described = {name: {"description": text} for name, text in keys.items()}
+        return {"properties": {"type": {"const": kind}, **described}, "required": list(required)}
+
+    variants = [
+        variant("x", ["type", "b"], a="all", b="two", d="of x"),
+        variant("y", ["type", "b"], d="of y", a="all", b="two"),
+        variant("z", ["type"], a="all", b="two", c="one", d="of z"),  # here b is not required
+    ]
+    section = {"description": "s", "additionalProperties": {"oneOf": variants}}
+    schema = {"properties": {"s": section}}
+    rows = [(key.strip("`"), default, text) for key, _, default, text in describe_keys(schema, {})]
+    assert rows[0] == ("s", "", "s")
+    assert rows[1][:2] == ("s.NAME.type", "required")
+    assert rows[2:] == [
+        ("s.NAME.a", "", "all"),
+        ("s.NAME (x, y).b", "required", "two"),
+        ("s.NAME (x).d", "", "of x"),
+        ("s.NAME (y).d", "", "of y"),
+        ("s.NAME (z).b", "", "two"),
+        ("s.NAME (z).c", "", "one"),
+        ("s.NAME (z).d", "", "of z"),
+    ]
+
+
+def test_the_page_names_every_type_and_method(root):
+    page = write_documentation()
+    for key, folder, default in (
+        ("alignments.NAME.method", "models/methods", '`"sft"`'),
+        ("scorers.NAME.type", "score/scorers", "required"),
+    ):
+        files = (root / "workflow/scripts" / folder).glob("[a-z]*.py")
+        names = " \\| ".join(sorted(file.stem for file in files))
+        assert f"\n| `{key}` | {names} | {default} | " in page
+
+
+def test_the_page_has_the_defaults_of_the_hardware():
+    said = re.findall(
+        r"^\| `hardware\.(\w+)` .*; default ([\d.]+) \|$", write_documentation(), re.M
+    )
+    assert {key: float(value) for key, value in said} == HARDWARE
 
 
 def test_the_example_of_ones_own_data_is_an_experiment(root):

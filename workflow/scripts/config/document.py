@@ -15,7 +15,11 @@ from typing import Any
 from workflow.scripts.config.experiment import Config, Experiment
 
 Schema = dict[str, Any]
-TAGS = ("type", "method")  # keys that say which variant of a section it is
+# Keys that say which variant of a section it is, and what they mean.
+TAGS = {
+    "type": "How answers are scored, see [benchmarks.md](benchmarks.md#types-of-scorers)",
+    "method": "How models are aligned, see [methods.md](methods.md)",
+}
 EXAMPLE = """\
 ## Your own data, benchmark and judge
 
@@ -48,13 +52,12 @@ def describe_keys(
 ) -> Iterator[list[str]]:
     """Yield [key, value, default, meaning] of every key that a section's schema knows.
 
-    A section that is used in several places is described at the first.
+    A section that is used in several places is described at the first, and so is a key that
+    several variants of a section share.
     """
     seen = {} if seen is None else seen
     for name, entry in schema.get("properties", {}).items():
         key = f"{prefix}{name}"
-        if prefix and name in TAGS and "const" in entry:
-            continue  # of a variant, which the key's prefix says
         default = "required" if name in schema.get("required", []) else _default(entry)
         options = list(_options(entry, definitions))
         sections = [option for option in options if "properties" in option]
@@ -70,12 +73,41 @@ def describe_keys(
             for mark, inner in ((f"{key}[].", items), (f"{key}.NAME.", named)):
                 if isinstance(inner, dict):
                     below += [(mark, found) for found in _options(inner, definitions)]
-        several = len(below) > 1
-        for mark, section in below:
-            keys = section.get("properties", {})
-            kind = next((keys[tag]["const"] for tag in TAGS if "const" in keys.get(tag, {})), None)
-            tag = f"{mark[:-1]} ({kind})." if several and kind else mark
-            yield from describe_keys(section, definitions, tag, seen)
+        for mark, section in _share_keys(below):
+            yield from describe_keys(section, definitions, mark, seen)
+
+
+def _share_keys(below: list[tuple[str, Schema]]) -> list[tuple[str, Schema]]:
+    """Return the sections below a key with their prefixes; of variants, what they share comes once.
+
+    What all of them share has the key's own prefix, the rest the names of those that have it.
+    """
+    sections = [section.get("properties", {}) for _, section in below]
+    tag = next((tag for tag in TAGS if all("const" in s.get(tag, {}) for s in sections)), None)
+    if tag is None or len(below) < 2:
+        return below
+    kinds = [keys[tag]["const"] for keys in sections]
+    about = {"enum": kinds, "description": TAGS[tag]}
+    for keys in sections:
+        about |= {"default": keys[tag]["default"]} if "default" in keys[tag] else {}
+    # a key, its schema and whether it is required -> the variants that have it
+    owners = {json.dumps([tag, about, "default" not in about]): kinds}
+    for kind, (_, section) in zip(kinds, below, strict=True):
+        for name, entry in section["properties"].items():
+            if name != tag:
+                known = json.dumps([name, entry, name in section.get("required", [])])
+                owners.setdefault(known, []).append(kind)
+    shared: dict[tuple[str, ...], Schema] = {}
+    for text, having in owners.items():
+        name, entry, required = json.loads(text)
+        keys = shared.setdefault(tuple(having), {"properties": {}, "required": []})
+        keys["properties"][name] = entry
+        keys["required"] += [name] * required
+    mark = below[0][0]
+    return [
+        (mark if list(having) == kinds else f"{mark[:-1]} ({', '.join(having)}).", keys)
+        for having, keys in sorted(shared.items(), key=lambda one: -len(one[0]))
+    ]
 
 
 def _options(entry: Schema, definitions: Schema) -> Iterator[Schema]:
@@ -133,8 +165,8 @@ def write_documentation() -> str:
         "",
         "Made from the classes of `workflow/scripts/config/` by",
         "`python -m workflow.scripts.config.document docs/config.md`. `NAME` stands for a name of",
-        "yours (letters, digits, `.`, `_` and `-`), `[]` for each entry of a list, and a word in",
-        "brackets for the entries whose key `type` or `method` has that value. A key that is not",
+        "yours (letters, digits, `.`, `_` and `-`), `[]` for each entry of a list, and words in",
+        "brackets for the entries whose key `type` or `method` is one of them. A key that is not",
         "here is refused.",
         "*Upstream* is the published Safety Tax code; *the lock* is `experiments/NAME.lock.json`,",
         "see [paper.md](paper.md). Editors complete the keys with",

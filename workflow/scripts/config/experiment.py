@@ -260,7 +260,7 @@ class Experiment(Section):
     alignments: dict[Name, AnyAlignment]
     """Safety alignments by name, each applied to every LRM; without method: sft"""
     recipes: dict[Name, Recipe]
-    """Recipes of supervised fine-tuning by name"""
+    """Training recipes by name"""
     durability: dict[Name, Attack] = {}
     """Fine-tunings by name, each applied to the aligned models: does safety outlast them?"""
     benchmarks: Annotated[dict[Name, Benchmark], Field(min_length=1)]

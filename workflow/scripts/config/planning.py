@@ -85,7 +85,7 @@ class ScoringKnobs(Section):
     """How samples are scored."""
 
     batch_size: Positive = 8
-    """Of a classifier"""
+    """Texts judged together, by a classifier"""
 
 
 class ScoringRuntime(ScoringKnobs):
@@ -117,28 +117,28 @@ class Budget(Section):
 
 
 class Hardware(Section):
-    """What estimates assume where nothing was measured, in place of the defaults in
-    workflow/scripts/common/cost_model.py."""
+    """What estimates assume where nothing was measured, in place of the defaults, which are
+    those of workflow/scripts/common/cost_model.py."""
 
     nodes: Positive | None = None
-    """Nodes that the plan's wall time is for"""
+    """Nodes that the plan's wall time is for; default 1"""
     gpus_per_node: Positive | None = None
-    """GPUs of a node"""
+    """GPUs of a node; default 8"""
     gpu_tflops: AboveZero | None = None
-    """Peak of one GPU, bf16"""
+    """Peak of one GPU, bf16; default 989"""
     gpu_bandwidth_tb_s: AboveZero | None = None
-    """Of one GPU's memory"""
+    """Of one GPU's memory; default 3.35"""
     training_utilisation: Share | None = None
-    """Of the peak, in training"""
+    """Of the peak, in training; default 0.25"""
     decoding_utilisation: Share | None = None
-    """Of the bandwidth, in generation"""
+    """Of the bandwidth, in generation; default 0.6"""
     concurrent_sequences: Positive | None = None
-    """Decoded together on one GPU"""
+    """Decoded together on one GPU; default 256"""
     budget_share: Share | None = None
-    """Of the token budget that a sample uses"""
+    """Share of its token budget that a sample uses; default 0.5"""
     cpu_gflops: AboveZero | None = None
-    """Of one core, for tiny models"""
+    """Of one core, for tiny models; default 10"""
     network_gb_s: AboveZero | None = None
-    """Of downloads"""
+    """Of downloads; default 0.1"""
     start_s: NotNegative | None = None
-    """Seconds until a job computes"""
+    """Seconds until a job computes; default 15"""
