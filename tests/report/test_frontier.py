@@ -136,16 +136,17 @@ EXPERIMENT: dict[str, Any] = {
 def scored(tmp_path: Path, make_score: Any, load: Any) -> Any:
     """Return the results of `{run: (correct, harmful)}`, and of a report's section."""
 
-    def build(values: dict[str, Any], **report: Any) -> Any:
+    def build(values: dict[str, Any], sums: str = "sums", **report: Any) -> Any:
         files = []
         for run, (correct, harmful) in values.items():
             for name, kind, rows in (
-                ("sums", "reasoning", graded(*correct)),
+                (sums, "reasoning", graded(*correct)),
                 ("harm", "harmful", judged(*harmful)),
             ):
                 at = "final" if run.startswith("lrm") else "epoch1"
                 files.append(make_score(tmp_path, run, name, kind, {at: rows}))
-        return load({**EXPERIMENT, "report": report}, files)
+        benchmarks = {sums: {}, "harm": {}}
+        return load({**EXPERIMENT, "benchmarks": benchmarks, "report": report}, files)
 
     return build
 
@@ -230,6 +231,14 @@ def test_what_a_method_took_as_a_whole_is_an_axis(scored: Any) -> None:
     assert found["hypervolume"]["reference"] == dict(zip(WITH_COST, (0.0, 1.0, 10.0), strict=True))
     one = next(t for t in found["tests"] if (t["first"], t["second"]) == ("worse", "good"))
     assert one["change"]["gpu_hours"]["estimate"] == 6.0
+
+
+def test_a_benchmark_may_have_the_name_of_a_cost(scored: Any) -> None:
+    results = scored(FOUR, sums="gpu_hours", frontier=WITH_COST)
+    (found,) = build_frontiers(results, Took(HOURS))
+    good = next(one["metrics"] for one in found["methods"] if one["alignment"] == "good")
+    assert good["reasoning_accuracy"]["estimate"] == pytest.approx(0.9)
+    assert good["gpu_hours"]["estimate"] == 10.0
 
 
 def test_a_cheaper_method_dominates_one_that_is_just_as_good(scored: Any) -> None:
