@@ -194,6 +194,22 @@ def test_every_figure_says_how_many_items_and_seeds_it_rests_on(drawn: dict[str,
     assert "Harmful score on harm (%)" in texts(drawn["categories"])
 
 
+def test_the_name_of_a_long_benchmark_stays_on_the_figure(report: Path) -> None:
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    told = json.loads(report.read_text())
+    for one in told["categories"]:
+        one["benchmark"] = "Harmful requests of strangers, revised"
+    with matplotlib.rc_context(style.STYLE):
+        figure, _ = FIGURES["categories"].draw(told)
+        FigureCanvasAgg(figure).draw()
+        (label,) = {axis.xaxis.label for axis in figure.axes if axis.xaxis.label.get_text()}
+        box = label.get_window_extent()
+    assert "revised" in label.get_text()
+    assert 0 <= box.x0 and box.x1 <= figure.bbox.width
+
+
 def test_failed_training_is_marked_in_every_figure(drawn: dict[str, Any]) -> None:
     for name, figure in drawn.items():
         if name not in ABSENT:

@@ -77,7 +77,8 @@ def draw_lines(
     used = [name for name in styles if any(p["series"] == name for p in points)]
     step = 0.72 / max(len(used), 1)
     height = 0.75 + max(0.3, 0.12 * len(used)) * max(len(lines), 1)
-    figure, found = new_panels(report, height, x_label, sharey=True)
+    narrow = "\n".join(textwrap.wrap(x_label, 30))  # names of lines may leave half of the width
+    figure, found = new_panels(report, height, narrow, sharey=True)
     for axis, lrm, _ in found:
         for index, name in enumerate(used):
             offset = (index - (len(used) - 1) / 2) * step
