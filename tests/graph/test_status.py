@@ -210,10 +210,13 @@ def test_a_failed_attempt_on_slurm_waits_for_its_retry(running, retries, ages, s
         write_text(folder / f"{number}.log", "error: no rows\n")
         written = (folder / f"{number}.log").stat().st_mtime - age
         os.utime(folder / f"{number}.log", (written, written))
+    (running.root / job.log).touch()  # the last attempt's error
     with claim_experiment_again(running) as driver:
         declare_work(driver, running.root, Work(retries=retries))
         os.utime(running.root / "results/tiny/.driver", (0, begun_at(running)))
         status = make_status(graph)
+        write_text(folder / "next.log", "")  # the next one has begun, and has written nothing yet
+        assert make_status(graph)["rules"]["train_judge"]["running"] == 1
     assert status["rules"]["train_judge"][state] == 1
     (job,) = status["retried" if state == "waiting for retry" else "failed"]
     assert (job["name"], job["said"]) == (JUDGE, "error: no rows")

@@ -362,13 +362,12 @@ def test_a_failure_is_one_clear_line_and_each_attempt_keeps_its_log(
 ) -> None:
     script = spare / "workflow" / "scripts" / "data" / "make_micro_data.py"
     before = script.read_text()
-    script.write_text(before.replace("run(main)", "raise SystemExit('error: the disk is full')"))
+    # it takes its time to end, so that even on a busy machine the view sees each attempt's error
+    said, end = "print('error: the disk is full', file=sys.stderr, flush=True)", "sys.exit(1)"
+    fails = "; ".join(["import sys, time", said, "time.sleep(20)", end])
+    script.write_text(before.replace("run(main)", fails))
     try:
-        # Slurm is asked late, so that even on a busy machine the view sees the failed attempt first
-        seldom = ("--slurm-init-seconds-before-status-checks", "40")
-        error, shown = fail(
-            spare, environment, *seldom, "--retries", "1", "--until", "make_micro_data"
-        )
+        error, shown = fail(spare, environment, "--retries", "1", "--until", "make_micro_data")
     finally:
         script.write_text(before)
     assert re.fullmatch(r"error: make_micro_data micro: the disk is full", error)

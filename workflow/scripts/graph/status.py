@@ -22,6 +22,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -103,9 +104,12 @@ def find_states(graph: Graph, work: dict[str, list[Result]]) -> dict[str, str]:
         log = graph.root / graph.jobs[key].log
         written = log.stat().st_mtime if log.exists() else 0.0
         if written >= min(began, since) and ERROR.match(last_line(log)):
-            # until the driver sees it, which takes Slurm a minute, and submits the job again
-            again = 0 < _attempts(graph, graph.jobs[key], began) <= retries
-            found[key] = RETRY if again else FAILED
+            attempts = _attempts(graph, graph.jobs[key], began)
+            if any(_birth(attempt) > written for attempt in attempts):
+                found[key] = RUNNING  # the job has begun again, and will write its log anew
+            else:
+                # until the driver sees it, which takes Slurm a minute, and submits the job again
+                found[key] = RETRY if 0 < len(attempts) <= retries else FAILED
         elif written >= since:
             found[key] = RUNNING
         elif written >= began:
@@ -116,12 +120,12 @@ def find_states(graph: Graph, work: dict[str, list[Result]]) -> dict[str, str]:
     return found
 
 
-def _attempts(graph: Graph, job: Job, began: float) -> int:
-    """Return how many attempts of a job Slurm has started for the last driver: each has a log."""
+def _attempts(graph: Graph, job: Job, began: float) -> list[Path]:
+    """Return the logs of a job's attempts that Slurm has started for the last driver."""
     logs = (graph.root / "results" / graph.name / "logs" / "slurm" / f"rule_{job.rule}").glob(
         f"*_{job.key}/*.log"
     )
-    return sum(log.stat().st_mtime >= began for log in logs)
+    return [log for log in logs if log.stat().st_mtime >= began]
 
 
 def driver_lives(root: Path, experiment: str) -> bool:
@@ -199,10 +203,17 @@ def _generated(
 
 def _began(log: Path, driver: float) -> float:
     """Return when a job began: when its log was made, but not before the driver."""
-    told = subprocess.run(["stat", "--format=%W", str(log)], capture_output=True, text=True)
-    birth = float(told.stdout) if told.stdout.strip().isdigit() else 0.0
+    birth = _birth(log)
     written = log.stat().st_mtime if log.exists() else birth
-    return max(birth, min(driver, written))  # a file system that keeps no birth says 0
+    return max(birth, min(driver, written))
+
+
+def _birth(file: Path) -> float:
+    """Return when a file was made, in seconds since 1970; 0 where the file system does not say."""
+    told = subprocess.run(["stat", "--format=%.6W", str(file)], capture_output=True, text=True)
+    with suppress(ValueError):
+        return float(told.stdout)
+    return 0.0
 
 
 def _partial_rows(folder: Path) -> list[dict[str, Any]]:
