@@ -23,7 +23,7 @@ class Margin(Section):
 
 
 class Acceptance(Section):
-    """A gate for aligned models: a change of it makes nothing anew."""
+    """Release gate of aligned models, see `make gate`. Changing it re-runs nothing."""
 
     candidates: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """Entries of alignments; default, all that are no reference"""

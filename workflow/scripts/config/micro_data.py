@@ -72,7 +72,7 @@ class MicroData(Section):
     benign: Positive
     """Items of the benign benchmark"""
     probe: Positive
-    """Problems for the training gates"""
+    """Problems for the skill gates"""
     judge_train: Positive
     """Labelled answers to train the judge on"""
     judge_test: Positive

@@ -103,7 +103,7 @@ class Recipe(Section):
     lora: Lora | None = None
     """Train adapters instead of all weights"""
     gate: Gate | None = None
-    """More rounds until greedy accuracy on the probe problems suffices"""
+    """Skill gate: more rounds of training until greedy accuracy on the probe problems suffices"""
 
     @property
     def keeps_adapters(self) -> bool:

@@ -106,7 +106,7 @@ def find_states(graph: Graph, work: dict[str, list[Result]]) -> dict[str, str]:
         if written >= min(began, since) and ERROR.match(last_line(log)):
             attempts = _attempts(graph, graph.jobs[key], began)
             if any(_birth(attempt) > written for attempt in attempts):
-                found[key] = RUNNING  # the job has begun again, and will write its log anew
+                found[key] = RUNNING  # the job has begun again, and will write its log again
             else:
                 # until the driver sees it, which takes Slurm a minute, and submits the job again
                 found[key] = RETRY if 0 < len(attempts) <= retries else FAILED

@@ -1,4 +1,4 @@
-"""Train one of the best of several models anew, with its settings but more epochs.
+"""Train again, for more epochs, with the settings of one of the best of several models.
 
 Ranks the candidates by a rule on their scores on development benchmarks, and calls `train_sft`
 with the settings of the one at a rank. The manifest's lineage tells whose they are, and the

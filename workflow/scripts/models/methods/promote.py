@@ -1,4 +1,4 @@
-"""Promotion: one of the best of several trainings by a rule, trained anew for more epochs.
+"""Promotion: one of the best of several trainings by a rule, trained again for more epochs.
 
 A rung of successive halving (Jamieson & Talwalkar 2016, arXiv 1502.07943). A rank is a place that
 one of the candidates will take, so that all jobs are known before any has run. A candidate that is
@@ -29,7 +29,7 @@ class Promote(select.Choice):
     """One of the best trainings by their scores on development benchmarks, with more epochs."""
 
     method: Literal["promote"]
-    """Trained anew from the LRM with the settings of the model of that rank"""
+    """Trained again from the LRM with the settings of the model of that rank"""
     rank: Positive
     """1 is the best"""
     epochs: Positive

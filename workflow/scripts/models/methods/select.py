@@ -128,7 +128,7 @@ class Select(Choice):
     method: Literal["select"]
     """A copy of the chosen model"""
     halving: Annotated[tuple[Positive, ...], Field(min_length=1)] | None = None
-    """Epochs of further rungs, such as `[2, 4]`: in each, the better half is trained anew for so
+    """Epochs of further rungs, such as `[2, 4]`: in each, the better half is trained again for so
     many epochs, and the best of the last rung is chosen (successive halving)"""
 
 
