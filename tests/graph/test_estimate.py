@@ -207,6 +207,23 @@ def test_a_local_benchmark_is_planned_with_the_rows_that_it_has(project):
     assert items() == 4
 
 
+def test_samples_tell_the_items_of_their_own_benchmark(project):
+    def items() -> int:
+        return Estimator(project.read()).items("benign")
+
+    def change(e):
+        changed = {"reasoning_gym": {"task": "chain_sum", "n": 12}, "kind": "reasoning"}
+        e["benchmarks"]["benign"] |= {**changed, "scorers": ["gym"]}
+        del e["benchmarks"]["benign"]["generated"]
+        e["scorers"]["gym"] = {"type": "reasoning_gym"}
+
+    project.edit(change)
+    finish_samples(project)
+    assert items() == 8  # items may have been dropped
+    project.edit(lambda e: e["benchmarks"]["benign"]["reasoning_gym"].update(n=30))
+    assert items() == 30
+
+
 def test_an_api_judge_costs_what_its_prices_say_and_no_more_than_its_cap(project):
     llm = {
         "base_url": "http://127.0.0.1:9/v1",

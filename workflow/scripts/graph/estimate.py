@@ -143,7 +143,7 @@ class Estimator:
         found = {name: self._find(name) for name in graph.results}
         self.found = {name: one for name, one in found.items() if one}
         for name, one in self.found.items():
-            self._learn(graph.results[name], one.details)
+            self._learn(graph.results[name], one)
         for name, one in self.found.items():
             if "seconds" in one.record:
                 result = graph.results[name]
@@ -222,9 +222,11 @@ class Estimator:
         folder = graph.root / folder_of(name, key)
         return Found(record, _read(folder / details) if details else {})
 
-    def _learn(self, result: Result, details: dict[str, Any]) -> None:
+    def _learn(self, result: Result, found: Found) -> None:
         """Take note of the sizes that a finished result tells: items, steps, tokens per record."""
-        if "n_items" in details:
+        details, keys, inputs = found.details, self.graph.keys, found.record.get("inputs", {})
+        same = all(inputs.get(name) == keys[name] for name in result.inputs.get("prompts", ()))
+        if "n_items" in details and same:  # else of a benchmark that has changed
             self._items.setdefault(details["benchmark"], details["n_items"])
         train, data = details.get("train"), (details.get("lineage") or {}).get("data")
         if result.rule == "pretrain_base" and train:
