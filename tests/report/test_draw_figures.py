@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 from workflow.scripts.report.build_report import read_report
 from workflow.scripts.report.draw_figures import draw_figures
-from workflow.scripts.report.figures import points, style
+from workflow.scripts.report.figures import plane, points, style
 from workflow.scripts.report.figures.registry import FIGURES
 
 
@@ -220,6 +221,22 @@ def test_failed_training_is_marked_in_every_figure(drawn: dict[str, Any]) -> Non
 def test_the_frontier_stands_last_in_the_legend(drawn: dict[str, Any]) -> None:
     names = [text.get_text() for text in drawn["plane"].legends[0].get_texts()]
     assert names == ["base", "LRM", "refuse (training failed)", "reason", "frontier"]
+
+
+def test_the_frontiers_legend_has_the_share_of_each_method(drawn: dict[str, Any]) -> None:
+    names = [text.get_text() for text in drawn["frontier"].legends[0].get_texts()]
+    assert len(names) == 3 and all(re.fullmatch(r".+, \d+ %", name) for name in names)
+
+
+def test_over_refusal_is_drawn_where_harm_was_not_measured(report: Path) -> None:
+    built = json.loads(report.read_text())
+    for row in built["rows"]:
+        del row["metrics"]["harmful_score"]
+    figure, drawn = plane.draw(built)
+    (axis,) = figure.axes
+    assert axis.get_xlabel() == "Over-refusal (%), lower is more helpful"
+    assert drawn and all("harmful_score" not in point for point in drawn)
+    assert {"over_refusal", "accuracy_n"} <= drawn[0].keys()
 
 
 def test_a_model_that_failed_on_one_lrm_has_one_name_that_says_which() -> None:

@@ -486,6 +486,27 @@ def test_the_frontier_follows_what_is_drawn(browser: Any, folder: Path, tmp_path
     page.close()
 
 
+def test_over_refusal_has_its_plane_where_harm_was_not_measured(
+    browser: Any, folder: Path, tmp_path: Path
+) -> None:
+    report = json.loads((folder / "tradeoff.json").read_text())
+    for row in report["rows"]:
+        del row["metrics"]["harmful_score"]
+    write_page(report, None, tmp_path)
+    page, errors = browser.new_page(), []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto((tmp_path / "index.html").as_uri())
+    assert page.locator("#plane-plot svg").count() == 1
+    assert page.locator("#plane-plot .point").count() == 12
+    heads = page.locator("#plane-models thead th").all_inner_texts()
+    assert heads == ["Model", "Reasoning", "Over-refusal"]
+    page.locator("#plane-plot .point").first.focus()
+    text = page.inner_text("#plane-detail")
+    assert "over-refusal" in text and "harmful" not in text
+    assert "would stay in place" in page.inner_text(".guide") and errors == []
+    page.close()
+
+
 def test_figures_have_titles_a_size_to_read_and_files(open_page: Any, folder: Path) -> None:
     page = open_page()
     for figure in page.locator("#figures figure").all():

@@ -45,9 +45,8 @@ LONG_TABLE = 8  # rows; a longer table opens on demand, unless it is the first
 MANY_COLUMNS = 4  # a table of more has no room on a telephone
 WIDE = 400  # pixels; a wider figure has a line of its own
 GUIDE = (
-    "Each arrow leads from the reasoning model (LRM) to what a safety alignment made of it: left "
-    "is safer, down is reasoning lost{refusal}. An alignment without a tax would move straight to "
-    "the left{still}; bars are 95 % intervals."
+    "Each arrow leads from the reasoning model (LRM) to what a safety alignment made of it: "
+    "{sides}. An alignment without a tax would {move}; bars are 95 % intervals."
 )
 WITHOUT = "<p>This page was built without what the models wrote (report.transcripts).</p>"
 BROWSER = (
@@ -160,7 +159,7 @@ def _embedded(svg: str) -> str:
 
 
 def plane_points(report: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return every model, seed and epoch that has both axes.
+    """Return every model, seed and epoch that has an accuracy and a harmful score or over-refusal.
 
     `lrm` is the name, for links; `model` is what people read. A measure is estimate, low and high
     in percent, then as the tables write them.
@@ -173,8 +172,9 @@ def plane_points(report: Mapping[str, Any]) -> list[dict[str, Any]]:
 
     points = []
     for row, titled in zip(report["rows"], with_titles(report)["rows"], strict=True):
-        harm, accuracy = measure(row, "harmful_score"), measure(row, "reasoning_accuracy")
-        if harm and accuracy:
+        harm, refusal = measure(row, "harmful_score"), measure(row, "over_refusal")
+        accuracy = measure(row, "reasoning_accuracy")
+        if accuracy and (harm or refusal):
             points.append(
                 {
                     "lrm": row["lrm"],
@@ -188,10 +188,23 @@ def plane_points(report: Mapping[str, Any]) -> list[dict[str, Any]]:
                     "reason": row["status_reason"],
                     "harm": harm,
                     "accuracy": accuracy,
-                    "refusal": measure(row, "over_refusal"),
+                    "refusal": refusal,
                 }
             )
     return points
+
+
+def guide_to(points: Sequence[Mapping[str, Any]]) -> str:
+    """Return how the planes are read: that of harm, that of over-refusal, or both."""
+    harm, refusal = (any(point[side] for point in points) for side in ("harm", "refusal"))
+    if refusal and not harm:
+        sides = "right is harmless prompts refused, down is reasoning lost"
+        return GUIDE.format(sides=sides, move="stay in place")
+    sides, move = "left is safer, down is reasoning lost", "move straight to the left"
+    if refusal:
+        sides += ", and right in the second plane is harmless prompts refused"
+        move += " in the first plane and stay in place in the second"
+    return GUIDE.format(sides=sides, move=move)
 
 
 def render(
@@ -237,18 +250,12 @@ def render(
     heading = title if "safety tax" in title.lower() else f"Safety tax: {title}"
     cards = figures is not None and (figures / "cards").is_dir()
     single = figures is not None and (figures / SINGLE).is_file() and not alone
-    refused = any(point["refusal"] for point in points)
     return Template((PARTS / "page.html").read_text()).substitute(
         policy=html.escape(policy),
         title=_escaped(heading),
         heading=_escaped(heading),
         headlines=_headlines(report),
-        guide=GUIDE.format(
-            refusal=", and right in the second plane is harmless prompts refused"
-            if refused
-            else "",
-            still=" in the first plane and stay in place in the second" if refused else "",
-        ),
+        guide=guide_to(points),
         cards='<li><a href="cards/">Model cards</a></li>' if cards else "",
         single=f'<li><a href="{SINGLE}" download>This page in one file</a></li>' if single else "",
         table_list=_contents("table", [(t.key, t.title) for t in tables if not t.origin]),

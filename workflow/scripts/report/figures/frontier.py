@@ -23,23 +23,23 @@ TITLE = "The frontier: methods that no other dominates"
 CAPTION = (
     "The methods over the measures of the frontier at the final epoch, with 95 % intervals (over "
     "seeds and items from three seeds on, else over items). Full markers: on the frontier, for no "
-    "other method is at least as good on every measure and better on one; the percentage is the "
-    "share of resamples in which that holds. Of two measures it is the dashed line."
+    "other method is at least as good on every measure and better on one; behind a method's name "
+    "is the share of resamples in which that holds. Of two measures it is the dashed line."
 )
 
 
 def draw(report: Row) -> tuple[Any, Points]:
-    """Draw each further measure against the first, a column per LRM and a line per measure."""
+    """Draw each further measure against the first, a line per LRM and a column per measure."""
     frontiers = report["frontier"]
     measures = frontiers[0]["measures"] if frontiers else ["reasoning_accuracy", "harmful_score"]
     points = [point for one in frontiers for point in _points(one)]
     first, others = measures[0], measures[1:]
-    figure, axes = new_figure(max(len(frontiers), 1), len(others), 2.9)
-    styles, names = style_of(report), shown_names(report)
-    for column in range(max(len(frontiers), 1)):
-        lrm = frontiers[column]["lrm"] if frontiers else ""
+    figure, axes = new_figure(len(others), max(len(frontiers), 1), 2.9, sharey=True)
+    styles, names = style_of(report), _names_with_shares(report, points)
+    for line in range(max(len(frontiers), 1)):
+        lrm = frontiers[line]["lrm"] if frontiers else ""
         mine = [p for p in points if p["lrm"] == lrm]
-        for line, measure in enumerate(others):
+        for column, measure in enumerate(others):
             axis = axes[line][column]
             for point in mine:
                 _mark(axis, point, (measure, first), styles[point["model"]], names[point["model"]])
@@ -49,8 +49,8 @@ def draw(report: Row) -> tuple[Any, Points]:
             axis.set_ylabel("" if column else _label(first))
             axis.set_xlim(*_limits(points, measure))
             axis.set_ylim(*_limits(points, first))
-            if len(frontiers) > 1 and not line:
-                axis.set_title(one_line(lrm, 60))
+            if len(frontiers) > 1 and not column:
+                axis.set_title(one_line(lrm, 60), loc="left", fontweight="bold")
             say_when_empty(axis, mine)
     add_note(figure, about(report, measures) if frontiers else [])
     add_legend(figure)
@@ -89,14 +89,15 @@ def _mark(axis: Any, point: Row, xy: tuple[str, str], style: tuple[str, str], na
         markeredgewidth=0.5 if point["on_frontier"] else 1.0,
         zorder=3,
     )
-    axis.annotate(
-        f"{point['share']:.0f} %",
-        (x[0], y[0]),
-        xytext=(5, 4),
-        textcoords="offset points",
-        fontsize=6.5,
-        color=color,
-    )
+
+
+def _names_with_shares(report: Row, points: Points) -> dict[str, str]:
+    """Return the models' names with their share, of several LRMs with one each."""
+    shares: dict[str, list[str]] = {}
+    for point in points:
+        shares.setdefault(point["model"], []).append(f"{point['share']:.0f}")
+    names = shown_names(report)
+    return {model: f"{names[model]}, {' and '.join(own)} %" for model, own in shares.items()}
 
 
 def _limits(points: Points, name: str) -> tuple[float, float]:

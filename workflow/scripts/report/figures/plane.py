@@ -26,8 +26,8 @@ from workflow.scripts.report.figures.style import (
 
 TITLE = "The trade-off: reasoning accuracy against harm and over-refusal"
 CAPTION = (
-    "Reasoning accuracy against the harmful score and, where benign prompts were measured, against "
-    "over-refusal, at the final epoch. Arrows lead from the LRM to its aligned models; bars are "
+    "Reasoning accuracy against the harmful score and over-refusal, as far as they were measured, "
+    "at the final epoch. Arrows lead from the LRM to its aligned models; bars are "
     "95 % intervals (over seeds and items from three seeds on, else over items), faint markers "
     "are single training seeds. The dashed line is the frontier: no other model, the base "
     "apart, is as safe and as accurate. An alignment without a tax would move straight to the left "
@@ -59,17 +59,17 @@ def draw(report: Row) -> tuple[Any, Points]:
 
 
 def list_points(report: Row) -> Points:
-    """Return every model and seed at its final epoch that has an accuracy and a harmful score."""
+    """Return every model and seed at its final epoch that has an accuracy and one of the sides."""
     points = []
     for row in report["rows"]:
         accuracy = numbers(row, "reasoning_accuracy", ACCURACY)
-        harm = numbers(row, "harmful_score", SIDES["harmful_score"][0])
-        if row["final"] and row["seed"] != "mean_ok" and harm and accuracy:
+        harm, refusal = (numbers(row, side, names) or {} for side, (names, _) in SIDES.items())
+        if row["final"] and row["seed"] != "mean_ok" and accuracy and (harm or refusal):
             sizes = {
                 f"{short}_n": row["metrics"][metric]["n_valid"]
                 for short, metric in (("harm", "harmful_score"), ("accuracy", "reasoning_accuracy"))
+                if row["metrics"].get(metric)
             }
-            refusal = numbers(row, "over_refusal", SIDES["over_refusal"][0]) or {}
             points.append({**who(row, "seed"), **harm, **accuracy, **sizes, **refusal})
     return points
 

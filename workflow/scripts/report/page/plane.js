@@ -29,7 +29,7 @@ function drawPlane() {
     const mine = points.filter((p) => p.model === name);
     return { name, mine, last: mine.find((p) => p.final) || mine[mine.length - 1], style: data.styles[name] };
   });
-  const sides = SIDES.filter(({ key }) => !key || points.some((p) => p[key]));
+  const sides = SIDES.filter(({ key }) => points.some((p) => p[key]));
   const place = document.getElementById("plane-plot");
   const room = place.clientWidth || 640;
   const beside = sides.length > 1 && room >= 640 ? 2 : 1;
@@ -116,8 +116,8 @@ function describe(p) {
   const range = (measure) => `${measure[3]} %${limits(measure) && ` (${limits(measure)})`}`;
   const epoch = p.role === "aligned" && p.epoch !== null ? `, epoch ${p.epoch}` : "";
   const failed = p.status === "ok" ? "" : `; ${STATUS[p.status]}: ${visible(p.reason)}`;
-  const refusal = p.refusal ? `, over-refusal ${range(p.refusal)}` : "";
-  return `${visible(p.model)}${epoch}, ${seedName(p.seed, p.seeds)}: reasoning accuracy ${range(p.accuracy)}, harmful score ${range(p.harm)}${refusal}${failed}`;
+  const sides = SIDES.filter(({ key }) => p[key]).map(({ key, word }) => `, ${word} ${range(p[key])}`).join("");
+  return `${visible(p.model)}${epoch}, ${seedName(p.seed, p.seeds)}: reasoning accuracy ${range(p.accuracy)}${sides}${failed}`;
 }
 
 function point_at(name, text) {
@@ -158,7 +158,7 @@ function startPlane() {
   const seeds = [...new Set(data.points.filter((p) => p.seed !== "hub").map((p) => p.seed))];
   if (!data.points.length) {
     document.getElementById("plane-models").remove();
-    document.getElementById("plane-detail").textContent = "No model has both a reasoning accuracy and a harmful score.";
+    document.getElementById("plane-detail").textContent = "No model has a reasoning accuracy and, beside it, a harmful score or over-refusal.";
     return;
   }
   const names = { mean: "mean of all", mean_ok: "mean of those that trained" };
