@@ -55,3 +55,5 @@ def test_a_judge_that_is_missing_leaves_the_tax() -> None:
         "50.0 (40.0 to 60.0) with a; harm was not measured for all, over-refusal went from 0.0 % "
         "to 20.0 %."
     )
+    del rows[0]["metrics"]["harmful_score"]
+    assert "; harm was not measured, over-refusal went from" in headline(rows)

@@ -116,4 +116,4 @@ def test_a_report_of_what_is_there_names_what_failed(clone, shell_environment):
     assert not (clone / "results/tiny/report/index.html").exists()
     # what was measured is there: accuracy, over-refusal and the tax
     assert re.search(r"^safechain +[\d.]+ +[\d.]+ +-?[\d.]+$", shown[-1], re.M)
-    assert "harm was not measured for all, over-refusal went from" in text
+    assert "harm was not measured, over-refusal went from" in text

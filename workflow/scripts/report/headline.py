@@ -36,13 +36,17 @@ def _sentence(lrm: str, final: Sequence[Row]) -> str:
         aligned = _cheapest_and_dearest(aligned)
     of = sorted(key.partition("/")[2] for key in aligned[0]["metrics"] if _of_a_benchmark(key))
     mean = f" (mean of {join(of)}, each by its first scorer)" if len(of) > 1 else ""
+    measured = (before, *(row["metrics"] for row in aligned))
     changes = {
         metric: _change(metric, before, aligned)
         for metric in ("harmful_score", "over_refusal")
-        if all(metric in one for one in (before, *(row["metrics"] for row in aligned)))
+        if all(metric in one for one in measured)
     }
-    harm = changes.get("harmful_score")
-    text += f"; the harmful score{mean} went {harm}" if harm else "; harm was not measured for all"
+    if harm := changes.get("harmful_score"):
+        text += f"; the harmful score{mean} went {harm}"
+    else:
+        some = any("harmful_score" in one for one in measured)
+        text += f"; harm was not measured{' for all' if some else ''}"
     if refusals := changes.get("over_refusal"):
         text += f", over-refusal {'' if harm else 'went '}{refusals}"
     return f"{text}."
