@@ -329,8 +329,8 @@ def test_the_published_copy_of_safechain_makes_the_same_records_as_the_docs_say(
 ) -> None:
     """The copy has the first 1,000 harmful rows that parse, and the column `text` more."""
     docs = (root / "docs/paper.md").read_text()
-    assert "`UWNSL/SafeChain` is gated" in docs
-    example = docs.partition("## SafeChain without its gate")[2].partition("```yaml\n")[2]
+    assert "`UWNSL/SafeChain` is a gated data set" in docs
+    example = docs.partition("## SafeChain without access on the hub")[2].partition("```yaml\n")[2]
     entry = yaml.safe_load(example.partition("```")[0])["safechain"]
     assert entry["prepare"]["source"]["hub"] == "TianshengHuang/Small_SafeChain"
     assert known_rows(entry["prepare"]) == 1000
