@@ -15,7 +15,7 @@ import pytest
 
 from workflow.scripts.report.build_report import read_report
 from workflow.scripts.report.draw_figures import draw_figures
-from workflow.scripts.report.figures import plane, points, style
+from workflow.scripts.report.figures import frontier, plane, points, style
 from workflow.scripts.report.figures.registry import FIGURES
 
 
@@ -226,6 +226,17 @@ def test_the_frontier_stands_last_in_the_legend(drawn: dict[str, Any]) -> None:
 def test_the_frontiers_legend_has_the_share_of_each_method(drawn: dict[str, Any]) -> None:
     names = [text.get_text() for text in drawn["frontier"].legends[0].get_texts()]
     assert len(names) == 3 and all(re.fullmatch(r".+, \d+ %", name) for name in names)
+
+
+def test_of_several_lrms_each_has_its_share_in_the_legend(report: Path) -> None:
+    built = json.loads(report.read_text())
+    (one,) = built["frontier"]
+    built["frontier"].append({**one, "lrm": "other", "methods": one["methods"][:-1]})
+    figure, _ = frontier.draw(built)
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert len(figure.axes) == 4 and len(names) == 3
+    assert all(re.fullmatch(r".+, (\d+) / \1 %", name) for name in names[:-1])
+    assert re.fullmatch(r".+, \d+ / – %", names[-1])
 
 
 def test_over_refusal_is_drawn_where_harm_was_not_measured(report: Path) -> None:

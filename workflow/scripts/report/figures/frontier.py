@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from workflow.scripts.report.escape import one_line
@@ -24,7 +25,8 @@ CAPTION = (
     "The methods over the measures of the frontier at the final epoch, with 95 % intervals (over "
     "seeds and items from three seeds on, else over items). Full markers: on the frontier, for no "
     "other method is at least as good on every measure and better on one; behind a method's name "
-    "is the share of resamples in which that holds. Of two measures it is the dashed line."
+    "is the share of resamples in which that holds, of several LRMs one for each. Of two "
+    "measures it is the dashed line."
 )
 
 
@@ -35,7 +37,7 @@ def draw(report: Row) -> tuple[Any, Points]:
     points = [point for one in frontiers for point in _points(one)]
     first, others = measures[0], measures[1:]
     figure, axes = new_figure(len(others), max(len(frontiers), 1), 2.9, sharey=True)
-    styles, names = style_of(report), _names_with_shares(report, points)
+    styles, names = style_of(report), _names_with_shares(report, frontiers, points)
     for line in range(max(len(frontiers), 1)):
         lrm = frontiers[line]["lrm"] if frontiers else ""
         mine = [p for p in points if p["lrm"] == lrm]
@@ -91,13 +93,14 @@ def _mark(axis: Any, point: Row, xy: tuple[str, str], style: tuple[str, str], na
     )
 
 
-def _names_with_shares(report: Row, points: Points) -> dict[str, str]:
-    """Return the models' names with their share, of several LRMs with one each."""
-    shares: dict[str, list[str]] = {}
-    for point in points:
-        shares.setdefault(point["model"], []).append(f"{point['share']:.0f}")
-    names = shown_names(report)
-    return {model: f"{names[model]}, {' and '.join(own)} %" for model, own in shares.items()}
+def _names_with_shares(report: Row, frontiers: Sequence[Row], points: Points) -> dict[str, str]:
+    """Return the models' names with their share on each LRM, a dash where they are not of it."""
+    shares = {(point["model"], point["lrm"]): f"{point['share']:.0f}" for point in points}
+    on = [frontier["lrm"] for frontier in frontiers]
+    return {
+        model: f"{name}, {' / '.join(shares.get((model, lrm), '–') for lrm in on)} %"
+        for model, name in shown_names(report).items()
+    }
 
 
 def _limits(points: Points, name: str) -> tuple[float, float]:

@@ -65,12 +65,10 @@ def list_points(report: Row) -> Points:
         accuracy = numbers(row, "reasoning_accuracy", ACCURACY)
         harm, refusal = (numbers(row, side, names) or {} for side, (names, _) in SIDES.items())
         if row["final"] and row["seed"] != "mean_ok" and accuracy and (harm or refusal):
-            sizes = {
-                f"{short}_n": row["metrics"][metric]["n_valid"]
-                for short, metric in (("harm", "harmful_score"), ("accuracy", "reasoning_accuracy"))
-                if row["metrics"].get(metric)
-            }
-            points.append({**who(row, "seed"), **harm, **accuracy, **sizes, **refusal})
+            accuracy["accuracy_n"] = row["metrics"]["reasoning_accuracy"]["n_valid"]
+            if harm:
+                harm["harm_n"] = row["metrics"]["harmful_score"]["n_valid"]
+            points.append({**who(row, "seed"), **harm, **accuracy, **refusal})
     return points
 
 
