@@ -5,10 +5,9 @@ MAKES: RESOURCES and THREADS of every rule; results/<experiment>/logs/slurm/, th
 """
 
 import atexit
-import shlex
 
 from snakemake.logging import logger
-from snakemake_executor_plugin_slurm.partitions import read_partition_file
+from snakemake_executor_plugin_slurm.partitions import get_best_partition, read_partition_file
 
 from workflow.scripts.cluster.container import check_command, check_image
 from workflow.scripts.cluster.driver import (
@@ -18,6 +17,7 @@ from workflow.scripts.cluster.driver import (
     own_locks,
     remove_stale_locks,
 )
+from workflow.scripts.cluster.lost_jobs import LostJobs
 from workflow.scripts.cluster.node import check_gpus, job_environment
 from workflow.scripts.cluster.resources import (
     combine_resources,
@@ -34,7 +34,6 @@ from workflow.scripts.cluster.slurm import (
     check_profile,
     check_status_command,
     explain_failure,
-    fail_lost_jobs,
     limit_nodes,
     query_nodes,
     room_to_grow,
@@ -185,37 +184,38 @@ elif "SLURM_JOB_ID" in os.environ:
 
 
 def hand_to_slurm(jobs):
-    """Make sure that the cluster can take the jobs, and that nobody else makes the same."""
-    executor = workflow.scheduler.get_executor(jobs[0])
+    """Make sure that the cluster can take the jobs, and that nobody else makes the same.
+
+    Returns what starts jobs again that are lost from then on.
+    """
     settings = workflow.executor_settings
     check_names(settings.jobname_prefix, settings.logdir, NAME, SLURM_LOGS)
-    nodes = limit_nodes(query_nodes(), partition_limits(settings.partition_config))
+    file = settings.partition_config
+    partitions = read_partition_file(file) if file else []
+    limits = {p.name: (p.limits.max_mem_mb, p.limits.max_runtime) for p in partitions}
+    nodes = limit_nodes(query_nodes(), limits)
     check_status_command(settings.status_command)
     for job in jobs:
-        ask = ask_of(job, executor)
+        ask = ask_of(job, partitions)
         check_asks([ask], nodes)
         ROOM[job.wildcards.get("key")] = room_to_grow(ask, nodes)
     if orphans := cancel_orphans(NAME, CLONE):
         print(f"Cancelled jobs of an earlier run: {', '.join(orphans)}", file=sys.stderr)
-    plugin = sys.modules[type(executor).__module__]
-    plugin.query_job_status = fail_lost_jobs(plugin.query_job_status)
+    lost = LostJobs(NAME, CLONE, logger.warning, nodes_too=settings.requeue)
+    lost.watch()
     print(f"Slurm jobs are named {NAME}_…; logs: {SLURM_LOGS}", file=sys.stderr)
+    return lost
 
 
-def partition_limits(file):
-    """Return the memory and minutes that `slurm-partition-config` gives each partition."""
-    if not file:
-        return {}
-    found = read_partition_file(file)
-    return {p.name: (p.limits.max_mem_mb, p.limits.max_runtime) for p in found}
-
-
-def ask_of(job, executor):
+def ask_of(job, partitions):
     """Return what a job asks of one node, in the partition that the plugin will choose for it."""
     gpus, nodes = gpus_of(job.resources), job.resources.get("nodes", 1)
+    partition = job.resources.get("slurm_partition")
+    if not partition and partitions:
+        partition = get_best_partition(partitions, job, logger)
     return Ask(
         job.rule.name,
-        "".join(shlex.split(executor.get_partition_arg(job))[1:]),
+        partition or "",
         gpus // nodes,
         job.threads,
         job.resources.get("mem_mb", 0),
@@ -352,8 +352,8 @@ def failure_of(job):
 
 onstart:
     # a lock in a local name would be let go of when this handler returns
-    global DRIVER, FAILED, FOLLOWER
-    FOLLOWER = None
+    global DRIVER, FAILED, FOLLOWER, LOST
+    FOLLOWER = LOST = None
     jobs = list(workflow.dag.needrun_jobs())
     retries = workflow.execution_settings.retries
     FAILED = Failures({log: job for job in jobs for log in job.log}, retries)
@@ -368,7 +368,7 @@ onstart:
         declare_work(DRIVER, CLONE, work)
         jobs = [job for job in jobs if not job.is_local]
         if workflow.executor_plugin.name == "slurm" and jobs:
-            hand_to_slurm(jobs)
+            LOST = hand_to_slurm(jobs)
     except InputError as error:
         sys.exit(f"error: {error}")
     settings = workflow.output_settings
@@ -380,12 +380,16 @@ onstart:
 
 
 onsuccess:
+    if LOST:
+        LOST.ended.set()
     if FOLLOWER:
         FOLLOWER.stop()
         say_where(GRAPH)
 
 
 onerror:
+    if LOST:
+        LOST.ended.set()
     if FOLLOWER:
         FOLLOWER.stop()
     say_failures(map(failure_of, FAILED.final()), GRAPH)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from dataclasses import replace
 from math import inf
@@ -19,7 +18,6 @@ from workflow.scripts.cluster.slurm import (
     check_names,
     check_profile,
     explain_failure,
-    fail_lost_jobs,
     find_orphans,
     limit_nodes,
     parse_minutes,
@@ -129,25 +127,6 @@ def test_a_wrong_line_of_the_profile_is_named(setting: dict[str, str], reason: s
     check_profile({"slurm_partition": "gpu", "gres": "gpu", "max_runtime": "720", "mem_mb": "1"})
     with pytest.raises(InputError, match=reason):
         check_profile(setting)
-
-
-def test_a_job_that_stays_lost_has_failed_and_one_that_slurm_starts_again_has_not(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    states = {"1": "RUNNING", "2": "PREEMPTED", "3": "PREEMPTED", "4": "NODE_FAIL"}
-
-    async def query(command: str, logger: object) -> tuple[dict[str, str], float]:
-        return dict(states), 0.1
-
-    squeue = tmp_path / "squeue"
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    squeue.write_text("#!/bin/sh\nprintf '1\\n3\\n'\n")
-    squeue.chmod(0o755)
-    found, _ = asyncio.run(fail_lost_jobs(query)("squeue", None))  # type: ignore[arg-type]
-    assert found == {**states, "2": "FAILED", "4": "FAILED"}
-    # a controller that is too busy to answer is asked again later
-    squeue.write_text("#!/bin/sh\nexit 1\n")
-    assert asyncio.run(fail_lost_jobs(query)("squeue", None))[0] == states
 
 
 def test_a_machine_without_slurm_is_said_in_one_line(

@@ -49,6 +49,7 @@ class Site:
     folder: Path
     jobs: list[SlurmJob]
     preempted: SlurmJob
+    restarted: SlurmJob
     variables: dict[str, str]
     asked: list[dict[str, str]]
     scored_on_a_node: list[SlurmJob] = field(default_factory=list)
@@ -92,6 +93,9 @@ def disturb(run: Run, endpoint: Endpoint) -> Site:
     preempter = f"--chdir={run.folder.parent}"
     slurm("sbatch", preempter, "--partition=gpu", "--nodelist=node02", "--exclusive", "--wrap=true")
     (preempted,) = run.wait_for_jobs("generate_samples", "PREEMPTED")
+    # the driver puts it back; its second life is ended too, for the sizes of a second attempt
+    (restarted,) = run.wait_for_jobs("generate_samples")
+    slurm("scancel", restarted.id)
     read = (Path("/proc") / str(processes_of(judging)[0]) / "environ").read_bytes().split(b"\0")
     slurm("scancel", judging.id)
     assert run.driver.wait(timeout=400) == 0, run.printed()[-3000:]
@@ -99,6 +103,7 @@ def disturb(run: Run, endpoint: Endpoint) -> Site:
         run.folder,
         list_slurm_jobs(run.folder),
         preempted,
+        restarted,
         dict(line.decode().split("=", 1) for line in read if b"=" in line),
         endpoint.requests,
     )
@@ -126,10 +131,12 @@ def test_gpus_per_node_is_the_same_to_slurm_as_gres(cluster: Cluster, tmp_path: 
     assert one.fields["TresPerNode"] == other.fields["TresPerNode"] == "gres:gpu:h100:8"
 
 
-def test_a_job_that_is_preempted_without_requeue_is_submitted_again(site: Site) -> None:
+def test_a_job_that_slurm_only_cancels_for_another_goes_back_into_the_queue(site: Site) -> None:
+    assert site.preempted.fields["Restarts"] == "0"
+    assert (site.restarted.id, site.restarted.fields["Restarts"]) == (site.preempted.id, "1")
     states = [(job.id, job.state) for job in site.attempts("generate_samples")]
-    assert [state for _, state in states] == ["PREEMPTED", "COMPLETED"]
-    assert states[0][0] == site.preempted.id and site.preempted.fields["Restarts"] == "0"
+    assert states[0] == (site.preempted.id, "CANCELLED")  # by the test, see `disturb`
+    assert [state for _, state in states[1:]] == ["COMPLETED"]
 
 
 def test_a_retry_grows_up_to_what_its_partition_has(site: Site) -> None:

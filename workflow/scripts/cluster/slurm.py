@@ -1,8 +1,8 @@
 """Before the first job is handed to Slurm: is the cluster there, does it have room for every job,
 and do jobs of killed runs still write results? Afterwards: which jobs have failed, and why?
 
-Plain Snakemake waits for ever without Slurm, submits what no node can hold once per retry, knows
-nothing of jobs that have outlived their driver, and waits for ever for a preempted job.
+Plain Snakemake waits for ever without Slurm, submits what no node can hold once per retry, and
+knows nothing of jobs that have outlived their driver.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
@@ -67,7 +67,7 @@ def query_nodes() -> list[Nodes]:
     Raises:
         InputError: There is no Slurm on this machine, or its controller does not answer.
     """
-    return parse_nodes(_ask("sinfo", "--noheader", "--exact", "--format=%P|%l|%c|%m|%G"))
+    return parse_nodes(ask_slurm("sinfo", "--noheader", "--exact", "--format=%P|%l|%c|%m|%G"))
 
 
 def parse_nodes(text: str) -> list[Nodes]:
@@ -245,19 +245,36 @@ def check_status_command(command: str | None) -> None:
     """
     if command == "sacct" and shutil.which("sacct"):
         try:
-            _ask("sacct", "--noheader", "--allocations", "--starttime=now")
+            ask_slurm("sacct", "--noheader", "--allocations", "--starttime=now")
         except InputError as error:
             raise InputError(
                 f"{error}; expected accounting, or slurm-status-command: squeue in {PROFILE}"
             ) from None
         return
-    found = re.search(r"MinJobAge\s*=\s*(\d+)", _ask("scontrol", "show", "config"))
+    found = re.search(r"MinJobAge\s*=\s*(\d+)", ask_slurm("scontrol", "show", "config"))
     if found and int(found[1]) < LONGEST_GAP_S:
         raise InputError(
             f"MinJobAge of this cluster is {found[1]} s: squeue forgets finished jobs before they "
             f"are asked about, expected slurm-status-command: sacct in {PROFILE}, or a MinJobAge "
             f"of at least {LONGEST_GAP_S} s"
         )
+
+
+def list_jobs(folder: Path, *options: str) -> list[tuple[str, str]]:
+    """Return id and experiment of each of this user's jobs that was submitted from a folder.
+
+    Args:
+        folder: The clone.
+        options: Of squeue, which lists what is queued or running without any.
+    """
+    command = ("squeue", "--noheader", f"--user={getpass.getuser()}", "--format=%A|%j|%Z")
+    found = []
+    for line in ask_slurm(*command, *options).splitlines():
+        job, name, place = line.split("|", 2)
+        named = re.fullmatch(f"(.+)_{UUID}", name)
+        if named and Path(place) == folder:
+            found.append((job, named[1]))
+    return found
 
 
 def find_orphans(experiment: str, folder: Path) -> list[str]:
@@ -267,16 +284,11 @@ def find_orphans(experiment: str, folder: Path) -> list[str]:
     of this experiment was submitted by an earlier driver. Jobs of other experiments may write
     results that this one needs too.
     """
-    listed = _ask("squeue", "--noheader", f"--user={getpass.getuser()}", "--format=%A|%j|%Z")
-    found = set()
-    for line in listed.splitlines():
-        job, name, place = line.split("|", 2)
-        named = re.fullmatch(f"(.+)_{UUID}", name)
-        if named is None or Path(place) != folder:
-            continue
-        if named[1] == experiment or not is_running(named[1], folder):
-            found.add(job)
-    return sorted(found)
+    return sorted(
+        job
+        for job, named in list_jobs(folder)
+        if named == experiment or not is_running(named, folder)
+    )
 
 
 def cancel_orphans(experiment: str, folder: Path, seconds: float = 300) -> list[str]:
@@ -290,7 +302,7 @@ def cancel_orphans(experiment: str, folder: Path, seconds: float = 300) -> list[
     found = left = find_orphans(experiment, folder)
     end = time.monotonic() + seconds
     while left:
-        _ask("scancel", *left)
+        ask_slurm("scancel", *left)
         time.sleep(1)
         left = find_orphans(experiment, folder)
         if left and time.monotonic() > end:
@@ -299,36 +311,6 @@ def cancel_orphans(experiment: str, folder: Path, seconds: float = 300) -> list[
                 f"{seconds:g} s after scancel, expected their end"
             )
     return found
-
-
-States = dict[str, str]
-Query = Callable[..., Awaitable[tuple[States | None, float | None]]]
-
-
-def fail_lost_jobs(query: Query) -> Query:
-    """Return the plugin's query for the states of jobs, in which a lost job is a failed one.
-
-    The plugin waits for a job that was preempted or lost its node, since Slurm may start it again
-    (2.8.0, `check_active_jobs`). Where Slurm does not, it waits for ever.
-    """
-
-    async def ask(*arguments: object) -> tuple[States | None, float | None]:
-        states, seconds = await query(*arguments)
-        lost = {job for job, state in (states or {}).items() if state in ("PREEMPTED", "NODE_FAIL")}
-        if lost and states:
-            states |= dict.fromkeys(lost - _started_again(lost), "FAILED")
-        return states, seconds
-
-    return ask
-
-
-def _started_again(jobs: Collection[str]) -> set[str]:
-    """Return those of the jobs that the controller has queued or running; all where unknown."""
-    try:
-        listed = _ask("squeue", "--noheader", f"--user={getpass.getuser()}", "--format=%A")
-    except InputError:  # asked again after the next query
-        return set(jobs)
-    return set(jobs) & set(listed.split())
 
 
 def attempt_logs(folder: Path, rule: str, wildcards: Iterable[str]) -> list[Path]:
@@ -365,7 +347,12 @@ def explain_failure(logs: Iterable[str | Path], python: str) -> str | None:
     return None
 
 
-def _ask(command: str, *arguments: str) -> str:
+def ask_slurm(command: str, *arguments: str) -> str:
+    """Return what a command of Slurm prints.
+
+    Raises:
+        InputError: Slurm is not there, does not answer within 30 s, or says no.
+    """
     try:
         result = subprocess.run(
             [command, *arguments], capture_output=True, text=True, timeout=ANSWER_S
