@@ -164,8 +164,10 @@ def compare(graph: Graph, speed: float = 1) -> dict[str, tuple[float, float]]:
     """
     assumed = hardware_of(graph.experiment)
     shares = ("training_utilisation", "decoding_utilisation")
-    hardware = {**assumed, **{key: speed * assumed[key] for key in shares}}
-    plan = make_plan(replace(graph, experiment={**graph.experiment, "hardware": hardware}))
+    faster = {key: speed * assumed[key] for key in shares}
+    section = graph.experiment.hardware.model_copy(update=faster)
+    experiment = graph.experiment.model_copy(update={"hardware": section})
+    hardware, plan = assumed | faster, make_plan(replace(graph, experiment=experiment))
     theirs, ours = published_hours(hardware), defaultdict(Counter, plan["parts"])
     found = {
         item: tuple(sum(of[rule].pop(part, 0) for part in parts) for of in (theirs, ours))
@@ -280,7 +282,7 @@ def make_methods_table(root: Path = ROOT) -> str:
     graph = read_unmade("mitigations", root)
     found = list_methods(graph)
     lines = [
-        f"| GPU-hours of {len(graph.experiment['seeds'])} seeds | {' | '.join(STEPS)} | in all |",
+        f"| GPU-hours of {len(graph.experiment.seeds)} seeds | {' | '.join(STEPS)} | in all |",
         f"|---|{'---:|' * (len(STEPS) + 1)}",
     ]
     for name, hours in found.items():

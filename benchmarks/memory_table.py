@@ -64,13 +64,13 @@ def paper_settings(
 ) -> tuple[Recipe, Runtime]:
     """Return recipe and runtime of the publication's experiment with these changes."""
     experiment = load_experiment("paper")
-    recipe = experiment["recipes"]["safety"] | {
+    recipe = experiment.recipes["safety"].without_defaults() | {
         "max_length": tokens,
         "precision": precision,
         "global_batch": gpus * accumulation,
         "lora": LORA if lora else None,
     }
-    runtime = experiment["runtime"]["safety_sft"] | {"gpus": gpus}
+    runtime = experiment.runtime.safety_sft.without_defaults() | {"gpus": gpus}
     return read_section(Recipe, recipe, "recipe"), read_section(Runtime, runtime, "runtime")
 
 

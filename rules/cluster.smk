@@ -230,10 +230,10 @@ def check_memory_of(jobs):
         if job.rule.name in ("reasoning_sft", "safety_sft", "attack_sft"):
             run, nodes = job_of(job.wildcards).results[0].run, job.resources.nodes
             gpus = computing_gpus(EXPERIMENT, run, gpus_of(job.resources), nodes)
-            knobs = EXPERIMENT.get("runtime", {}).get(job.rule.name, {})
+            knobs = getattr(EXPERIMENT.runtime, job.rule.name)
             try:
                 devices = max(1, gpus * nodes)
-                batch_plan(run.recipe["global_batch"], devices, knobs.get("per_device_batch"))
+                batch_plan(run.training.global_batch, devices, knobs.per_device_batch)
             except InputError as error:
                 raise InputError(f"{job.rule.name} {run.name}: {error}") from None
             origin = origin_of(run, RUNS)
@@ -243,7 +243,7 @@ def check_memory_of(jobs):
 
 def check_tensor_parallel(jobs):
     """Make sure that no job spreads a model over more GPUs than it asks for."""
-    tensor = EXPERIMENT.get("runtime", {}).get("generate_samples", {}).get("tensor_parallel", 1)
+    tensor = EXPERIMENT.runtime.generate_samples.tensor_parallel or 1
     for job in jobs:
         if job.rule.name == "generate_samples":
             run = job_of(job.wildcards).results[0].run
@@ -258,9 +258,8 @@ def check_tensor_parallel(jobs):
 def check_api_keys(jobs):
     """Make sure that the keys of endpoints that will be asked are in the environment."""
     asking = [job_of(job.wildcards) for job in jobs if job.rule.name == "score_samples_api"]
-    scorers = read_scorers(EXPERIMENT)
     for scorer in sorted({made.scorer for job in asking for made in job.results}):
-        for part, endpoint in scorers[scorer].endpoints().items():
+        for part, endpoint in EXPERIMENT.scorers[scorer].endpoints().items():
             variable = endpoint.api_key_env
             if variable and not os.environ.get(variable):
                 raise InputError(
@@ -276,7 +275,7 @@ def check_judges(jobs):
     for name in sorted(names) if workflow.local_exec else ():
         fetched = f"score/fetched/{name}"
         folder = BASE / GRAPH.folder(fetched) if fetched in GRAPH.results else None
-        if need := judge_gb(read_scorers(EXPERIMENT)[name], folder):
+        if need := judge_gb(EXPERIMENT.scorers[name], folder):
             print(check_judge(name, need, machine_gb(), NVIDIA.exists()), file=sys.stderr)
 
 
@@ -290,7 +289,7 @@ def check_commands(jobs):
 
 def check_budget_of(jobs):
     """Make sure that these jobs and what is done already are within the budget."""
-    if budget := EXPERIMENT.get("budget"):
+    if EXPERIMENT.budget.without_defaults():
         outputs = {str(file) for job in jobs for file in job.output}
         asked = [
             result.name
@@ -298,7 +297,7 @@ def check_budget_of(jobs):
             if job.output in outputs
             for result in job.results
         ]
-        check_budget(make_plan(GRAPH, asked=asked), budget)
+        check_budget(make_plan(GRAPH, asked=asked), EXPERIMENT.budget)
 
 
 def work_of(jobs):

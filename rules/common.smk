@@ -22,7 +22,7 @@ from workflow.scripts.config.section import read_section
 from workflow.scripts.data.resolve_pins import check_pins
 from workflow.scripts.graph.jobs import read_graph
 from workflow.scripts.graph.report_inputs import report_inputs
-from workflow.scripts.graph.results import list_texts, list_training_texts, read_scorers
+from workflow.scripts.graph.results import list_texts, list_training_texts
 from workflow.scripts.graph.runs import origin_of
 from workflow.scripts.graph.store import KEY, remove_false_receipts
 from workflow.scripts.graph.targets import check_targets
@@ -149,9 +149,9 @@ def of_stage(stage):
 
 def target_readers(benchmark):
     """Return the scorers that compare a benchmark's answers with its targets."""
-    section = EXPERIMENT["benchmarks"][benchmark]
-    names = section["scorers"] if KINDS[section["kind"]].has_target else []
-    return [EXPERIMENT["scorers"][name] for name in names]
+    section = EXPERIMENT.benchmarks[benchmark]
+    names = section.scorers if KINDS[section.kind].has_target else ()
+    return [EXPERIMENT.scorers[name].without_defaults() for name in names]
 
 
 def training_texts():
@@ -162,16 +162,16 @@ def training_texts():
 
 def benchmark_items():
     """Return NAME=FILE of every benchmark's items."""
-    return [f"{b}={GRAPH.path(TEXTS[f'benchmark {b}'])}" for b in EXPERIMENT["benchmarks"]]
+    return [f"{b}={GRAPH.path(TEXTS[f'benchmark {b}'])}" for b in EXPERIMENT.benchmarks]
 
 
 def model_source(run):
     """Return where a ready-made model comes from, without its revision."""
-    return {key: run.section[key] for key in ("hub", "path", "package") if key in run.section}
+    return run.section.without_defaults(("hub", "path", "package"))
 
 
 def model_revision(run):
-    revision = run.section.get("revision")
+    revision = run.section.revision
     return ["--revision", revision] if revision else []
 
 
@@ -181,7 +181,7 @@ def method_of_run(run):
 
 def alignments_that(train):
     """Return a regular expression of the alignments whose method trains, or of those that do not."""
-    methods = {n: method_registry.method_of(one) for n, one in EXPERIMENT["alignments"].items()}
+    methods = {n: method_registry.method_of(one) for n, one in EXPERIMENT.alignments.items()}
     found = [re.escape(n) for n, one in methods.items() if one.SCRIPT and one.TRAINS == train]
     return "|".join(found) or r"(?!)"
 
@@ -211,7 +211,7 @@ def training_runtime(rule):
         if not method_of_run(run).TRAINS:
             return []
         gpus = computing_gpus(EXPERIMENT, run, gpus_of(resources), resources.nodes)
-        knobs = EXPERIMENT.get("runtime", {}).get(rule, {})
+        knobs = getattr(EXPERIMENT.runtime, rule).without_defaults()
         runtime = {"gpus": gpus, **({} if gpus else {"cpu_threads": threads}), **knobs}
         return ["--runtime", canonical_json(runtime)]
 
@@ -251,7 +251,7 @@ def generation_runtime(wildcards, resources):
     """
     run = job_of(wildcards).results[0].run
     gpus = computing_gpus(EXPERIMENT, run, gpus_of(resources))
-    knobs = EXPERIMENT.get("runtime", {}).get("generate_samples", {})
+    knobs = EXPERIMENT.runtime.generate_samples.without_defaults()
     if not gpus:
         return canonical_json({**knobs, "gpus": 0, "tensor_parallel": 1})
     tensor = knobs.get("tensor_parallel") or min(gpus, fewest_gpus(parameters(EXPERIMENT, run)))
@@ -284,7 +284,7 @@ def caption(name, text):
 def overview():
     """Return the file that `snakemake --report` opens with."""
     folder = BASE / "results" / NAME / "report"
-    return caption("overview", describe_experiment(NAME, EXPERIMENT["description"], folder))
+    return caption("overview", describe_experiment(NAME, EXPERIMENT.description, folder))
 
 
 def report_files(folder):

@@ -29,7 +29,9 @@ rule make_micro_data:
     resources:
         **RESOURCES,
     params:
-        micro_data=canonical_json(EXPERIMENT.get("micro_data")),
+        micro_data=canonical_json(
+            EXPERIMENT.micro_data and EXPERIMENT.micro_data.without_defaults()
+        ),
         files=items(lambda made: {"file": made.name.rpartition("/")[2]}),
     shell:
         r"""

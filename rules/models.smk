@@ -32,7 +32,7 @@ rule pretrain_base:
     params:
         corpus=file_of("corpus"),
         probe=file_of("probe"),
-        recipe=as_json(lambda job: job.results[0].run.recipe),
+        recipe=as_json(lambda job: job.results[0].sections["recipe"]),
         chat_format=of_run(lambda run: run.chat_format),
         seed=of_run(lambda run: run.seed),
         run=of_run(lambda run: run.name),

@@ -90,7 +90,7 @@ rule score_samples:
         **RESOURCES,
     params:
         scores=items(scoring_of),
-        runtime=canonical_json(EXPERIMENT.get("runtime", {}).get("score_samples", {})),
+        runtime=canonical_json(EXPERIMENT.runtime.score_samples.without_defaults()),
     shell:
         r"""
         python -m workflow.scripts.score.score_samples \

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,42 +20,82 @@ from workflow.scripts.cluster.resources import (
 )
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.run_id import RunId
-from workflow.scripts.config.load import load_experiment
+from workflow.scripts.config.experiment import Benchmark, Experiment
+from workflow.scripts.config.load import check_experiment, load_experiment
+from workflow.scripts.config.section import read_section
 from workflow.scripts.graph.runs import Run, list_runs
 from workflow.scripts.models.method_registry import count_passes
 
-LRM = {"hub": "simplescaling/s1.1-32B", "revision": "0" * 40, "chat_format": "s1"}
+DECODING = {"max_thinking_tokens": 8000, "max_answer_tokens": 1000, "temperature": 0}
+RECORDS = {"fields": {"prompt": "q", "thinking": "t", "answer": "a"}}
+ITEMS = {"fields": {"prompt": "q", "target": "a"}}
+UNKNOWN = {"hub": "lab/unknown", "split": "train"}
+GPQA = {
+    "prepare": {"source": UNKNOWN, **ITEMS},
+    "kind": "reasoning",
+    "engine": "vllm",
+    "n": 198,
+    "decoding": DECODING,
+    "scorers": ["math"],
+}
+LLM = {"model": "x", "base_url": "https://host/v1", "api_key_env": "KEY", "max_requests": 9}
 BIG = {
+    "description": "One 32B model",
+    "seeds": [0],
     "bases": {"qwen": {"hub": "Qwen/Qwen2.5-32B-Instruct", "chat_format": "s1"}},
-    "lrms": {"s1": {"base": "qwen", "data": "s1k", "recipe": "sft"}, "ready": LRM},
-    "data": {"s1k": {"prepare": {"first": 1000}}},
-    "benchmarks": {
-        "gpqa": {
-            "engine": "vllm",
-            "n": 198,
-            "decoding": {"max_thinking_tokens": 8000, "max_answer_tokens": 1000, "temperature": 0},
+    "lrms": {
+        "s1": {"base": "qwen", "data": "s1k", "recipe": "sft"},
+        "ready": {"hub": "simplescaling/s1.1-32B", "chat_format": "s1"},
+    },
+    "data": {"s1k": {"prepare": {"source": UNKNOWN, **RECORDS, "first": 1000}}},
+    "alignments": {"x": {"data": "s1k", "recipe": "sft", "per_epoch": "one_run"}},
+    "recipes": {
+        "sft": {
+            "learning_rate": 1.0e-5,
+            "epochs": 5,
+            "global_batch": 8,
+            "max_length": 20000,
+            "checkpoints": "last",
         }
     },
+    "benchmarks": {"gpqa": GPQA},
     "scorers": {
-        "guard": {"type": "hf_classifier"},
-        "rubric": {"type": "llm_judge", "llm": {"model": "x"}},
+        "guard": {
+            "type": "hf_classifier",
+            "model": {"hub": "lab/guard"},
+            "threshold": 0.5,
+        },
+        "rubric": {"type": "llm_judge", "rubric": "strongreject", "llm": LLM},
         "math": {"type": "math_verify"},
     },
 }
-SFT = {"epochs": 5, "max_length": 20000, "checkpoints": "last"}
+
+
+def big(**sections: object) -> Experiment:
+    """Return the experiment, some of its sections replaced."""
+    return check_experiment({**BIG, **sections}, "big.yaml")
+
+
+EXPERIMENT = big()
+SFT = EXPERIMENT.recipes["sft"]
 
 
 def lrm_run(name: str = "lrm/s1/seed0") -> Run:
-    return Run(RunId.parse(name), {}, "s1", recipe=SFT, data="s1k")
+    return Run(RunId.parse(name), EXPERIMENT.lrms["s1"], "s1", recipe=SFT, data="s1k")
+
+
+def aligned_run(*checkpoints: str) -> Run:
+    name = RunId.parse("aligned/s1/x/seed0")
+    return Run(name, EXPERIMENT.alignments["x"], "s1", checkpoints, recipe=SFT)
 
 
 def test_training_owns_a_whole_node_of_eight_gpus() -> None:
-    found = list_resources("reasoning_sft", BIG, lrm_run())
+    found = list_resources("reasoning_sft", EXPERIMENT, lrm_run())
     assert (found["gpu"], found["nodes"], found["threads"]) == (8, 1, 64)
     # 32e9 parameters x (4 bytes in fp32, read by one process, + 2) and 8 processes of 5 GB
     assert found["mem_mb"] == 232_000
-    pure = replace(lrm_run(), recipe={**SFT, "precision": "bf16_pure"})
-    assert list_resources("reasoning_sft", BIG, pure)["mem_mb"] == 32 * 4000 + 40_000
+    pure = replace(lrm_run(), recipe=SFT.model_copy(update={"precision": "bf16_pure"}))
+    assert list_resources("reasoning_sft", EXPERIMENT, pure)["mem_mb"] == 32 * 4000 + 40_000
     # Records of unknown length count 12,000 tokens. 625 steps of 8 x 32e9 x 8 x 12000 FLOP at 25 %
     # of 8 x 989e12, and 100 bytes a parameter updated at 8 x 3.35e12: 12.54 s each, 7838 s. Beside
     # that 60 s to start, 2 x 43 s for weights, 16 s to hash, 12 x 64 s for state: 8769 s, thrice.
@@ -64,11 +103,11 @@ def test_training_owns_a_whole_node_of_eight_gpus() -> None:
 
 
 def test_training_on_two_nodes_asks_for_all_their_gpus_and_less_time() -> None:
-    experiment = {**BIG, "resources": {"reasoning_sft": {"nodes": 2}}}
+    experiment = big(resources={"reasoning_sft": {"nodes": 2}})
     found = list_resources("reasoning_sft", experiment, lrm_run())
     assert (found["gpu"], found["nodes"], found["threads"]) == (16, 2, 64)
     assert found["mem_mb"] == 232_000
-    one = list_resources("reasoning_sft", BIG, lrm_run())["runtime"] - 30
+    one = list_resources("reasoning_sft", EXPERIMENT, lrm_run())["runtime"] - 30
     assert one / 2 < found["runtime"] - 30 < one
 
 
@@ -82,9 +121,8 @@ def test_generation_takes_the_fewest_gpus_that_hold_the_model(billions: float, g
 
 def test_one_benchmark_can_have_more_gpus_than_the_others() -> None:
     more = {"generate_samples": {"gpu": 4}, "generate_samples/gpqa": {"gpu": 8}}
-    experiment = {**BIG, "resources": more}
-    experiment["benchmarks"] = {**BIG["benchmarks"], "other": BIG["benchmarks"]["gpqa"]}
-    run = Run(RunId.parse("aligned/s1/x/seed0"), {}, "s1", ("epoch1",), recipe=SFT)
+    experiment = big(resources=more, benchmarks={"gpqa": GPQA, "other": GPQA})
+    run = aligned_run("epoch1")
     gpus = [
         list_resources("generate_samples", experiment, run, b)["gpu"] for b in ("gpqa", "other")
     ]
@@ -92,8 +130,8 @@ def test_one_benchmark_can_have_more_gpus_than_the_others() -> None:
 
 
 def test_generation_has_time_for_every_answer_at_its_budget() -> None:
-    run = Run(RunId.parse("aligned/s1/x/seed0"), {}, "s1", ("epoch1", "epoch5"), recipe=SFT)
-    found = list_resources("generate_samples", BIG, run, "gpqa")
+    run = aligned_run("epoch1", "epoch5")
+    found = list_resources("generate_samples", EXPERIMENT, run, "gpqa")
     assert (found["gpu"], found["nodes"]) == (2, 1)
     # 9000 steps for all 198 at once: 64e9 bytes of weights and 198 x 4700 x 0.256e6 of KV cache at
     # 60 % of 2 x 3.35e12, and 3 ms: 78.2 ms each, 704 s; 51 s to read and hash the weights; both
@@ -102,19 +140,26 @@ def test_generation_has_time_for_every_answer_at_its_budget() -> None:
 
 
 @pytest.mark.parametrize(
-    ("section", "rows"),
+    ("source", "prepare", "more", "rows"),
     [
-        ({"prepare": {"source": {"hub": "Idavidrein/gpqa", "config": "gpqa_diamond"}}}, 198),
-        ({"prepare": {"source": {"hub": "lab/unknown"}}}, 1000),
-        ({"prepare": {"source": {"hub": "PKU-Alignment/BeaverTails"}, "first": 500}}, 500),
-        ({"n": 8, "prepare": {"source": {"hub": "HuggingFaceH4/MATH-500"}, "limit": 90}}, 8),
-        ({"prepare": {"source": {"path": "not-there.jsonl"}}}, 1000),
+        ({"hub": "Idavidrein/gpqa", "config": "gpqa_diamond"}, {}, {}, 198),
+        ({"hub": "lab/unknown"}, {}, {}, 1000),
+        ({"hub": "PKU-Alignment/BeaverTails"}, {"first": 500}, {}, 500),
+        ({"hub": "HuggingFaceH4/MATH-500"}, {"limit": 90}, {"n": 8}, 8),
+        ({"path": "not-there.jsonl"}, {}, {}, 1000),
     ],
 )
 def test_the_size_of_a_data_set_is_what_the_experiment_takes_of_it(
-    section: dict[str, object], rows: int
+    source: dict[str, str], prepare: dict[str, int], more: dict[str, int], rows: int
 ) -> None:
-    assert count_rows(section) == rows
+    split = {"split": "test"} if "hub" in source else {}
+    section = {"prepare": {"source": {**source, **split}, **ITEMS, **prepare}, **more}
+    assert count_rows(benchmark(**section)) == rows
+
+
+def benchmark(**more: object) -> Benchmark:
+    rest = {key: value for key, value in GPQA.items() if key not in ("n", "prepare")}
+    return read_section(Benchmark, {**rest, **more}, "it")
 
 
 def test_a_set_that_lrms_write_has_what_its_prompts_and_budgets_allow() -> None:
@@ -127,9 +172,11 @@ def test_a_set_that_lrms_write_has_what_its_prompts_and_budgets_allow() -> None:
         "decoding": {"max_thinking_tokens": 2000, "max_answer_tokens": 1000, "temperature": 1},
         "judge": "guard",
     }
-    refusals = {"prepare": {"source": {"hub": "TianshengHuang/DirectRefusal"}}}
-    experiment = {**BIG, "data": {"refusals": refusals, "own": {"sampled": own}}}
-    data = experiment["data"]
+    source = {"hub": "TianshengHuang/DirectRefusal", "split": "train"}
+    refusals = {"prepare": {"source": source, **RECORDS}}
+    data = {**BIG["data"], "refusals": refusals, "own": {"sampled": own}}
+    experiment = big(data=data)
+    data = experiment.data
     assert training_size(experiment, "own", lambda name: count_rows(data[name])) == (200, 1500)
     run = replace(lrm_run(), data="own")
     asked = list_resources("generate_samples", experiment, run, "own")
@@ -147,17 +194,17 @@ def test_preferences_take_the_passes_of_both_answers_and_of_the_reference(method
 
 def test_only_a_classifier_judge_holds_a_gpu_while_scoring() -> None:
     gpus = {
-        scorer: list_resources("score_samples", BIG, lrm_run(), "gpqa", scorer)["gpu"]
+        scorer: list_resources("score_samples", EXPERIMENT, lrm_run(), "gpqa", scorer)["gpu"]
         for scorer in BIG["scorers"]
     }
     assert gpus == {"guard": 1, "rubric": 0, "math": 0}
 
 
 def test_scoring_has_time_by_its_samples_and_loads_its_judge_once() -> None:
-    run = Run(RunId.parse("aligned/s1/x/seed0"), {}, "s1", ("epoch1", "epoch5"), recipe=SFT)
+    run = aligned_run("epoch1", "epoch5")
 
     def asked(scorer: str) -> dict[str, int]:
-        return list_resources("score_samples", BIG, run, "gpqa", scorer)
+        return list_resources("score_samples", EXPERIMENT, run, "gpqa", scorer)
 
     # 2 x 198 answers of 1000 tokens: 2 x 7e9 FLOP a token at 25 % of 989e12 take 22.4 s; 30 s to
     # start and 9.3 s to read 14 GB; thrice
@@ -171,10 +218,9 @@ def test_scoring_has_time_by_its_samples_and_loads_its_judge_once() -> None:
 
 
 def test_a_job_of_several_results_has_the_most_of_each_and_time_for_all() -> None:
-    other = {**BIG["benchmarks"]["gpqa"], "n": 1000}
     more = {"generate_samples/other": {"gpu": 8}}
-    experiment = {**BIG, "benchmarks": {**BIG["benchmarks"], "other": other}, "resources": more}
-    run = Run(RunId.parse("aligned/s1/x/seed0"), {}, "s1", ("epoch1",), recipe=SFT)
+    benchmarks = {"gpqa": GPQA, "other": {**GPQA, "n": 1000}}
+    experiment, run = big(benchmarks=benchmarks, resources=more), aligned_run("epoch1")
     asked = [
         list_resources("generate_samples", experiment, run, name) for name in ("gpqa", "other")
     ]
@@ -186,31 +232,35 @@ def test_a_job_of_several_results_has_the_most_of_each_and_time_for_all() -> Non
 
 
 def test_a_time_that_the_experiment_gives_to_a_rule_is_that_of_a_job() -> None:
-    experiment = {**BIG, "resources": {"score_samples": {"runtime": 90}}}
+    experiment = big(resources={"score_samples": {"runtime": 90}})
     asked = list_resources("score_samples", experiment, lrm_run(), "gpqa", "math")
     assert combine_resources([asked] * 40)["runtime"] == 90
 
 
 def test_the_rows_of_a_benchmark_are_those_that_are_left() -> None:
-    first = {"prepare": {"first": 100}}
-    counts = [count_rows({**first, **more}) for more in ({}, {"skip": 30}, {"skip": 30, "n": 50})]
-    assert counts == [100, 70, 50]
-    assert count_rows({**first, "skip": 60, "n": 50}) == 40
+    first = {"prepare": {"source": UNKNOWN, **ITEMS, "first": 100}}
+    for more, rows in (
+        ({}, 100),
+        ({"skip": 30}, 70),
+        ({"skip": 30, "n": 50}, 50),
+        ({"skip": 60, "n": 50}, 40),
+    ):
+        assert count_rows(benchmark(**first, **more)) == rows
 
 
 @pytest.mark.parametrize("rule", ["prepare_records", "measure_overlap", "make_report", "new_rule"])
 def test_every_other_rule_asks_for_no_gpu(rule: str) -> None:
-    assert list_resources(rule, BIG)["gpu"] == 0
+    assert list_resources(rule, EXPERIMENT)["gpu"] == 0
 
 
 def test_a_download_holds_no_gpu_and_has_time_for_large_weights() -> None:
-    run = Run(RunId.parse("base/qwen/hub"), BIG["bases"]["qwen"], "s1")
-    found = list_resources("fetch_model", BIG, run)
+    run = Run(RunId.parse("base/qwen/hub"), EXPERIMENT.bases["qwen"], "s1")
+    found = list_resources("fetch_model", EXPERIMENT, run)
     assert (found["gpu"], found["runtime"]) == (0, 30 + 192)
 
 
 def test_a_retry_has_half_as_much_memory_and_time_on_top_and_the_same_gpus() -> None:
-    asked = [list_resources("reasoning_sft", BIG, lrm_run())]
+    asked = [list_resources("reasoning_sft", EXPERIMENT, lrm_run())]
     first, second, third = (combine_resources(asked, attempt) for attempt in (1, 2, 3))
     for key in ("mem_mb", "runtime"):
         assert (second[key], third[key]) == (math.ceil(first[key] * 3 / 2), first[key] * 2)
@@ -219,7 +269,7 @@ def test_a_retry_has_half_as_much_memory_and_time_on_top_and_the_same_gpus() -> 
 
 
 def test_a_retry_grows_up_to_the_most_that_a_job_may_have() -> None:
-    asked = [list_resources("reasoning_sft", BIG, lrm_run())]
+    asked = [list_resources("reasoning_sft", EXPERIMENT, lrm_run())]
     first = combine_resources(asked)
     most = {"mem_mb": first["mem_mb"] + 1000, "runtime": float("inf")}
     third = combine_resources(asked, 3, most)
@@ -229,7 +279,7 @@ def test_a_retry_grows_up_to_the_most_that_a_job_may_have() -> None:
 
 @pytest.mark.parametrize("key", KEYS)
 def test_the_experiment_has_the_last_word(key: str) -> None:
-    experiment = {**deepcopy(BIG), "resources": {"generate_samples": {key: 3}}}
+    experiment = big(resources={"generate_samples": {key: 3}})
     assert list_resources("generate_samples", experiment, lrm_run(), "gpqa")[key] == 3
 
 
@@ -243,16 +293,20 @@ def test_the_experiment_has_the_last_word(key: str) -> None:
     ],
 )
 def test_a_model_tells_its_size_by_its_name(name: str, size: float) -> None:
-    experiment = {"lrms": {"x": {"hub": name, "chat_format": "s1"}}}
-    assert parameters(experiment, Run(RunId.parse("lrm/x/hub"), {}, "s1")) == size
+    package, _, file = name.partition("/")
+    filed = file.endswith(".gguf")
+    assert size_of({"package": {"name": package, "file": file}} if filed else {"hub": name}) == size
+
+
+def size_of(source: dict[str, object]) -> float:
+    experiment = big(lrms={**BIG["lrms"], "x": {**source, "chat_format": "s1"}})
+    return parameters(experiment, Run(RunId.parse("lrm/x/hub"), experiment.lrms["x"], "s1"))
 
 
 def test_a_model_of_unknown_size_is_one_clear_error() -> None:
-    experiment = {"lrms": {"x": {"hub": "lab/model-v2", "chat_format": "s1"}}}
     with pytest.raises(InputError, match=r"lrm/x/hub.*parameters_b"):
-        parameters(experiment, Run(RunId.parse("lrm/x/hub"), {}, "s1"))
-    experiment["lrms"]["x"]["parameters_b"] = 0.6
-    assert parameters(experiment, Run(RunId.parse("lrm/x/hub"), {}, "s1")) == 0.6e9
+        size_of({"hub": "lab/model-v2"})
+    assert size_of({"hub": "lab/model-v2", "parameters_b": 0.6}) == 0.6e9
 
 
 def test_micro_trains_two_at_a_time_on_two_cores_and_owns_a_node_each_on_slurm(root: Path) -> None:
@@ -275,13 +329,10 @@ def test_no_resource_reaches_what_decides_on_staleness(root: Path) -> None:
 
 
 def test_resources_of_every_experiment_file_can_be_computed(root: Path) -> None:
-    rules = {
-        "base": "fetch_model",
-        "lrm": "reasoning_sft",
-        "aligned": "safety_sft",
-        "attacked": "attack_sft",
-    }
+    trains = {"lrm": "reasoning_sft", "aligned": "safety_sft", "attacked": "attack_sft"}
     for path in sorted((root / "experiments").glob("*.yaml")):
         experiment = load_experiment(path.stem)
         for run in list_runs(experiment).values():
-            assert set(KEYS) < set(list_resources(rules[run.role], experiment, run))
+            other = "derive_model" if run.method else "fetch_model"
+            rule = "pretrain_base" if run.pretrain else trains[run.role] if run.recipe else other
+            assert set(KEYS) < set(list_resources(rule, experiment, run))

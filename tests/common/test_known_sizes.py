@@ -15,6 +15,10 @@ from workflow.scripts.common.known_sizes import (
     known_rows,
     record_tokens,
 )
+from workflow.scripts.config.dataset import Dataset
+from workflow.scripts.config.decoding import Decoding
+from workflow.scripts.config.experiment import Benchmark
+from workflow.scripts.config.source import ItemSelection, RecordSelection, Source
 
 
 def test_the_rows_of_the_data_sets_that_are_here(shared_data: Path) -> None:
@@ -37,38 +41,48 @@ def test_the_rows_of_the_data_sets_that_are_here(shared_data: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("prepare", "rows"),
+    ("source", "where", "rows"),
     [
-        ({"source": {"hub": "Idavidrein/gpqa", "config": "gpqa_diamond", "split": "train"}}, 198),
-        ({"source": {"hub": "Idavidrein/gpqa", "config": "gpqa_main", "split": "train"}}, 448),
-        ({"source": {"hub": "walledai/XSTest", "split": "test"}, "where": {"label": "safe"}}, 250),
-        ({"source": {"hub": "walledai/XSTest", "split": "test"}, "where": {"type": "x"}}, 450),
-        ({"source": {"hub": "lab/unknown", "split": "test"}}, None),
-        ({"source": {"path": "mine.jsonl"}}, None),
+        ({"hub": "Idavidrein/gpqa", "config": "gpqa_diamond", "split": "train"}, {}, 198),
+        ({"hub": "Idavidrein/gpqa", "config": "gpqa_main", "split": "train"}, {}, 448),
+        ({"hub": "walledai/XSTest", "split": "test"}, {"label": "safe"}, 250),
+        ({"hub": "walledai/XSTest", "split": "test"}, {"type": "x"}, 450),
+        ({"hub": "lab/unknown", "split": "test"}, {}, None),
     ],
 )
-def test_a_section_is_as_large_as_the_part_that_it_takes(prepare: dict, rows: int | None) -> None:
-    assert known_rows(prepare) == rows
+def test_a_section_is_as_large_as_the_part_that_it_takes(
+    source: dict[str, str], where: dict[str, str], rows: int | None
+) -> None:
+    assert known_rows(Source(**source), where) == rows
 
 
 def test_pinned_rows_come_before_known_ones_but_not_before_a_filter() -> None:
     pinned = {"walledai/XSTest": {"default/test": 460}, "lab/new": {"hard/test": 77}}
-    safe = {"source": {"hub": "walledai/XSTest", "split": "test"}, "where": {"label": "safe"}}
-    assert known_rows(safe, pinned) == 250
-    assert known_rows({"source": safe["source"]}, pinned) == 460
-    new = {"source": {"hub": "lab/new", "config": "hard", "split": "test"}}
-    assert known_rows(new, pinned) == 77
+    xstest = Source(hub="walledai/XSTest", split="test")
+    assert known_rows(xstest, {"label": "safe"}, pinned) == 250
+    assert known_rows(xstest, {}, pinned) == 460
+    assert known_rows(Source(hub="lab/new", config="hard", split="test"), {}, pinned) == 77
+
+
+def benchmark(hub: str, thinking: int, answer: int) -> Benchmark:
+    decoding = Decoding(max_thinking_tokens=thinking, max_answer_tokens=answer, temperature=0.0)
+    prepare = ItemSelection(source=Source(hub=hub, split="test"), fields={"prompt": "question"})
+    return Benchmark(prepare=prepare, kind="harmful", decoding=decoding, scorers=("ngram",))
 
 
 def test_lengths_are_cut_at_the_budgets_and_unknown_ones_take_a_share() -> None:
-    aime = {"prepare": {"source": {"hub": "simplescaling/aime24_nofigures"}}}
-    decoding = {"max_thinking_tokens": 5000, "max_answer_tokens": 5000}
-    assert answer_tokens({**aime, "decoding": decoding}, 0.5) == 5500
-    assert answer_tokens({"decoding": decoding}, 0.3) == 3000
-    long = {"max_thinking_tokens": 32_000, "max_answer_tokens": 100}
-    assert answer_tokens({**aime, "decoding": long}, 0.5) == 10_100
+    aime = "simplescaling/aime24_nofigures"
+    assert answer_tokens(benchmark(aime, 5000, 5000), 0.5) == 5500
+    assert answer_tokens(benchmark("lab/x", 5000, 5000), 0.3) == 3000
+    assert answer_tokens(benchmark(aime, 32_000, 100), 0.5) == 10_100
 
 
 def test_an_unknown_training_set_is_taken_for_the_longest() -> None:
-    assert record_tokens({"source": {"hub": "lab/x"}}) > max(RECORD_TOKENS.values())
-    assert record_tokens({"source": {"hub": "UWNSL/SafeChain"}}) == 1400
+    def dataset(hub: str) -> Dataset:
+        fields = {"prompt": "question", "answer": "answer"}
+        return Dataset(
+            prepare=RecordSelection(source=Source(hub=hub, split="train"), fields=fields)
+        )
+
+    assert record_tokens(dataset("lab/x")) > max(RECORD_TOKENS.values())
+    assert record_tokens(dataset("UWNSL/SafeChain")) == 1400

@@ -153,7 +153,7 @@ def test_an_epoch_sweep_is_one_run_or_a_run_for_each_epoch_count(tmp_path, tiny)
     tiny["alignments"]["directrefusal"].update(per_epoch="one_run", epochs=[1, 3])
     tiny["alignments"]["safechain"].update(per_epoch="retrain", epochs=[1, 3])
     aligned = {
-        name: (run.recipe["epochs"], run.checkpoints)
+        name: (run.training.epochs, run.checkpoints)
         for name, run in list_runs(load(tmp_path, tiny)).items()
         if run.role == "aligned"
     }

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from workflow.scripts.common.errors import InputError
+from workflow.scripts.config.experiment import Experiment
 from workflow.scripts.config.load import check_experiment
 from workflow.scripts.graph.results import list_keys, list_results
 
@@ -24,13 +25,13 @@ def tiny(root: Path) -> dict[str, Any]:
     return json.loads(json.dumps(yaml.safe_load(text)))
 
 
-def loaded(tiny: dict[str, Any], **alignments: Any) -> dict[str, Any]:
+def loaded(tiny: dict[str, Any], **alignments: Any) -> Experiment:
     experiment = copy.deepcopy(tiny)
     experiment["alignments"] |= copy.deepcopy(alignments)
     return check_experiment(experiment, "mine.yaml")
 
 
-def keys(experiment: dict[str, Any]) -> dict[str, str]:
+def keys(experiment: Experiment) -> dict[str, str]:
     return list_keys(list_results(experiment, "it"))
 
 
@@ -44,23 +45,23 @@ def test_a_sweep_is_what_its_entries_written_out_are(tiny):
 def test_a_title_says_the_values(tiny):
     sweep = {"alpha": [0.25, 0.5], "alignment": ["safechain"]}
     found = loaded(tiny, merge={**MERGE, "title": "Merged", "sweep": sweep})
-    titles = [entry.get("title") for name, entry in found["alignments"].items() if "merge-" in name]
+    titles = [entry.title for name, entry in found.alignments.items() if "merge-" in name]
     assert titles == ["Merged, alpha 0.25, safechain", "Merged, alpha 0.5, safechain"]
 
 
 def test_a_swept_recipe_is_a_recipe_of_its_own(tiny):
     sft = {**SFT, "sweep": {"recipe.learning_rate": [5.0e-5, 1.0e-4], "data": ["safechain"]}}
     swept = loaded(tiny, rate=sft)
-    assert list(swept["alignments"])[2:] == [
+    assert list(swept.alignments)[2:] == [
         "rate-learning_rate5e-05-safechain",
         "rate-learning_rate0.0001-safechain",
     ]
     for name, rate in (("learning_rate5e-05", 5e-5), ("learning_rate0.0001", 1e-4)):
-        recipe = {**swept["recipes"]["safety"], "learning_rate": rate}
-        assert swept["recipes"][f"safety-{name}"] == recipe
+        recipe = swept.recipes["safety"].model_copy(update={"learning_rate": rate})
+        assert swept.recipes[f"safety-{name}"] == recipe
         entry = {**SFT, "data": "safechain", "recipe": f"safety-{name}"}
-        assert swept["alignments"][f"rate-{name}-safechain"] == entry
-    assert swept["recipes"]["safety"] == loaded(tiny)["recipes"]["safety"]
+        assert swept.alignments[f"rate-{name}-safechain"].without_defaults() == entry
+    assert swept.recipes["safety"] == loaded(tiny).recipes["safety"]
 
 
 def add_development(experiment: dict[str, Any]) -> None:
@@ -83,7 +84,7 @@ def halved(tiny):
 def test_halving_is_rungs_of_promoted_models_written_out(halved):
     """Of five, three go on, of which two do."""
     found = loaded(halved, rate=RATE, best={**BEST, "halving": [3, 6], "title": "Best rate"})
-    rates = [name for name in found["alignments"] if name.startswith("rate-")]
+    rates = [name for name in found.alignments if name.startswith("rate-")]
     promoted = {"method": "promote", "highest": "reasoning_accuracy", "evaluate": False}
     second = {
         f"best-epochs3-rank{rank}": {**promoted, "among": rates, "rank": rank, "epochs": 3}
@@ -146,11 +147,11 @@ def test_doses_and_parts_of_lists_can_be_swept_in_every_combination(tiny):
     experiment["alignments"]["mixed"] = {**mixed, "sweep": sweep}
     found = check_experiment(experiment, "mine.yaml")
     assert [
-        (entry["data"], found["recipes"][entry["recipe"]]["lora"]["target_modules"])
-        for name, entry in found["alignments"].items()
+        (entry.data, list(found.recipes[entry.recipe].lora.target_modules))
+        for name, entry in found.alignments.items()
         if name.startswith("mixed-ratio")
     ] == [(f"directrefusal+reasoning@x{x}", one) for x in (0.25, 0.5) for one in modules]
-    assert "mixed-ratio0.25-target_modules2" in found["alignments"]
+    assert "mixed-ratio0.25-target_modules2" in found.alignments
 
 
 def test_what_the_runs_of_a_sweep_start_from_is_made_once(tiny):
@@ -174,7 +175,7 @@ def test_a_value_more_leaves_the_runs_that_there_are(tiny):
 def test_two_sweeps_share_the_recipe_of_the_same_value(tiny):
     sweep = {"recipe.learning_rate": [1.0e-4]}
     found = loaded(tiny, a={**SFT, "sweep": sweep}, b={**SFT, "data": "safechain", "sweep": sweep})
-    recipes = [found["alignments"][f"{name}-learning_rate0.0001"]["recipe"] for name in "ab"]
+    recipes = [found.alignments[f"{name}-learning_rate0.0001"].recipe for name in "ab"]
     assert recipes == ["safety-learning_rate0.0001"] * 2
 
 

@@ -16,6 +16,8 @@ import yaml
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import read_jsonl
 from workflow.scripts.common.records import read_records
+from workflow.scripts.config.dataset import Dataset
+from workflow.scripts.config.experiment import Benchmark, Experiment
 from workflow.scripts.config.gym_task import GymTask
 from workflow.scripts.config.load import check_experiment
 from workflow.scripts.data import prepare_benchmark, prepare_records
@@ -160,14 +162,25 @@ def test_too_few_questions_end_in_a_line(tmp_path):
 def test_what_the_package_has_not_ends_in_a_line_before_the_first_job(task, said):
     entry = {"reasoning_gym": {"task": "chain_sum", "n": 4, **task}}
     with pytest.raises(InputError, match=f"^benchmarks.mine.reasoning_gym: {said}"):
-        check_gym_tasks({"data": {}, "benchmarks": {"mine": entry}})
+        check_gym_tasks(asked({}, {"mine": entry}))
+
+
+def asked(data, benchmarks):
+    """Return what an experiment has of data and benchmarks."""
+    read = {name: Dataset.model_validate_json(json.dumps(one)) for name, one in data.items()}
+    about = {"kind": "reasoning", "decoding": DECODING, "scorers": ["verifier"]}
+    tests = {
+        name: Benchmark.model_validate_json(json.dumps({**about, **one}))
+        for name, one in benchmarks.items()
+    }
+    return Experiment.model_construct(data=read, benchmarks=tests)
 
 
 def test_a_task_without_worked_solutions_is_no_training_set():
     entry = {"reasoning_gym": {"task": "sudoku", "n": 4}}
-    check_gym_tasks({"data": {}, "benchmarks": {"mine": entry}})
+    check_gym_tasks(asked({}, {"mine": entry}))
     with pytest.raises(InputError, match=r"^data\.mine\.reasoning_gym: 'sudoku' has no worked"):
-        check_gym_tasks({"data": {"mine": entry}, "benchmarks": {}})
+        check_gym_tasks(asked({"mine": entry}, {}))
 
 
 def test_tasks_draw_the_same_in_every_process(tmp_path):

@@ -32,7 +32,7 @@ def from_rows(folder: Path, rows: list[dict], section: dict[str, Any]) -> list[d
 
 def shipped(experiment: str, name: str, **source: str) -> dict[str, Any]:
     """The section of an experiment, from another source or, without one, none."""
-    section = load_experiment(experiment)["benchmarks"][name]["prepare"]
+    section = load_experiment(experiment).benchmarks[name].prepare.without_defaults()
     section = {key: value for key, value in section.items() if key != "source"}
     return section | ({"source": source} if source else {})
 

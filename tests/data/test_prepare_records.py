@@ -15,22 +15,24 @@ from typing import Any
 import pytest
 import yaml
 
+from workflow.scripts.cluster.resources import count_rows
 from workflow.scripts.common.chat import chat_format
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import read_json, write_jsonl
-from workflow.scripts.common.known_sizes import known_rows
 from workflow.scripts.common.records import Record, read_records
 from workflow.scripts.common.result import read_result
+from workflow.scripts.config.dataset import Dataset
 from workflow.scripts.config.load import load_experiment
+from workflow.scripts.config.section import read_section
 from workflow.scripts.data.prepare_records import main
 
 S1 = chat_format("s1")
 THINK, ANSWER, END = "<|im_start|>think\n", "\n<|im_start|>answer\n", "<|im_end|>\n"
 # EXPERIMENT/NAME: the training sets of both experiments on 32B models.
 SETS = {
-    f"{experiment}/{name}": entry
+    f"{experiment}/{name}": entry.without_defaults()
     for experiment in ("paper", "careful")
-    for name, entry in load_experiment(experiment)["data"].items()
+    for name, entry in load_experiment(experiment).data.items()
 }
 
 
@@ -333,7 +335,7 @@ def test_the_published_copy_of_safechain_makes_the_same_records_as_the_docs_say(
     example = docs.partition("## SafeChain without access on the hub")[2].partition("```yaml\n")[2]
     entry = yaml.safe_load(example.partition("```")[0])["safechain"]
     assert entry["prepare"]["source"]["hub"] == "TianshengHuang/Small_SafeChain"
-    assert known_rows(entry["prepare"]) == 1000
+    assert count_rows(read_section(Dataset, entry, "safechain")) == 1000
     harmful = [row for row in SAFECHAIN if row["label"] == "vanilla_harmful"][:1000]
     copy = [{**row, "text": "chat"} for row in harmful if "</think>" in row["response"]]
     built = prepare(tmp_path, copy, without_source(entry["prepare"]))

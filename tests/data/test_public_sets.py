@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
+from workflow.scripts.cluster.resources import count_rows
 from workflow.scripts.common.chat import chat_format
 from workflow.scripts.common.io import read_json, write_jsonl
-from workflow.scripts.common.known_sizes import known_rows
 from workflow.scripts.common.records import Record, read_records
 from workflow.scripts.config.load import check_experiment
 from workflow.scripts.data.prepare_records import main
@@ -87,6 +87,6 @@ def test_the_example_is_an_experiment_and_its_sizes_are_known(root, example):
     for name in example["alignments"]:
         assert f"aligned/limo-here/{name}/seed42" in runs
     mixed = runs["aligned/limo-here/star-1-benign/seed42"].data
-    assert [part["set"] for part in loaded["data"][mixed]["mix"]] == ["star-1", "star-benign-915"]
-    sizes = {name: known_rows(entry["prepare"]) for name, entry in example["data"].items()}
+    assert [part.set for part in loaded.data[mixed].mix] == ["star-1", "star-benign-915"]
+    sizes = {name: count_rows(loaded.data[name]) for name in example["data"]}
     assert (sizes["star-1"], sizes["star-benign-915"], sizes["r1-act"]) == (1000, 915, 1000)

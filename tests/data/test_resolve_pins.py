@@ -5,17 +5,21 @@ The hub itself cannot be reached from here; `local_hub` serves its endpoints and
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from tests.data.local_hub import COMMIT, TOKEN, LocalHub, serve_hub
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import read_json, write_json
+from workflow.scripts.config.load import check_experiment
 from workflow.scripts.data.resolve_pins import (
     check_pins,
     find_hub_names,
@@ -24,17 +28,37 @@ from workflow.scripts.data.resolve_pins import (
     read_lock,
 )
 
-EXPERIMENT = """
-data:
-  s1k: {source: {hub: simplescaling/s1K-1.1, split: train}}
-  fixed: {source: {hub: some/fixed, revision: "%s", split: train}}
-benchmarks:
-  gpqa: {source: {hub: Idavidrein/gpqa, split: train}}
-lrms:
-  s1: {hub: simplescaling/s1.1-32B}
-judges:
-  beaver: {model: {hub: PKU-Alignment/beaver-dam-7b}}
-""" % ("f" * 40)
+ROOT = Path(__file__).parents[2]
+RECORDS = {"fields": {"prompt": "question", "answer": "answer"}}
+
+
+def values(**lrms: dict[str, str]) -> dict[str, Any]:
+    """Return tests/experiments/tiny.yaml, with LRMs of the hub."""
+    found = yaml.safe_load((ROOT / "tests/experiments/tiny.yaml").read_text())
+    for name, source in lrms.items():
+        found["lrms"][name] = {**source, "chat_format": "chatml"}
+    return json.loads(json.dumps(found))
+
+
+def of_hub(name: str, **more: str) -> dict[str, Any]:
+    return {"prepare": {"source": {"hub": name, "split": "train", **more}, **RECORDS}}
+
+
+EXPERIMENT = values(s1={"hub": "simplescaling/s1.1-32B"})
+EXPERIMENT["data"] |= {
+    "s1k": of_hub("simplescaling/s1K-1.1"),
+    "fixed": of_hub("some/fixed", revision="f" * 40),
+}
+EXPERIMENT["benchmarks"]["gpqa"] = {
+    **EXPERIMENT["benchmarks"]["harmful"],
+    "generated": None,
+    **of_hub("Idavidrein/gpqa"),
+}
+EXPERIMENT["benchmarks"]["gpqa"]["prepare"]["fields"] = {"prompt": "question"}
+EXPERIMENT["scorers"]["beaver"] = {
+    "type": "hf_classifier",
+    "model": {"hub": "PKU-Alignment/beaver-dam-7b"},
+}
 
 
 @pytest.fixture
@@ -50,9 +74,9 @@ def hub() -> Iterator[LocalHub]:
 
 
 def resolve(
-    folder: Path, environment: dict[str, str], *options: str, text: str = EXPERIMENT
+    folder: Path, environment: dict[str, str], *options: str, experiment: Any = EXPERIMENT
 ) -> subprocess.CompletedProcess[str]:
-    (folder / "paper.yaml").write_text(text)
+    (folder / "paper.yaml").write_text(yaml.safe_dump(experiment))
     kept = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
     command = [sys.executable, "-m", "workflow.scripts.data.resolve_pins"]
     return subprocess.run(
@@ -142,11 +166,11 @@ def test_a_missing_repository_is_one_line_each(tmp_path: Path, hub: LocalHub) ->
 
 def test_without_network_it_says_so(tmp_path: Path) -> None:
     environment = {"HF_ENDPOINT": "http://127.0.0.1:9", "NO_PROXY": "127.0.0.1"}
-    text = "lrms: {s1: {hub: simplescaling/s1.1-32B}}"
-    result = resolve(tmp_path, environment, text=text)
+    experiment = values(s1={"hub": "simplescaling/s1.1-32B"})
+    result = resolve(tmp_path, environment, experiment=experiment)
     (line,) = result.stderr.splitlines()
     assert result.returncode == 2 and "gave no answer to use (no connection)" in line
-    result = resolve(tmp_path, {"HF_HUB_OFFLINE": "1"}, text=text)
+    result = resolve(tmp_path, {"HF_HUB_OFFLINE": "1"}, experiment=experiment)
     (line,) = result.stderr.splitlines()
     assert result.returncode == 2 and "HF_HUB_OFFLINE forbids the network" in line
 
@@ -170,22 +194,17 @@ def test_an_update_of_a_stranger_is_an_error(tmp_path: Path, hub: LocalHub) -> N
 
 def test_a_name_that_is_a_model_and_a_data_set_gets_the_commit_of_each() -> None:
     """As GAIR/LIMO is both; a revision of the experiment's own stays."""
-    experiment = {
-        "data": {
-            "limo": {"prepare": {"source": {"hub": "GAIR/LIMO"}}},
-            "own": {"prepare": {"source": {"hub": "GAIR/LIMO", "revision": "c" * 40}}},
-        },
-        "lrms": {"limo": {"hub": "GAIR/LIMO"}},
-        "scorers": {"judge": {"model": {"hub": "some/judge"}}},
-    }
+    given = values(limo={"hub": "GAIR/LIMO"})
+    given["data"] |= {"limo": of_hub("GAIR/LIMO"), "own": of_hub("GAIR/LIMO", revision="c" * 40)}
+    given["scorers"]["judge"] = {"type": "hf_classifier", "model": {"hub": "some/judge"}}
+    experiment = check_experiment(given, "mine.yaml")
     lock = {"models": {"GAIR/LIMO": "a" * 40}, "datasets": {"GAIR/LIMO": "b" * 40}}
     found = pin(experiment, lock)
-    assert found["lrms"]["limo"] == {"hub": "GAIR/LIMO", "revision": "a" * 40}
-    sources = {name: entry["prepare"]["source"] for name, entry in found["data"].items()}
-    assert sources["limo"]["revision"] == "b" * 40
-    assert sources["own"]["revision"] == "c" * 40
-    assert "revision" not in found["scorers"]["judge"]["model"]
-    assert "revision" not in experiment["lrms"]["limo"]
+    assert found.lrms["limo"].revision == "a" * 40
+    assert found.data["limo"].source.revision == "b" * 40
+    assert found.data["own"].source.revision == "c" * 40
+    assert found.scorers["judge"].model.revision is None
+    assert experiment.lrms["limo"].revision is None
     with pytest.raises(InputError) as error:
         check_pins(found, "paper")
     assert str(error.value) == (

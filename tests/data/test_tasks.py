@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 import re
@@ -19,10 +18,12 @@ import yaml
 from tests.data.local_hub import COMMIT, LocalHub, serve_hub
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import read_json, read_jsonl
+from workflow.scripts.config.experiment import Experiment
 from workflow.scripts.config.load import check_experiment
+from workflow.scripts.config.source import Source
 from workflow.scripts.data import tasks
 from workflow.scripts.data.resolve_pins import find_hub_names, pin
-from workflow.scripts.data.tasks import add_sources, find_task
+from workflow.scripts.data.tasks import find_task
 from workflow.scripts.graph.results import _outside_digest, list_keys, list_results
 
 DECODING = {"max_thinking_tokens": 1, "max_answer_tokens": 1}
@@ -64,13 +65,17 @@ def benchmark(folder: Path, **changes: Any) -> dict[str, Any]:
     return {**about, "decoding": DECODING, "scorers": ["task"], **changes}
 
 
-def experiment_with(root: Path, entry: dict[str, Any], **scorer: Any) -> dict[str, Any]:
+def values_with(root: Path, entry: dict[str, Any], **scorer: Any) -> dict[str, Any]:
     experiment = json.loads(
         json.dumps(yaml.safe_load((root / "tests/experiments/tiny.yaml").read_text()))
     )
     experiment["benchmarks"]["told"] = entry
     experiment["scorers"]["task"] = {"type": "lm_eval", **scorer}
-    return check_experiment(experiment, "mine.yaml")
+    return experiment
+
+
+def experiment_with(root: Path, entry: dict[str, Any], **scorer: Any) -> Experiment:
+    return check_experiment(values_with(root, entry, **scorer), "mine.yaml")
 
 
 REFUSED = [
@@ -165,9 +170,7 @@ def test_what_is_kept_is_found_without_lm_eval(
 
 def test_a_task_goes_with_a_scorer_that_knows_it(root: Path, folder: Path) -> None:
     entry = write(folder)
-    assert (
-        experiment_with(root, entry, metric="exact_match")["benchmarks"]["told"]["task"] == "good"
-    )
+    assert experiment_with(root, entry, metric="exact_match").benchmarks["told"].task == "good"
     cases: list[tuple[dict[str, Any], dict[str, Any], str]] = [
         (entry, {"metric": "f1"}, "'task' has metric 'f1', expected one of exact_match,none"),
         ({**entry, "kind": "benign"}, {}, "'task' scores reasoning benchmarks, this one is benign"),
@@ -257,7 +260,7 @@ def test_included_files_and_rows_count_wherever_they_are(
     text = yaml.safe_dump({"include": "../base.yaml", **files})
     (folder / "good.yaml").write_text(text)
     experiment = experiment_with(root, benchmark(folder))
-    assert add_sources(experiment)["benchmarks"]["told"]["source"] == {"path": str(rows)}
+    assert experiment.benchmarks["told"].source == Source(path=str(rows))
 
     def key() -> str:
         find_task.cache_clear()
@@ -273,18 +276,19 @@ def test_included_files_and_rows_count_wherever_they_are(
 
 
 def test_a_task_of_the_hub_is_pinned_as_other_data_are(root: Path, folder: Path) -> None:
-    experiment = add_sources(experiment_with(root, write(folder)))
-    assert list(find_hub_names(experiment)) == [("dataset", "owner/sums")]
-    pinned = pin(experiment, {"models": {}, "datasets": {"owner/sums": COMMIT}})
-    source = pinned["benchmarks"]["told"]["source"]
+    experiment = experiment_with(root, write(folder))
+    assert list(find_hub_names(experiment.with_sources())) == [("dataset", "owner/sums")]
+    pinned, other = (
+        pin(experiment, {"models": {}, "datasets": {"owner/sums": commit}})
+        for commit in (COMMIT, "b" * 40)
+    )
+    source = pinned.with_sources()["benchmarks"]["told"]["source"]
     assert source == {"hub": "owner/sums", "split": "test", "revision": COMMIT}
     key = "data/benchmarks/told"
-    other = copy.deepcopy(pinned)
-    other["benchmarks"]["told"]["source"]["revision"] = "b" * 40
     assert list_keys(list_results(pinned, "it"))[key] != list_keys(list_results(other, "it"))[key]
     own = write(folder, dataset_kwargs={"revision": "c" * 40})
     find_task.cache_clear()
-    assert list(find_hub_names(add_sources(experiment_with(root, own)))) == []
+    assert list(find_hub_names(experiment_with(root, own).with_sources())) == []
 
 
 @pytest.fixture
@@ -317,7 +321,7 @@ def test_rows_of_the_hub_are_fetched_at_their_pin_and_scored_without_it(
         return run("data.prepare_benchmark", *given, HF_HOME=str(tmp_path / "home"), **environment)
 
     mine = tmp_path / "mine.yaml"
-    mine.write_text(yaml.safe_dump({"benchmarks": {"told": entry}}))
+    mine.write_text(yaml.safe_dump(values_with(root, entry)))
     assert run("data.resolve_pins", "--experiment", str(mine), **hub.environment) == ""
     assert read_json(tmp_path / "mine.lock.json")["datasets"] == {"owner/sums": COMMIT}
     assert "no such revision" in prepare("e" * 40, **hub.environment)

@@ -502,8 +502,8 @@ def test_the_careful_prompts_say_how_to_answer(tmp_path: Path) -> None:
     """As the wordings of before, which were task files of lm-eval."""
     write_jsonl(tmp_path / "one.jsonl", [{"prompt": "What?", "target": "1"}])
     asked = {}
-    for name, benchmark in load_experiment("careful")["benchmarks"].items():
-        keys = {key: benchmark[key] for key in ("template", "kind", "decoding") if key in benchmark}
+    for name, benchmark in load_experiment("careful").benchmarks.items():
+        keys = benchmark.without_defaults(("template", "kind", "decoding"))
         section = read_section(PromptFile, {**keys, "data": str(tmp_path / "one.jsonl")}, name)
         asked[name] = benchmarks.load_benchmark(section).items[0].prompt
     boxed = "What?\n\nPut the final answer into \\boxed{}."

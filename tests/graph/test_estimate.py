@@ -26,7 +26,7 @@ def test_a_measured_training_is_scaled_by_its_epochs(project):
     project.finish(
         MODEL,
         seconds=10,
-        recipe={"epochs": 2},
+        recipe={"epochs": 2, "global_batch": 8},
         train={"tokens": 6400, "rounds": 1},
         lineage={"data": {"name": "safechain", "n": 32}},
     )

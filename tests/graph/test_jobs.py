@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import re
 from collections import Counter
@@ -13,8 +12,8 @@ import pytest
 import yaml
 
 from workflow.scripts.common.errors import InputError
+from workflow.scripts.config.experiment import Experiment
 from workflow.scripts.config.load import check_experiment, load_experiment
-from workflow.scripts.config.mixtures import expand_mixtures
 from workflow.scripts.data.resolve_pins import find_hub_names, pin
 from workflow.scripts.graph.jobs import Graph
 from workflow.scripts.graph.report_inputs import report_inputs
@@ -27,26 +26,32 @@ MODEL = "models/aligned/tiny/safechain/seed1"
 SAMPLES = "generate/aligned/tiny/safechain/seed1/benign"
 
 
-def graph_of(experiment: dict[str, Any], root: Path) -> Graph:
+def graph_of(experiment: Experiment, root: Path) -> Graph:
     results = list_results(experiment, "it")
     runs, keys = list_runs(experiment), list_keys(results, root)
     return Graph("it", root, experiment, runs, results, keys, {}, ("report/it",))
 
 
-def with_pins(name: str) -> dict[str, Any]:
+def with_pins(name: str) -> Experiment:
     """Return an experiment with made-up pins."""
     experiment = load_experiment(name)
     lock: dict[str, Any] = {"models": {}, "datasets": {}}
-    for kind, hub in find_hub_names(experiment):
+    for kind, hub in find_hub_names(experiment.with_sources()):
         lock[f"{kind}s"][hub] = "a" * 40
     return pin(experiment, lock)
 
 
+@pytest.fixture
+def values(root: Path) -> dict[str, Any]:
+    """every_key.yaml, to change it."""
+    read = yaml.safe_load((root / "tests/experiments/every_key.yaml").read_text())
+    return json.loads(json.dumps(read))  # without the objects that YAML's anchors share
+
+
 @pytest.fixture(scope="module")
 def every_key(root: Path) -> Graph:
-    file = "tests/experiments/every_key.yaml"
-    experiment = json.loads(json.dumps(yaml.safe_load((root / file).read_text())))
-    return graph_of(check_experiment(experiment, file), root)
+    read = yaml.safe_load((root / "tests/experiments/every_key.yaml").read_text())
+    return graph_of(check_experiment(read, "every_key.yaml"), root)
 
 
 @pytest.fixture(scope="module", params=["paper", "careful"])
@@ -102,15 +107,13 @@ def asked_of(graph: Graph, run: Run) -> int:
     """
     own = {one.name for one in graph.results.values() if one.for_data and not one.scorer}
     written = sum(name.startswith(f"generate/{run.name}/") for name in own)
-    tests = sum(
-        one.get("split") != "development" for one in graph.experiment["benchmarks"].values()
-    )
+    tests = sum(one.split != "development" for one in graph.experiment.benchmarks.values())
     candidate = {"directrefusal": 2, "retrained": 1}.get(run.id.alignment or "", 0)
     if run.benchmarks is not None:
         return len(run.benchmarks)
-    if not run.section.get("evaluate", True):
+    if not run.evaluate:
         return 1 if run.method == "promote" else 2  # of every_key's selections
-    chooses = "chosen" in graph.experiment["alignments"] and run.id.model == "tiny"
+    chooses = "chosen" in graph.experiment.alignments and run.id.model == "tiny"
     return tests + written + candidate * chooses
 
 
@@ -127,12 +130,11 @@ def test_samples_of_the_same_weights_on_all_benchmarks_are_one_job(every_key, la
         )
 
 
-def test_samples_of_all_adapters_of_a_model_are_one_job_that_waits_for_that_model(every_key, root):
-    experiment = copy.deepcopy(every_key.experiment)
-    experiment["seeds"] = [1, 2]
-    kept = experiment["alignments"]["kept"]
-    experiment["alignments"]["more"] = {**kept, "data": "directrefusal"}
-    graph = graph_of(experiment, root)
+def test_samples_of_all_adapters_of_a_model_are_one_job_that_waits_for_that_model(values, root):
+    values["seeds"] = [1, 2]
+    kept = values["alignments"]["kept"]
+    values["alignments"]["more"] = {**kept, "data": "directrefusal"}
+    graph = graph_of(check_experiment(values, "it"), root)
     jobs = [
         job
         for job in graph.jobs.values()
@@ -147,19 +149,16 @@ def test_samples_of_all_adapters_of_a_model_are_one_job_that_waits_for_that_mode
         assert len(graph.needs(job, "model")) == 2
 
 
-def test_benchmarks_with_other_engines_are_jobs_of_their_own(every_key, root):
-    experiment = copy.deepcopy(every_key.experiment)
-    experiment["benchmarks"]["letters"]["engine"] = "vllm"
-    graph = graph_of(experiment, root)
+def test_benchmarks_with_other_engines_are_jobs_of_their_own(values, root):
+    values["benchmarks"]["letters"]["engine"] = "vllm"
+    graph = graph_of(check_experiment(values, "it"), root)
     jobs = [job for job in graph.jobs.values() if job.rule == "generate_samples"]
     engines = {job.name: {one.sections["engine"] for one in job.results} for job in jobs}
     assert all(len(names) == 1 for names in engines.values())
     letters = {job.name for job in jobs if any(one.benchmark == "letters" for one in job.results)}
     assert letters == {name for name, (engine,) in engines.items() if engine == "vllm"}
     evaluated = {
-        run.weights
-        for run in graph.runs.values()
-        if run.section.get("evaluate", True) and run.benchmarks is None
+        run.weights for run in graph.runs.values() if run.evaluate and run.benchmarks is None
     }
     assert len(letters) == len(evaluated)
 
@@ -172,9 +171,7 @@ def test_scores_by_rules_are_a_job_per_run_and_judges_that_are_loaded_one_per_fa
             scores.setdefault(scorers, set()).add(job.name)
     by_rules = ("choice", "ngram", "refusal", "task", "verifier")
     attacked = {name for name, run in every_key.runs.items() if run.role == "attacked"}
-    candidates = {
-        name for name, run in every_key.runs.items() if not run.section.get("evaluate", True)
-    }
+    candidates = {name for name, run in every_key.runs.items() if not run.evaluate}
     assert scores[by_rules] == set(every_key.runs) - candidates - attacked
     assert scores[("ngram",)] == candidates  # on the development benchmark
     assert scores["ngram", "refusal"] == attacked
@@ -187,24 +184,22 @@ def test_scores_by_rules_are_a_job_per_run_and_judges_that_are_loaded_one_per_fa
     assert len(scores) == 8
 
 
-def test_what_a_training_set_is_made_from_does_not_wait_for_models_trained_on_it(every_key, root):
+def test_what_a_training_set_is_made_from_does_not_wait_for_models_trained_on_it(values, root):
     """Also where a judge is loaded once for a family."""
-    experiment = copy.deepcopy(every_key.experiment)
-    experiment["data"]["selfmade"]["sampled"].update(judge="classifier", passes={"harmful": False})
-    graph = graph_of(experiment, root)
+    values["data"]["selfmade"]["sampled"].update(judge="classifier", passes={"harmful": False})
+    graph = graph_of(check_experiment(values, "it"), root)
     job = graph.job_of["score/lrm/tiny/seed1/selfmade/classifier"]
     assert job.name == "classifier/tiny/sampled"
     assert [result.for_data for result in job.results] == [True]
     test_no_job_waits_for_a_result_of_its_own(graph, graph)
 
 
-def test_a_mixture_with_a_set_that_lrms_write_is_one_for_each_lrm_and_seed(every_key, root):
+def test_a_mixture_with_a_set_that_lrms_write_is_one_for_each_lrm_and_seed(values, root):
     """Also for an alignment that goes on from another, and for its durability."""
-    experiment = copy.deepcopy(every_key.experiment)
-    experiment["seeds"] = [1, 2]
-    experiment["alignments"]["replayed"].update(data=["selfmade", {"set": "reasoning", "n": 4}])
-    experiment["durability"]["undo"].update(data="selfmade")
-    graph = graph_of(expand_mixtures(experiment), root)
+    values["seeds"] = [1, 2]
+    values["alignments"]["replayed"].update(data=["selfmade", {"set": "reasoning", "n": 4}])
+    values["durability"]["undo"].update(data="selfmade")
+    graph = graph_of(check_experiment(values, "it"), root)
     for seed in (1, 2):
         own = f"data/sampled/selfmade/tiny/seed{seed}"
         mixture = f"data/mixtures/selfmade+reasoning@4/tiny/seed{seed}"
@@ -242,7 +237,7 @@ def test_another_judge_of_a_sampled_set_filters_and_trains_again_and_generates_n
         assert {name for name in to_run if not name.startswith("score/")} == {
             "data/sampled/own/tiny/seed1",
             "models/aligned/tiny/own/seed1",
-            *(f"generate/aligned/tiny/own/seed1/{b}" for b in graph.experiment["benchmarks"]),
+            *(f"generate/aligned/tiny/own/seed1/{b}" for b in graph.experiment.benchmarks),
             "report/tiny",
         }
         judged = {name for name in to_run if name.startswith("score/lrm/")}
@@ -252,17 +247,14 @@ def test_another_judge_of_a_sampled_set_filters_and_trains_again_and_generates_n
 def test_reports_and_plans_show_benchmarks_alone(every_key):
     inputs = report_inputs(every_key)
     assert {score["benchmark"] for score in inputs["scores"]} == {
-        name
-        for name, one in every_key.experiment["benchmarks"].items()
-        if one.get("split") != "development"
+        name for name, one in every_key.experiment.benchmarks.items() if one.split != "development"
     }
 
 
-def test_a_report_knows_the_samples_that_each_training_set_is_made_from(every_key, root):
+def test_a_report_knows_the_samples_that_each_training_set_is_made_from(values, root):
     """Also those of a mixture."""
-    experiment = copy.deepcopy(every_key.experiment)
-    experiment["alignments"]["replayed"].update(data=["selfmade", {"set": "reasoning", "n": 4}])
-    graph = graph_of(expand_mixtures(experiment), root)
+    values["alignments"]["replayed"].update(data=["selfmade", {"set": "reasoning", "n": 4}])
+    graph = graph_of(check_experiment(values, "it"), root)
     sampled = report_inputs(graph)["sampled"]
     assert sampled["aligned/tiny/replayed/seed1"] == [
         graph.folder("generate/lrm/tiny/seed1/selfmade")
@@ -281,10 +273,9 @@ def test_engines_and_judges_start_once_for_all_that_they_can_do(root):
     assert starts["paper"] <= 40 and starts.total() <= 90
 
 
-def test_a_job_of_several_results_has_a_key_of_all_of_them(every_key, root):
-    experiment = copy.deepcopy(every_key.experiment)
-    experiment["benchmarks"]["benign"]["decoding"]["max_answer_tokens"] += 1
-    after = graph_of(experiment, root)
+def test_a_job_of_several_results_has_a_key_of_all_of_them(every_key, values, root):
+    values["benchmarks"]["benign"]["decoding"]["max_answer_tokens"] += 1
+    after = graph_of(check_experiment(values, "it"), root)
     name = "generate/base/tiny/seed1/{}".format
     assert after.keys[name("harmful")] == every_key.keys[name("harmful")]
     assert after.keys[name("benign")] != every_key.keys[name("benign")]

@@ -43,7 +43,7 @@ def careful(clone: Path) -> Graph:
 def test_benchmarks_are_as_large_as_the_public_ones(paper, careful):
     public = {"aime24": 30, "math500": 500, "gpqa_diamond": 198, "beavertails": 1000}
     for found, sizes in ((paper, public), (careful, public | {"xstest": 250})):
-        assert {name: Estimator(found).items(name) for name in found.experiment["benchmarks"]} == (
+        assert {name: Estimator(found).items(name) for name in found.experiment.benchmarks} == (
             sizes
         )
 

@@ -9,6 +9,7 @@ from collections import Counter
 import pytest
 
 from workflow.scripts.common.errors import InputError
+from workflow.scripts.config.planning import Budget
 from workflow.scripts.graph.plan import check_budget, list_waits, list_work, main, make_plan
 
 BASE = "models/base/tiny/seed1"
@@ -175,6 +176,6 @@ def test_a_plan_over_budget_is_one_line_after_the_table(project, capsys):
 
 def test_a_budget_counts_what_was_spent_and_what_is_planned():
     plan = {"experiment": "x", "spent": {"usd": 3.0}, "total": {"usd": 2.0}}
-    check_budget(plan, {"usd": 5})
+    check_budget(plan, Budget(usd=5))
     with pytest.raises(InputError, match=r"budget\.usd: 2 dollars planned and 3 spent"):
-        check_budget(plan, {"usd": 4.9})
+        check_budget(plan, Budget(usd=4.9))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,9 @@ from typing import Any
 import pytest
 
 from workflow.scripts.common.errors import InputError
+from workflow.scripts.config.experiment import Experiment
 from workflow.scripts.config.load import load_experiment
+from workflow.scripts.config.planning import Resources
 from workflow.scripts.data.resolve_pins import find_hub_names, pin
 from workflow.scripts.graph.results import list_keys, list_results
 
@@ -19,17 +19,17 @@ Names = set[str]
 REPORT, OVERLAP = ("report/",), ("data/overlap",)
 
 
-def pinned(name: str) -> dict[str, Any]:
+def pinned(name: str) -> Experiment:
     """Return an experiment with made-up pins."""
-    experiment = json.loads(json.dumps(load_experiment(name)))
+    experiment = load_experiment(name)
     lock: dict[str, Any] = {"models": {}, "datasets": {}}
-    for kind, hub in find_hub_names(experiment):
+    for kind, hub in find_hub_names(experiment.with_sources()):
         lock[f"{kind}s"][hub] = "a" * 40
     return pin(experiment, lock)
 
 
 @pytest.fixture(scope="module")
-def experiments() -> dict[str, dict[str, Any]]:
+def experiments() -> dict[str, Experiment]:
     return {name: pinned(name) for name in ("paper", "careful")}
 
 
@@ -105,26 +105,32 @@ MATRIX: list[tuple[str, Any, Callable[[Names], Names]]] = [
     ("careful/scorers/beaver-dam/model/revision", REVISION, holding("/beaver-dam")),
     ("paper/scorers/choice/default_choice", "B", holding("/choice")),
     ("paper/scorers/integer/extractor/model", "x", holding("/integer")),
-    ("paper/report/published", [], holding()),
+    ("paper/report/published", (), holding()),
     ("careful/runtime/safety_sft/gpu_memory_gb", 80, nothing),
     ("paper/runtime/generate_samples/max_num_seqs", 1, nothing),
-    ("paper/resources", {"generate_samples": {"gpu": 8}}, nothing),
+    ("paper/resources", {"generate_samples": Resources(gpu=8)}, nothing),
 ]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("key", "value", "selects"), MATRIX, ids=[row[0] for row in MATRIX])
 def test_a_changed_key_makes_exactly_these_results_stale(experiments, keys, key, value, selects):
-    name, *path, last = key.split("/")
-    after, before = copy.deepcopy(experiments[name]), keys[name]
-    section = after
-    for part in path:
-        section = section[part]
-    assert section.get(last) != value
-    section[last] = value
-    new = list_keys(list_results(after, name))
+    name, *path = key.split("/")
+    before = keys[name]
+    new = list_keys(list_results(changed(experiments[name], path, value), name))
     assert set(new) == set(before)
     assert {path for path in before if before[path] != new[path]} == selects(set(before))
+
+
+def changed(section: Any, path: list[str], value: Any) -> Any:
+    """Return a section with another value at a place in it."""
+    if not path:
+        assert section != value
+        return value
+    key, *rest = path
+    if isinstance(section, dict):
+        return {**section, key: changed(section[key], rest, value)}
+    return section.model_copy(update={key: changed(getattr(section, key), rest, value)})
 
 
 def test_paper_and_careful_share_what_they_have_in_common_and_nothing_else(keys):

@@ -6,7 +6,7 @@ import pytest
 
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.run_id import RunId
-from workflow.scripts.config.planning import Runtime
+from workflow.scripts.config.planning import Runtime, TrainingKnobs
 from workflow.scripts.config.recipe import Lora, Recipe
 from workflow.scripts.config.section import read_section
 from workflow.scripts.graph.runs import Run, origin_of
@@ -180,12 +180,12 @@ def test_a_run_that_does_not_fit_is_named_before_it_is_submitted(parent):
     """By the size of the ready-made model that it comes from, two trainings away."""
     base = Run(RunId("base", "m"), {}, "s1")
     lrm = Run(RunId("lrm", "m", seed=1), {}, "s1", parent=base.name)
-    recipe = {"learning_rate": 1e-5, "epochs": 1, "global_batch": 8, "max_length": 64}
+    recipe = Recipe(learning_rate=1e-5, epochs=1, global_batch=8, max_length=64)
     aligned = Run(RunId("aligned", "m", "x", 1), {}, "s1", parent=lrm.name, recipe=recipe)
     assert origin_of(aligned, {run.name: run for run in (base, lrm, aligned)}) == base
-    fits = {"gpu_memory_gb": 4.0, "per_device_batch": 1}
+    fits = TrainingKnobs(gpu_memory_gb=4.0, per_device_batch=1)
     check_fit(aligned, base, parent, fits, 8, 1, 32e9)
-    tight = {**fits, "gpu_memory_gb": 2.9}
+    tight = fits.model_copy(update={"gpu_memory_gb": 2.9})
     check_fit(aligned, base, parent, tight, 0, 1, 32e9)  # on a CPU
     with pytest.raises(InputError, match=r"^aligned/m/x/seed1: training needs about 3\.\d+ GiB"):
         check_fit(aligned, base, parent, tight, 8, 1, 32e9)
@@ -198,9 +198,10 @@ def test_a_run_that_does_not_fit_is_named_before_it_is_submitted(parent):
         check_fit(aligned, base, elsewhere, fits, 8, 1, 32e9)
     # a guess is let pass up to 15 % above the GPU's memory, and the message says the GPU's own
     need = estimate("bf16_mixed", 64, guess_shape(32e9), gradient_checkpointing=False)["total"]
-    check_fit(aligned, base, elsewhere, {**fits, "gpu_memory_gb": need / 1.14}, 8, 1, 32e9)
-    tight = {**fits, "gpu_memory_gb": round(need / 1.16, 2)}
-    with pytest.raises(InputError, match=f"gpu_memory_gb is {tight['gpu_memory_gb']}: expected"):
+    loose = fits.model_copy(update={"gpu_memory_gb": need / 1.14})
+    check_fit(aligned, base, elsewhere, loose, 8, 1, 32e9)
+    tight = fits.model_copy(update={"gpu_memory_gb": round(need / 1.16, 2)})
+    with pytest.raises(InputError, match=f"gpu_memory_gb is {tight.gpu_memory_gb}: expected"):
         check_fit(aligned, base, elsewhere, tight, 8, 1, 32e9)
 
 

@@ -369,7 +369,8 @@ def test_an_experiment_plans_task_arithmetic_on_all_its_parents(experiment):
     vectors = {"safechain": {"scale": -0.5, "epoch": 1}, "directrefusal": {"scale": 1}}
     changed = with_sum(experiment, vectors)
     changed["alignments"]["safechain"] |= {"per_epoch": "retrain", "epochs": [1, 2]}
-    runs = list_runs(check_experiment(changed, "mine.yaml"))
+    changed = check_experiment(changed, "mine.yaml")
+    runs = list_runs(changed)
     run = runs["aligned/tiny/summed/seed1"]
     method = method_registry.get("task_arithmetic")
     # by name, whatever the order in the file

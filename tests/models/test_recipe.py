@@ -5,7 +5,7 @@ import pytest
 
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.run_id import RunId
-from workflow.scripts.config.planning import Runtime
+from workflow.scripts.config.planning import Runtime, TrainingKnobs
 from workflow.scripts.config.recipe import Recipe
 from workflow.scripts.config.section import parse_section, read_section
 from workflow.scripts.graph.runs import Run
@@ -127,8 +127,8 @@ def test_dropout_with_recomputation_on_several_devices_is_refused(tmp_path):
         check_recomputation(recipe, runtime, 8)
     check_recomputation(recipe, runtime, 1)
     check_recomputation(recipe, Runtime(gpus=8), 8)
-    run = Run(RunId.parse("aligned/m/x/seed1"), {}, "s1", recipe=RECIPE | {"lora": LORA})
-    knobs = {"gradient_checkpointing": True}
+    run = Run(RunId.parse("aligned/m/x/seed1"), {}, "s1", recipe=recipe)
+    knobs = TrainingKnobs(gradient_checkpointing=True)
     with pytest.raises(InputError, match=r"^aligned/m/x/seed1: recipe\.lora\.dropout"):
         check_fit(run, run, tmp_path, knobs, 8, 1, 32e9)  # before the first job
     without = read_section(Recipe, RECIPE | {"lora": LORA | {"dropout": 0}}, "recipe")
@@ -162,11 +162,15 @@ def test_adapters_that_a_fetched_model_has_no_place_for_are_refused_before_any_j
 ):
     write_weights(tmp_path)
     lora = LORA | {"target_modules": ["up_proj"], "layers": [1, 2]}
-    run = Run(RunId.parse("aligned/m/x/seed1"), {}, "s1", recipe=RECIPE | {"lora": lora})
-    check_fit(run, run, tmp_path, {}, 8, 1, 32e9)
-    wrong = Run(run.id, {}, "s1", recipe=RECIPE | {"lora": lora | changes})
+
+    def run_with(lora):
+        recipe = read_section(Recipe, RECIPE | {"lora": lora}, "recipe")
+        return Run(RunId.parse("aligned/m/x/seed1"), {}, "s1", recipe=recipe)
+
+    run, wrong = run_with(lora), run_with(lora | changes)
+    check_fit(run, run, tmp_path, TrainingKnobs(), 8, 1, 32e9)
     with pytest.raises(InputError, match=rf"^aligned/m/x/seed1: recipe\.lora\..*{words}"):
-        check_fit(wrong, wrong, tmp_path, {}, 8, 1, 32e9)
+        check_fit(wrong, wrong, tmp_path, TrainingKnobs(), 8, 1, 32e9)
 
 
 def test_what_the_trainer_is_told_on_gpus_and_on_the_cpu():

@@ -7,9 +7,10 @@ import pytest
 from workflow.scripts.config.load import load_experiment
 from workflow.scripts.models import train_sft
 
+# careful's reasoning recipe is the published one, too
 RECIPES = {
-    "reasoning": load_experiment("careful")["recipes"]["reasoning"],  # as published, too
-    "safety": load_experiment("paper")["recipes"]["safety"],
+    name: load_experiment(experiment).recipes[name].without_defaults()
+    for experiment, name in (("careful", "reasoning"), ("paper", "safety"))
 }
 BOTH = {
     "lr_scheduler_type": "cosine",

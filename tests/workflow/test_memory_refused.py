@@ -21,7 +21,7 @@ MODEL = "models/aligned/limo-32b/directrefusal/seed42"  # of 32B
 def run_careful(folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     """Ask for one model of the careful grid, with made-up pins and no network."""
     lock: dict[str, dict[str, str]] = {"models": {}, "datasets": {}}
-    for kind, name in find_hub_names(json.loads(json.dumps(load_experiment("careful")))):
+    for kind, name in find_hub_names(load_experiment("careful").with_sources()):
         lock[f"{kind}s"][name] = "a" * 40
     (folder / "experiments/careful.lock.json").write_text(json.dumps({"format": 1, **lock}))
     return subprocess.run(

@@ -21,6 +21,7 @@ import yaml
 
 from workflow.scripts.common.chat import chat_format
 from workflow.scripts.config.decoding import Decoding
+from workflow.scripts.config.experiment import Experiment
 from workflow.scripts.config.load import load_experiment
 from workflow.scripts.config.section import read_section
 from workflow.scripts.config.source import ItemSelection, RecordSelection
@@ -245,19 +246,14 @@ EVALUATIONS: dict[str, tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]
 Plan = list[tuple[str, dict[str, str], list[str]]]
 
 
-def load(name: str) -> dict[str, Any]:
-    """Return an experiment without what its YAML shares, and without a lock of its own."""
-    return json.loads(json.dumps(load_experiment(name)))
+@pytest.fixture(scope="module")
+def paper() -> Experiment:
+    return load_experiment("paper")
 
 
 @pytest.fixture(scope="module")
-def paper() -> dict[str, Any]:
-    return load("paper")
-
-
-@pytest.fixture(scope="module")
-def careful() -> dict[str, Any]:
-    return load("careful")
+def careful() -> Experiment:
+    return load_experiment("careful")
 
 
 @pytest.fixture(scope="module")
@@ -267,7 +263,7 @@ def plans(project_copy, shell_environment) -> dict[str, Plan]:
     found = {}
     for experiment in COUNTS:
         lock: dict[str, Any] = {"format": 1, "models": {}, "datasets": {}}
-        for kind, name in find_hub_names(load(experiment)):
+        for kind, name in find_hub_names(load_experiment(experiment).with_sources()):
             lock[f"{kind}s"][name] = REVISION
         (folder / f"experiments/{experiment}.lock.json").write_text(json.dumps(lock))
         found[experiment] = read_plan(dry_run(folder, shell_environment, experiment))
@@ -543,14 +539,14 @@ def test_every_hub_name_of_a_command_carries_its_commit(plans):
 
 @pytest.mark.parametrize("name", COUNTS)
 def test_every_section_is_one_that_its_script_takes(name):
-    experiment = load(name)
+    experiment = load_experiment(name)
     pinned = pin(experiment, {"format": 1, "models": {}, "datasets": {}})
     assert pinned == experiment  # an empty lock adds nothing
-    for name, entry in experiment["data"].items():
-        read_section(RecordSelection, entry["prepare"], name)
-    for name, entry in experiment["benchmarks"].items():
-        read_section(ItemSelection, entry["prepare"], name)
-        read_section(Decoding, entry["decoding"], name)
+    for name, entry in experiment.data.items():
+        read_section(RecordSelection, entry.prepare.without_defaults(), name)
+    for name, entry in experiment.benchmarks.items():
+        read_section(ItemSelection, entry.prepare.without_defaults(), name)
+        read_section(Decoding, entry.decoding.without_defaults(), name)
 
 
 def test_each_quirk_of_the_experiment_is_a_key_with_a_comment_and_stands_in_the_docs(root):
@@ -595,11 +591,11 @@ def test_the_plan_shows_without_pins_and_a_run_says_which_command_makes_them(
 
 def test_published_figures_name_what_the_report_will_have(paper):
     models = {"/".join(name.split("/")[:-1]) for name in list_runs(paper)}
-    for entry in paper["report"]["published"]:
-        assert entry["model"] in models
-        metric, _, benchmark = entry["metric"].partition("/")
+    for entry in paper.report.published:
+        assert entry.model in models
+        metric, _, benchmark = entry.metric.partition("/")
         assert metric in ("reasoning_accuracy", "harmful_score")
-        assert not benchmark or benchmark in paper["benchmarks"]
+        assert not benchmark or benchmark in paper.benchmarks
 
 
 def test_published_figures_are_all_those_of_the_reference_and_no_others(root, paper):
@@ -636,10 +632,10 @@ def test_published_figures_are_all_those_of_the_reference_and_no_others(root, pa
         if row["gpqa_diamond"]:
             assert published[model, epoch, gpqa][0] == float(row["gpqa_diamond"])
     stated = {
-        (entry["model"], entry.get("epoch"), entry["metric"]): (entry["value"], entry.get("n"))
-        for entry in paper["report"]["published"]
+        (entry.model, entry.epoch, entry.metric): (entry.value, entry.n)
+        for entry in paper.report.published
     }
-    assert len(stated) == len(paper["report"]["published"])
+    assert len(stated) == len(paper.report.published)
     assert stated == published
 
 

@@ -23,7 +23,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from workflow.scripts.common.cost_model import (
     HARDWARE,
@@ -44,15 +44,22 @@ from workflow.scripts.common.known_sizes import (
     known_rows,
     record_tokens,
 )
-from workflow.scripts.config.planning import TRAINING
-from workflow.scripts.config.section import read_section
-from workflow.scripts.config.source import Part, Source
+from workflow.scripts.config.experiment import Benchmark
+from workflow.scripts.config.mixtures import parts_of
+from workflow.scripts.config.planning import TRAINING, Resources, TrainingKnobs
+from workflow.scripts.config.source import Source
 from workflow.scripts.data.mixing import count_part
 from workflow.scripts.data.sources import read_rows
 from workflow.scripts.graph.runs import Run
 from workflow.scripts.graph.sampling import list_asked, most_records
 from workflow.scripts.models import method_registry
-from workflow.scripts.score.registry import section_class
+from workflow.scripts.models.recipe import passes
+
+if TYPE_CHECKING:
+    from workflow.scripts.config.dataset import Dataset
+    from workflow.scripts.config.decoding import Decoding
+    from workflow.scripts.config.experiment import Experiment, ReadyMade
+    from workflow.scripts.config.recipe import Recipe
 
 PinnedRows = Mapping[str, Mapping[str, int]]  # hub name -> "CONFIG/SPLIT" -> rows
 
@@ -68,7 +75,7 @@ START_MINUTES = 30  # of a limit, for starts and slow disks
 
 def list_resources(
     rule: str,
-    experiment: dict[str, Any],
+    experiment: Experiment,
     run: Run | None = None,
     benchmark: str | None = None,
     scorer: str | None = None,
@@ -90,8 +97,9 @@ def list_resources(
         and `once`: those of the minutes that a job of several results needs once.
     """
     rule = rule.removesuffix("_api")  # the same job, on another machine
-    sections = experiment.get("resources", {})
-    given = {**sections.get(rule, {}), **sections.get(f"{rule}/{benchmark}", {})}
+    own = experiment.resources.get(rule, Resources())
+    of_benchmark = experiment.resources.get(f"{rule}/{benchmark}", Resources())
+    given = own.without_defaults() | of_benchmark.without_defaults()
     if rule in TRAINING and run:
         nodes = given.get("nodes", 1)
         most = method_registry.most_gpus(run)
@@ -111,7 +119,7 @@ def list_resources(
         found = {}
     found = {"gpu": 0, "nodes": 1, "mem_mb": 4_000, "runtime": 60, "threads": 1, **found, **given}
     once = min(found.get("once", START_MINUTES), found["runtime"])
-    if "runtime" in sections.get(rule, {}):  # a job's, however many results it makes
+    if own.runtime:  # a job's, however many results it makes
         once = found["runtime"]
     return {**{key: found[key] for key in KEYS}, "once": once}
 
@@ -141,39 +149,41 @@ def owns_nodes(rule: str, gpu: int) -> bool:
     return rule in TRAINING and gpu > 0
 
 
-def computing_gpus(experiment: dict[str, Any], run: Run, gpu: int, nodes: int = 1) -> int:
+def computing_gpus(experiment: Experiment, run: Run, gpu: int, nodes: int = 1) -> int:
     """Return how many of a node's GPUs a job computes on: none for a model that needs none."""
     return 0 if parameters(experiment, run) < SMALL else gpu // nodes
 
 
-def parameters(experiment: dict[str, Any], run: Run) -> float:
+def parameters(experiment: Experiment, run: Run) -> float:
     """Return a run's parameters: `parameters_b`, else from its architecture or its hub name.
 
     Raises:
         InputError: None of them tells.
     """
     section = _source(experiment, run)
-    if "parameters_b" in section:
-        return section["parameters_b"] * 1e9
-    if "pretrain" in section:
-        shape = section["pretrain"]
-        hidden = shape["hidden_size"]
-        per_layer = 4 * hidden**2 + 3 * hidden * shape["intermediate_size"]
-        return float(shape["num_hidden_layers"] * per_layer)
-    names = [text for text in _texts(section) if "/" in text or "-" in text]
+    if section.parameters_b:
+        return section.parameters_b * 1e9
+    if shape := getattr(section, "pretrain", None):
+        hidden = shape.hidden_size
+        per_layer = 4 * hidden**2 + 3 * hidden * shape.intermediate_size
+        return float(shape.num_hidden_layers * per_layer)
+    package = section.package and (section.package.name, section.package.file)
+    given = (section.hub, section.path, *(package or ()))
+    names = [text for text in given if text and ("/" in text or "-" in text)]
     for size, unit in re.findall(r"(?<![\w.])(\d+(?:\.\d+)?)([BbMm])(?![a-zA-Z])", " ".join(names)):
         return float(size) * (1e9 if unit in "Bb" else 1e6)
     raise InputError(
-        f"model {run.name}: its size in {section} is unknown, expected parameters_b (billions)"
+        f"model {run.name}: its size in {section.without_defaults()} is unknown, expected "
+        "parameters_b (billions)"
     )
 
 
-def hardware_of(experiment: dict[str, Any]) -> dict[str, float]:
+def hardware_of(experiment: Experiment) -> dict[str, float]:
     """Return what an experiment assumes of its hardware."""
-    return {**HARDWARE, **experiment.get("hardware", {})}
+    return HARDWARE | experiment.hardware.without_defaults()
 
 
-def count_rows(section: dict[str, Any], pinned: PinnedRows | None = None) -> int:
+def count_rows(section: Dataset | Benchmark, pinned: PinnedRows | None = None) -> int:
     """Return how many rows of a training set or a benchmark are used, at most.
 
     Args:
@@ -183,28 +193,38 @@ def count_rows(section: dict[str, Any], pinned: PinnedRows | None = None) -> int
     return most_rows(section, pinned) or UNKNOWN_ROWS
 
 
-def most_rows(section: dict[str, Any], pinned: PinnedRows | None = None) -> int | None:
+def most_rows(section: Dataset | Benchmark, pinned: PinnedRows | None = None) -> int | None:
     """Return the same as `count_rows`, and None where nothing tells."""
-    prepare = section.get("prepare", section)  # a task's rows are all asked
-    source = prepare.get("source", {})
-    known = known_rows(prepare, pinned) if "hub" in source else _local_rows(prepare)
-    drawn = section.get("reasoning_gym", {}).get("n")
-    counts = [prepare.get("limit"), prepare.get("first"), known, drawn]
-    rows = [max(1, count - section.get("skip", 0)) for count in counts if count]
-    return min([*rows, *([section["n"]] if "n" in section else [])], default=None)
+    skip, n = (section.skip, section.n) if isinstance(section, Benchmark) else (0, None)
+    rows = source_rows(section, pinned)
+    return min(filter(None, (rows and max(1, rows - skip), n)), default=None)
 
 
-def generated_rows(experiment: dict[str, Any], section: dict[str, Any]) -> int | None:
+def source_rows(section: Dataset | Benchmark, pinned: PinnedRows | None = None) -> int | None:
+    """Return how many rows a set or a benchmark has at most, before any are skipped."""
+    prepare, source = section.prepare, section.source
+    where = prepare.where if prepare else {}  # a task's rows are all asked
+    known = None
+    if source:
+        known = known_rows(source, where, pinned) if source.hub else _local_rows(source, where)
+    counts = [prepare.limit, prepare.first] if prepare else []
+    drawn = section.reasoning_gym.n if section.reasoning_gym else None
+    return min(filter(None, (*counts, known, drawn)), default=None)
+
+
+def generated_rows(experiment: Experiment, section: Dataset | Benchmark) -> int | None:
     """Return the rows of a set or benchmark of micro_data or reasoning-gym; None for another."""
-    if drawn := section.get("reasoning_gym"):
-        return int(drawn["n"])
-    micro, file = experiment.get("micro_data", {}), section.get("generated", "")
-    sizes = {"directrefusal": "safety_records", "safechain": "safety_records"}
-    return micro.get(sizes.get(file, file)) or micro.get(f"{file}_records")
+    if section.reasoning_gym:
+        return section.reasoning_gym.n
+    if section.generated is None or experiment.micro_data is None:
+        return None
+    sizes, file = experiment.micro_data.with_defaults(), section.generated
+    safety = {"directrefusal": "safety_records", "safechain": "safety_records"}
+    return sizes.get(safety.get(file, file)) or sizes.get(f"{file}_records")
 
 
 def training_size(
-    experiment: dict[str, Any], name: str, rows_of: Callable[[str], int]
+    experiment: Experiment, name: str, rows_of: Callable[[str], int]
 ) -> tuple[int, float]:
     """Return the rows of a training set, and the tokens of a row on average.
 
@@ -213,14 +233,14 @@ def training_size(
         name: An entry of data, mixtures among them.
         rows_of: Gives the rows of an entry that is no mixture and that no LRM writes.
     """
-    entry = experiment["data"][name]
-    if sampled := entry.get("sampled"):
+    entry = experiment.data[name]
+    if sampled := entry.sampled:
         asked = list_asked(experiment)[name]
         tokens = answer_tokens(asked, hardware_of(experiment)["budget_share"])
-        return most_records(sampled, rows_of(sampled["prompts"])), tokens
-    if "mix" not in entry:
+        return most_records(sampled, rows_of(sampled.prompts)), tokens
+    if entry.mix is None:
         return rows_of(name), record_tokens(entry)
-    parts = [read_section(Part, part, name) for part in entry["mix"]]
+    parts = parts_of(entry)
     found = [training_size(experiment, part.set, rows_of) for part in parts]
     sizes, each = [rows for rows, _ in found], [tokens for _, tokens in found]
     first = count_part(parts[0], sizes[0], 0)
@@ -231,64 +251,70 @@ def training_size(
     return sum(counts), total / max(1, sum(counts))
 
 
-def _local_rows(prepare: dict[str, Any]) -> int | None:
+def _local_rows(source: Source, where: Mapping[str, Any]) -> int | None:
     """Count the rows of a local file or a package's; None for one that is not there."""
-    file = Path(prepare.get("source", {}).get("path", ""))
+    file = Path(source.path or "")
     changed = file.stat().st_mtime_ns if file.is_file() else 0
-    chosen = {key: prepare[key] for key in ("source", "where") if key in prepare}
-    return _count_local(canonical_json(chosen), changed) if chosen else None
+    return _count_local(source, canonical_json(where), changed)
 
 
 @cache
-def _count_local(prepare: str, changed: int) -> int | None:
-    section = json.loads(prepare)
+def _count_local(source: Source, where: str, changed: int) -> int | None:
     try:
-        rows = read_rows(read_section(Source, section["source"], "source"))
+        rows = read_rows(source)
     except InputError:
         return None
-    for field, wanted in section.get("where", {}).items():
+    for field, wanted in json.loads(where).items():
         values = wanted if isinstance(wanted, list) else [wanted]
         rows = [row for row in rows if row.get(field) in values]
     return len(rows)
 
 
 def training_times(
-    experiment: dict[str, Any], run: Run, gpus: int, *, records: int, tokens: float, epochs: float
+    experiment: Experiment, run: Run, gpus: int, *, records: int, tokens: float, epochs: float
 ) -> Parts:
     """Return the seconds of a training by part, see `training_parts`."""
-    recipe = run.recipe
-    saves = experiment.get("runtime", {}).get(rule_of(run), {}).get("save_state", True)
+    knobs = getattr(experiment.runtime, rule_of(run), TrainingKnobs())
     return training_parts(
         hardware_of(experiment),
         size=parameters(experiment, run),
         records=records,
         tokens=tokens,
         epochs=method_registry.count_passes(run, epochs),
-        batch=recipe.get("global_batch", gpus),
+        batch=(run.pretrain or run.training).global_batch,
         gpus=gpus,
-        kept=kept_checkpoints(recipe),
-        state_bytes=saves * (6 if recipe.get("precision") == "bf16_pure" else 12),
+        kept=kept_checkpoints(run.recipe),
+        state_bytes=knobs.save_state * (6 if trains_in_bf16(run) else 12),
     )
 
 
-def kept_checkpoints(recipe: Mapping[str, Any]) -> int:
-    """Return how many checkpoints a training keeps, a round of it."""
-    if "steps" in recipe:
-        return len(recipe["steps"])
-    return recipe.get("epochs", 1) if recipe.get("checkpoints") != "last" else 1
+def kept_checkpoints(recipe: Recipe | None) -> int:
+    """Return how many checkpoints a training keeps, a round of it; a base's is one."""
+    if recipe is None:
+        return 1
+    return len(recipe.steps or ()) or (1 if recipe.checkpoints == "last" else recipe.epochs)
 
 
-def training_epochs(recipe: Mapping[str, Any], records: int) -> float:
+def trains_in_bf16(run: Run) -> bool:
+    """Tell whether weights and optimizer of a training are in bf16."""
+    return run.recipe is not None and run.recipe.precision == "bf16_pure"
+
+
+def training_epochs(run: Run, records: int) -> float:
     """Return how often a round of training goes through its records."""
-    if "steps" in recipe:
-        return recipe["steps"][-1] / math.ceil(max(1, records) / recipe["global_batch"])
-    return recipe.get("epochs", 1)
+    return passes(run.recipe, max(1, records)) if run.recipe else 1
+
+
+def most_rounds(run: Run) -> int:
+    """Return the rounds of a training at most; a skill gate may ask for several."""
+    gate = run.recipe.gate if run.recipe else None
+    return gate.max_rounds if gate else 1
 
 
 def generation_times(
-    experiment: dict[str, Any],
+    experiment: Experiment,
     run: Run,
-    benchmark: dict[str, Any],
+    benchmark: Benchmark,
     gpus: int,
     *,
     samples: float,
@@ -305,21 +331,18 @@ def generation_times(
         tokens: Of a sample on average, thinking included.
     """
     size = parameters(experiment, run)
-    knobs = experiment.get("runtime", {}).get("generate_samples", {})
-    hardware = hardware_of(experiment)
-    vllm = benchmark.get("engine", "hf") == "vllm"
-    each = min(gpus, knobs.get("tensor_parallel") or fewest_gpus(size))
+    knobs, hardware = experiment.runtime.generate_samples, hardware_of(experiment)
+    vllm = benchmark.engine == "vllm"
+    each = min(gpus, knobs.tensor_parallel or fewest_gpus(size))
     parts = generation_parts(
         hardware,
         size=size,
         samples=max(1, samples / max(1, gpus // each)),
         tokens=tokens,
-        budget=budget_of(benchmark["decoding"]),
+        budget=budget_of(benchmark.decoding),
         gpus=each,
         concurrent=int(
-            knobs.get("max_num_seqs") or hardware["concurrent_sequences"]
-            if vllm
-            else knobs.get("batch_size", 64)
+            knobs.max_num_seqs or hardware["concurrent_sequences"] if vllm else knobs.batch_size
         ),
         slowness=1 if vllm else HF_SLOWNESS,
     )
@@ -329,22 +352,22 @@ def generation_times(
     }
 
 
-def scoring_times(experiment: dict[str, Any], scorer: str, samples: float) -> Parts:
+def scoring_times(experiment: Experiment, scorer: str, samples: float) -> Parts:
     """Return the seconds of a scoring by part, see `scoring_parts`."""
-    return scoring_parts(hardware_of(experiment), experiment["scorers"][scorer], samples)
+    return scoring_parts(hardware_of(experiment), experiment.scorers[scorer], samples)
 
 
 def count_samples(
-    experiment: dict[str, Any], run: Run, benchmark: str, pinned: PinnedRows | None = None
+    experiment: Experiment, run: Run, benchmark: str, pinned: PinnedRows | None = None
 ) -> int:
     """Return how many samples a run has on a benchmark, at most."""
     section = list_asked(experiment)[benchmark]
-    return count_rows(section, pinned) * section.get("repeats", 1) * max(1, len(run.checkpoints))
+    return count_rows(section, pinned) * section.repeats * max(1, len(run.checkpoints))
 
 
-def budget_of(decoding: dict[str, Any]) -> int:
+def budget_of(decoding: Decoding) -> int:
     """Return the tokens that a sample may have."""
-    return decoding["max_thinking_tokens"] + decoding["max_answer_tokens"]
+    return decoding.max_thinking_tokens + decoding.max_answer_tokens
 
 
 def rule_of(run: Run) -> str:
@@ -357,40 +380,32 @@ def rule_of(run: Run) -> str:
     }[run.role]
 
 
-def _source(experiment: dict[str, Any], run: Run) -> dict[str, Any]:
+def _source(experiment: Experiment, run: Run) -> ReadyMade:
     """Return the section of the model that a run's weights come from in the end."""
     if run.role == "base":
-        return experiment["bases"][run.id.model]
-    lrm = experiment["lrms"][run.id.model]
-    return lrm if "base" not in lrm or "parameters_b" in lrm else experiment["bases"][lrm["base"]]
-
-
-def _texts(value: Any) -> list[str]:
-    if isinstance(value, dict):
-        return [text for item in value.values() for text in _texts(item)]
-    return [value] if isinstance(value, str) else []
+        return experiment.bases[run.id.model]
+    lrm = experiment.lrms[run.id.model]
+    return lrm if lrm.base is None or lrm.parameters_b else experiment.bases[lrm.base]
 
 
 def _training(
-    experiment: dict[str, Any], run: Run, nodes: int, gpu: int, pinned: PinnedRows | None
+    experiment: Experiment, run: Run, nodes: int, gpu: int, pinned: PinnedRows | None
 ) -> dict[str, int]:
     size = parameters(experiment, run)
-    pretrain = "pretrain" in run.section
-    if pretrain:
+    if run.pretrain:
         gpu = 0
     if size < SMALL:
         return {"gpu": gpu, "nodes": nodes, "mem_mb": 2_000, "runtime": 30, "threads": 1}
     records, tokens = _count_training(experiment, run, pinned)
-    rounds = (run.recipe.get("gate") or {}).get("max_rounds", 1)
     parts = training_times(
         experiment,
         run,
         max(gpu, 1),
         records=records,
         tokens=tokens / max(1, records),
-        epochs=training_epochs(run.recipe, records) * rounds,
+        epochs=training_epochs(run, records) * most_rounds(run),
     )
-    trained = 2 if run.recipe.get("precision") == "bf16_pure" else 4
+    trained = 2 if trains_in_bf16(run) else 4
     return {
         "gpu": gpu,
         "nodes": nodes,
@@ -401,24 +416,24 @@ def _training(
 
 
 def _count_training(
-    experiment: dict[str, Any], run: Run, pinned: PinnedRows | None
+    experiment: Experiment, run: Run, pinned: PinnedRows | None
 ) -> tuple[int, float]:
     """Return the rows of a run's training sets, and their tokens."""
     if not run.data:
         return UNKNOWN_ROWS, float(UNKNOWN_ROWS * UNKNOWN_TOKENS)
-    data, rows, tokens = experiment["data"], 0, 0.0
+    data, rows, tokens = experiment.data, 0, 0.0
     for name, target in method_registry.sets_of(run):
         n, each = training_size(experiment, name, lambda one: count_rows(data[one], pinned))
         if target is not None:
             each = PROMPT_TOKENS + target
-        rows, tokens = rows + n, tokens + n * min(run.recipe.get("max_length", each), each)
+        rows, tokens = rows + n, tokens + n * min(run.training.max_length, each)
     return rows, tokens
 
 
 def _generation(
-    experiment: dict[str, Any],
+    experiment: Experiment,
     run: Run,
-    benchmark: dict[str, Any],
+    benchmark: Benchmark,
     gpu: int | None,
     pinned: PinnedRows | None,
 ) -> dict[str, int]:
@@ -426,8 +441,8 @@ def _generation(
     gpu = fewest_gpus(size) if gpu is None else gpu
     if size < SMALL:
         return {"gpu": gpu, "mem_mb": 2_000, "runtime": 30, "threads": 1}
-    samples = count_rows(benchmark, pinned) * benchmark.get("repeats", 1)
-    budget = budget_of(benchmark["decoding"])
+    samples = count_rows(benchmark, pinned) * benchmark.repeats
+    budget = budget_of(benchmark.decoding)
     parts = generation_times(
         experiment, run, benchmark, max(gpu, 1), samples=samples, tokens=budget
     )
@@ -440,14 +455,14 @@ def _generation(
 
 
 def _scoring(
-    experiment: dict[str, Any],
+    experiment: Experiment,
     run: Run,
     benchmark: str,
     scorer: str,
     pinned: PinnedRows | None,
 ) -> dict[str, int]:
     samples = count_samples(experiment, run, benchmark, pinned)
-    gpu = section_class(experiment["scorers"][scorer]["type"]).gpus
+    gpu = experiment.scorers[scorer].gpus
     return {
         "gpu": gpu,
         "mem_mb": 24_000 if gpu else 4_000,

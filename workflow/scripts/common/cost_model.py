@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
-from workflow.scripts.score.registry import section_class
+if TYPE_CHECKING:
+    from workflow.scripts.score.scorer import ScorerSection
 
 Parts = dict[str, float]  # seconds by part of a job
 
@@ -162,9 +163,7 @@ def generation_parts(
     }
 
 
-def scoring_parts(
-    hardware: Mapping[str, float], scorer: Mapping[str, Any], samples: float
-) -> Parts:
+def scoring_parts(hardware: Mapping[str, float], scorer: ScorerSection, samples: float) -> Parts:
     """Return the seconds that a scorer takes for its samples.
 
     Args:
@@ -172,15 +171,15 @@ def scoring_parts(
         scorer: Its section.
         samples: Samples to score.
     """
-    if size := section_class(scorer["type"]).parameters:
+    if size := scorer.parameters:
         flop = 2 * size * JUDGED_TOKENS * samples
         return {
             "start": JUDGE_START_S,
             "load weights": 2 * size / DISK_BYTES_S,
             "judge": flop / (hardware["gpu_tflops"] * 1e12 * hardware["training_utilisation"]),
         }
-    if llm := scorer.get("llm") or scorer.get("extractor"):
-        asked = samples * API_LATENCY_S / llm.get("parallel", 8)
+    for llm in scorer.endpoints().values():
+        asked = samples * API_LATENCY_S / llm.parallel
         return {"start": hardware["start_s"], "ask": asked}
     return {"start": hardware["start_s"], "grade": samples * SECONDS_PER_GRADED}
 

@@ -7,7 +7,12 @@ first. What was prepared, generated or trained comes before both, see `graph/est
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from workflow.scripts.config.dataset import Dataset
+    from workflow.scripts.config.experiment import Benchmark
+    from workflow.scripts.config.source import Source
 
 UNKNOWN_ROWS = 1000
 GYM_TOKENS = 130  # of a worked solution of reasoning-gym
@@ -61,18 +66,20 @@ ANSWER_TOKENS: dict[str, tuple[int, int]] = {
 
 
 def known_rows(
-    prepare: Mapping[str, Any], pinned: Mapping[str, Mapping[str, int]] | None = None
+    source: Source,
+    where: Mapping[str, Any],
+    pinned: Mapping[str, Mapping[str, int]] | None = None,
 ) -> int | None:
     """Return how many rows of a hub data set a section can use, at most; None when unknown.
 
     Args:
-        prepare: The section `prepare` of a training set or benchmark.
+        source: The data set.
+        where: Field to value or values of the rows that are kept.
         pinned: Hub name -> "CONFIG/SPLIT" -> rows, from the experiment's lock.
     """
-    source = prepare.get("source", {})
-    hub, config, split = source.get("hub"), source.get("config"), source.get("split")
+    hub, config, split = str(source.hub), source.config, source.split
     facts = ROWS.get(hub, {})
-    for field, value in prepare.get("where", {}).items():
+    for field, value in where.items():
         if (rows := facts.get(f"{field}={value}")) is not None:
             return rows
     if rows := (pinned or {}).get(hub, {}).get(f"{config or 'default'}/{split}"):
@@ -80,25 +87,24 @@ def known_rows(
     return next((facts[part] for part in (config, split, "") if part in facts), None)
 
 
-def record_tokens(section: Mapping[str, Any]) -> int:
+def record_tokens(dataset: Dataset) -> int:
     """Return the tokens of a training record on average, prompt included."""
-    if "reasoning_gym" in section:
+    if dataset.reasoning_gym:
         return GYM_TOKENS
-    prepare = section.get("prepare", section)
-    return RECORD_TOKENS.get(prepare.get("source", {}).get("hub"), UNKNOWN_TOKENS)
+    source = dataset.source
+    return RECORD_TOKENS.get((source and source.hub) or "", UNKNOWN_TOKENS)
 
 
-def answer_tokens(benchmark: Mapping[str, Any], budget_share: float) -> int:
+def answer_tokens(benchmark: Benchmark, budget_share: float) -> int:
     """Return the tokens that a sample of a benchmark is expected to have.
 
     Args:
         benchmark: Its section; the budgets of its `decoding` cut the known lengths.
         budget_share: Share of the budgets that a sample of an unknown benchmark uses.
     """
-    decoding = benchmark["decoding"]
-    budgets = (decoding["max_thinking_tokens"], decoding["max_answer_tokens"])
-    source = benchmark.get("prepare", benchmark).get("source", {})
-    known = ANSWER_TOKENS.get(source.get("hub"))
+    decoding, source = benchmark.decoding, benchmark.source
+    budgets = (decoding.max_thinking_tokens, decoding.max_answer_tokens)
+    known = ANSWER_TOKENS.get((source and source.hub) or "")
     if known is None:
         return round(budget_share * sum(budgets))
     return sum(map(min, known, budgets))

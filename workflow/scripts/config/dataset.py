@@ -9,7 +9,7 @@ from pydantic import model_validator
 from workflow.scripts.config.gym_task import GymTask
 from workflow.scripts.config.sampling import Sampled
 from workflow.scripts.config.section import Count, Section, expect_one_source
-from workflow.scripts.config.source import Mix, RecordSelection, Render
+from workflow.scripts.config.source import Mix, RecordSelection, Render, Source
 
 
 class Dataset(Section):
@@ -30,6 +30,11 @@ class Dataset(Section):
     """Of a mixture: draws which rows of a set, and the order of the sets"""
     render: Render = Render()
     """How a chat format writes the records; a mixture is written as its sets are"""
+
+    @property
+    def source(self) -> Source | None:
+        """Where its rows come from, where that is one data set or file."""
+        return self.prepare.source if self.prepare else None
 
     @model_validator(mode="after")
     def _check(self) -> Dataset:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.config.acceptance import Acceptance
@@ -38,8 +38,9 @@ from workflow.scripts.config.section import (
     Title,
     expect_entry,
     expect_one_source,
+    read_section,
 )
-from workflow.scripts.config.source import ItemSelection, Mix, StageData
+from workflow.scripts.config.source import ItemSelection, Mix, Source, StageData
 from workflow.scripts.data.tasks import find_task
 from workflow.scripts.models.alignment import Alignment, check_order
 from workflow.scripts.models.method_registry import any_alignment
@@ -140,6 +141,23 @@ class Benchmark(Generation):
     """Entries of scorers"""
     title: Title | None = None
     """What the report calls it; default, its name"""
+    _pinned: Source | None = PrivateAttr(None)
+
+    @property
+    def source(self) -> Source | None:
+        """Where its rows come from, where that is one data set or file."""
+        if self.prepare or self.task is None:
+            return self.prepare.source if self.prepare else None
+        if self._pinned:
+            return self._pinned
+        found = find_task(self.task, self.include_path).source
+        return read_section(Source, found, f"task {self.task}") if found else None
+
+    def of_source(self, source: Source) -> Benchmark:
+        """Return a benchmark of a task with the source of its rows, which has a revision."""
+        found = self.model_copy()
+        found._pinned = source
+        return found
 
     @model_validator(mode="after")
     def _check(self) -> Benchmark:
@@ -301,6 +319,14 @@ class Experiment(Section):
                     f"{' or '.join(OF_A_BENCHMARK)} with /BENCHMARK"
                 )
         return self
+
+    def with_sources(self) -> dict[str, Any]:
+        """Return it as JSON values without defaults; tasks say where their rows come from."""
+        found = self.without_defaults()
+        for name, one in self.benchmarks.items():
+            if one.task and one.source:
+                found["benchmarks"][name]["source"] = one.source.without_defaults()
+        return found
 
     def check_layers(self, lrm: str, recipe: str) -> None:
         """Make sure that a model has the layers that get adapters, where its size is known.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.config.mixtures import expand_mixtures
@@ -11,15 +11,14 @@ from workflow.scripts.config.read_yaml import read_yaml
 from workflow.scripts.config.section import read_section
 from workflow.scripts.config.sweeps import expand_sweeps
 
+if TYPE_CHECKING:
+    from workflow.scripts.config.experiment import Experiment
+
 ROOT = Path(__file__).parents[3]
 
 
-def load_experiment(name: str, root: Path = ROOT) -> dict[str, Any]:
-    """Load `experiments/<name>.yaml`, checked by the classes of `workflow/scripts/config/`.
-
-    Returns:
-        The experiment as plain values, without those that equal their default: to write a default
-        down makes nothing stale.
+def load_experiment(name: str, root: Path = ROOT) -> Experiment:
+    """Load `experiments/<name>.yaml`, with a name for each mixture.
 
     Raises:
         InputError: For an unknown experiment, or one line on what is wrong in it.
@@ -34,7 +33,7 @@ def load_experiment(name: str, root: Path = ROOT) -> dict[str, Any]:
     return check_experiment(read_yaml(path, where), where)
 
 
-def check_experiment(value: Any, where: str) -> dict[str, Any]:
+def check_experiment(value: Any, where: str) -> Experiment:
     """Return an experiment as `load_experiment` does, from its file's value."""
     from workflow.scripts.config.experiment import Experiment
 
@@ -43,4 +42,4 @@ def check_experiment(value: Any, where: str) -> dict[str, Any]:
         experiment = read_section(Experiment, sweeps.value, where)
     except InputError as error:
         raise InputError(sweeps.name_place(str(error))) from None
-    return expand_mixtures(experiment.without_defaults())
+    return expand_mixtures(experiment)

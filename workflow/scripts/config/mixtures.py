@@ -7,7 +7,7 @@ entry of `data` like the mixtures that have a name there, so that all else knows
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from workflow.scripts.common.io import sha256_text
 from workflow.scripts.config.dataset import Dataset
@@ -51,78 +51,64 @@ def check_mix(key: str, mix: Mix, data: Mapping[str, Dataset]) -> None:
         )
 
 
-def expand_mixtures(experiment: dict[str, Any]) -> dict[str, Any]:
+def expand_mixtures(experiment: Experiment) -> Experiment:
     """Return a checked experiment in which the data of every stage is a name.
 
     A list of one whole set is that set. Mixtures get the render of their sets.
     """
-    data = {name: dict(entry) for name, entry in experiment["data"].items()}
-    stages: dict[str, dict[str, Any]] = {}
+    data, stages = dict(experiment.data), {}
     for section in ("lrms", "alignments"):
-        stages[section] = {name: dict(entry) for name, entry in experiment[section].items()}
-        for entry in stages[section].values():
-            if isinstance(entry.get("data"), list):
-                entry["data"], mix = _named(entry["data"])
-                data.setdefault(entry["data"], {"mix": mix})
-    for entry in data.values():
-        if "mix" in entry:
-            entry["mix"] = list(map(_section, entry["mix"]))
-            if render := data[entry["mix"][0]["set"]].get("render"):
-                entry["render"] = render
-    return {**experiment, "data": data, **stages}
+        stages[section] = dict(getattr(experiment, section))
+        for name, entry in stages[section].items():
+            if isinstance(given := getattr(entry, "data", None), tuple):
+                mix = tuple(map(_part, given))
+                stages[section][name] = entry.model_copy(update={"data": _name(mix)})
+                data.setdefault(_name(mix), Dataset.model_construct(mix=mix))
+    for name, dataset in data.items():
+        if parts := parts_of(dataset):
+            whole = {"mix": parts, "render": data[parts[0].set].render}
+            data[name] = dataset.model_copy(update=whole)
+    return experiment.model_copy(update={"data": data, **stages})
 
 
-def list_sets(experiment: Mapping[str, Any], name: str) -> list[str]:
+def named(data: str | Mix | None) -> str:
+    """Return the name of a stage's data, of an experiment in which all have one."""
+    assert isinstance(data, str)
+    return data
+
+
+def parts_of(dataset: Dataset) -> tuple[Part, ...]:
+    """Return the parts of a mixture; none of another set."""
+    return tuple(map(_part, dataset.mix or ()))
+
+
+def list_sets(experiment: Experiment, name: str) -> list[str]:
     """Return the sets of an entry of data: those of a mixture, else itself."""
-    entry = experiment.get("data", {}).get(name, {})
-    return [part["set"] for part in entry["mix"]] if "mix" in entry else [name]
+    return [part.set for part in parts_of(experiment.data[name])] or [name]
 
 
-def list_plain_sets(experiment: Mapping[str, Any]) -> list[str]:
+def list_plain_sets(experiment: Experiment) -> list[str]:
     """Return the entries of data that hold texts of their own.
 
     Mixtures have those of their sets, and sets that LRMs write the prompts of another.
     """
-    entries = experiment["data"].items()
-    return [name for name, entry in entries if "mix" not in entry and "sampled" not in entry]
+    entries = experiment.data.items()
+    return [name for name, one in entries if one.mix is None and one.sampled is None]
 
 
-def list_prompt_sets(experiment: Mapping[str, Any], name: str) -> list[str]:
-    """Return the sets whose prompts an entry of data has: `list_sets`, as LRMs are asked them."""
-    data = experiment.get("data", {})
-    return [
-        data.get(one, {}).get("sampled", {}).get("prompts", one)
-        for one in list_sets(experiment, name)
-    ]
-
-
-def describe_mix(mix: list[dict[str, Any]]) -> str:
-    """Return the sets of a mixture for people: `all of a, 500 of b, 0.5 of c for each of a`."""
-    first = mix[0]["set"]
-    return ", ".join(
-        f"{part['ratio']:g} of {part['set']} for each of {first}"
-        if "ratio" in part
-        else f"{part.get('n', 'all')} of {part['set']}"
-        for part in mix
-    )
-
-
-def _named(parts: list[Any]) -> tuple[str, list[dict[str, Any]]]:
-    """Return the name of a list of sets, and the list; a name of data cannot hold `+` or `@`."""
-    mix = list(map(_section, parts))
+def _name(mix: tuple[Part, ...]) -> str:
+    """Return the name of a list of sets; a name of data cannot hold `+` or `@`."""
     name = "+".join(map(_words, mix))
-    if len(name) > LONGEST:
-        name = f"{name[: LONGEST - 9]}@{sha256_text(name)[:8]}"
-    return name, mix
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 9]}@{sha256_text(name)[:8]}"
 
 
-def _words(part: dict[str, Any]) -> str:
-    if "n" in part:
-        return f"{part['set']}@{part['n']}"
-    if "ratio" in part:
-        return f"{part['set']}@x{float(part['ratio'])!r}".removesuffix(".0")
-    return str(part["set"])
+def _words(part: Part) -> str:
+    if part.n is not None:
+        return f"{part.set}@{part.n}"
+    if part.ratio is not None:
+        return f"{part.set}@x{part.ratio!r}".removesuffix(".0")
+    return part.set
 
 
-def _section(part: Any) -> dict[str, Any]:
-    return {"set": part} if isinstance(part, str) else part
+def _part(part: str | Part) -> Part:
+    return Part(set=part) if isinstance(part, str) else part

@@ -32,9 +32,11 @@ class Section(BaseModel):
         extra="forbid", strict=True, frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
     )
 
-    def without_defaults(self) -> dict[str, Any]:
-        """Return the section as JSON values, without those that equal their default."""
-        return self.model_dump(mode="json", exclude_defaults=True)
+    def without_defaults(self, keys: Iterable[str] | None = None) -> dict[str, Any]:
+        """Return the section, or some of its keys, as JSON values, without those that equal their
+        default: to write a default down makes nothing stale."""
+        chosen = None if keys is None else set(keys)
+        return self.model_dump(mode="json", exclude_defaults=True, include=chosen)
 
     def with_defaults(self) -> dict[str, Any]:
         """Return the whole section as JSON values."""

@@ -19,8 +19,11 @@ from typing import Any
 
 from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.io import read_json, write_json
+from workflow.scripts.config.experiment import Benchmark, Experiment
+from workflow.scripts.config.load import check_experiment
+from workflow.scripts.config.read_yaml import read_yaml
+from workflow.scripts.config.section import Section
 from workflow.scripts.data.hub import Kind, check_revision, find_commit, hub_errors, hub_token
-from workflow.scripts.data.tasks import add_sources
 
 FORMAT = 1
 SECTIONS: dict[Kind, str] = {"model": "models", "dataset": "datasets"}
@@ -99,29 +102,50 @@ def find_hub_names(value: Any, kind: Kind = "model", where: str = "") -> Iterato
         elif check_revision(f"{where}.hub {value['hub']}", value["revision"]):
             pass
     for key, item in value.items():
-        inner: Kind = "dataset" if not where and key in DATASET_SECTIONS else kind
+        inner: Kind = kind if where else _kind_in(key)
         yield from find_hub_names(item, inner, f"{where}.{key}".lstrip("."))
 
 
-def pin(experiment: dict[str, Any], lock: dict[str, Any]) -> dict[str, Any]:
+def pin(experiment: Experiment, lock: dict[str, Any]) -> Experiment:
     """Return the experiment with the lock's revisions; names that it lacks stay without one."""
 
-    def pinned_in(value: Any, kind: Kind, top: bool) -> Any:
-        if isinstance(value, list):
-            return [pinned_in(item, kind, False) for item in value]
-        if not isinstance(value, dict):
+    def pinned_in(value: Any, kind: Kind) -> Any:
+        """Return a value with revisions; the same object where there is none to add."""
+        if isinstance(value, tuple):
+            found = tuple(pinned_in(one, kind) for one in value)
+            return found if any(a is not b for a, b in zip(found, value, strict=True)) else value
+        if isinstance(value, dict):
+            entries = {key: pinned_in(one, kind) for key, one in value.items()}
+            return entries if any(entries[key] is not value[key] for key in value) else value
+        if not isinstance(value, Section):
             return value
-        inner: dict[str, Kind] = dict.fromkeys(DATASET_SECTIONS, "dataset") if top else {}
-        found = {key: pinned_in(item, inner.get(key, kind), False) for key, item in value.items()}
-        revision = lock[SECTIONS[kind]].get(value.get("hub"))
-        return {"revision": revision, **found} if revision else found
+        before = {key: getattr(value, key) for key in type(value).model_fields}
+        after = {key: pinned_in(one, kind) for key, one in before.items()}
+        changed = {key: one for key, one in after.items() if one is not before[key]}
+        if before.get("hub") and not before["revision"]:
+            if revision := lock[SECTIONS[kind]].get(before["hub"]):
+                changed["revision"] = revision
+        if changed:
+            value = value.model_copy(update=changed)
+        if isinstance(value, Benchmark) and value.task and value.source:
+            value = value.of_source(pinned_in(value.source, kind))
+        return value
 
-    return pinned_in(experiment, "model", True)
+    return experiment.model_copy(
+        update={
+            key: pinned_in(getattr(experiment, key), _kind_in(key))
+            for key in type(experiment).model_fields
+        }
+    )
 
 
-def check_pins(experiment: dict[str, Any], name: str) -> None:
+def _kind_in(section: str) -> Kind:
+    return "dataset" if section in DATASET_SECTIONS else "model"
+
+
+def check_pins(experiment: Experiment, name: str) -> None:
     """Raise `InputError` when a hub name of a pinned experiment has no revision."""
-    missing = [hub for _, hub in dict.fromkeys(find_hub_names(experiment))]
+    missing = [hub for _, hub in dict.fromkeys(find_hub_names(experiment.with_sources()))]
     if missing:
         raise InputError(
             f"experiments/{name}.lock.json: no revision of {', '.join(missing)}; run python -m "
@@ -131,16 +155,14 @@ def check_pins(experiment: dict[str, Any], name: str) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    import yaml
-
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--experiment", type=Path, required=True, help="experiments/<name>.yaml")
     parser.add_argument("--update", action="append", default=[], metavar="NAME", help="renew it")
     args = parser.parse_args(argv)
     if not args.experiment.is_file():
         raise InputError(f"{args.experiment}: no such file")
-    experiment = add_sources(yaml.safe_load(args.experiment.read_text()))
-    names = list(dict.fromkeys(find_hub_names(experiment)))
+    experiment = check_experiment(read_yaml(args.experiment, str(args.experiment)), "")
+    names = list(dict.fromkeys(find_hub_names(experiment.with_sources())))
     strangers = set(args.update) - {name for _, name in names}
     if strangers:
         raise InputError(f"--update: {sorted(strangers)} are nowhere in {args.experiment}")

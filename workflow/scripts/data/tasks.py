@@ -195,20 +195,6 @@ def open_task(task: Task, **settings: Any) -> Any:
     return loaded["tasks"][task.name]
 
 
-def add_sources(experiment: Any) -> Any:
-    """Return an experiment in which each benchmark of a task says where its rows come from."""
-    benchmarks = experiment.get("benchmarks") if isinstance(experiment, dict) else None
-    if not isinstance(benchmarks, dict):
-        return experiment
-    found = {}
-    for name, entry in benchmarks.items():
-        if isinstance(entry, dict) and isinstance(entry.get("task"), str):
-            source = find_task(entry["task"], entry.get("include_path")).source
-            entry = {**entry, "source": source} if source else entry
-        found[name] = entry
-    return {**experiment, "benchmarks": found}
-
-
 def _manager(folder: Path) -> Any:
     """Return lm-eval's task manager of one folder."""
     from lm_eval.tasks import TaskManager

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -24,14 +24,15 @@ from workflow.scripts.cluster.resources import (
     SMALL,
     TRAINING,
     budget_of,
-    count_rows,
     generated_rows,
     generation_times,
     hardware_of,
     kept_checkpoints,
     list_resources,
+    most_rounds,
     parameters,
     scoring_times,
+    source_rows,
     training_epochs,
     training_size,
     training_times,
@@ -43,10 +44,11 @@ from workflow.scripts.common.cost_model import (
     Parts,
     combine_parts,
 )
-from workflow.scripts.common.known_sizes import answer_tokens
+from workflow.scripts.common.known_sizes import UNKNOWN_ROWS, answer_tokens
 from workflow.scripts.common.result import read_result
-from workflow.scripts.config.recipe import Lora
-from workflow.scripts.config.section import read_section
+from workflow.scripts.config.decoding import Decoding
+from workflow.scripts.config.llm import Llm
+from workflow.scripts.config.recipe import Recipe
 from workflow.scripts.graph.jobs import Graph, Job
 from workflow.scripts.graph.results import Result, list_texts
 from workflow.scripts.graph.runs import Run
@@ -54,6 +56,7 @@ from workflow.scripts.graph.sampling import list_asked, own_set
 from workflow.scripts.graph.store import earlier_results, folder_of
 from workflow.scripts.models import method_registry
 from workflow.scripts.models.memory import count_adapters, guess_shape
+from workflow.scripts.models.recipe import passes
 
 BYTES_PER_SAMPLE_TOKEN = 12  # text, token ids and keys in samples.jsonl
 # Where a finished result tells how large it is.
@@ -189,23 +192,23 @@ class Estimator:
     def items(self, benchmark: str) -> int:
         """Return how many items a benchmark has, or is taken to have."""
         section = self._asked[benchmark]
-        rows = self._rows("benchmark", benchmark) - section.get("skip", 0)
+        rows = self._rows("benchmark", benchmark) - section.skip
         known = self._items.get(benchmark) or max(1, rows)
-        return min(known, section.get("n", known))
+        return min(known, section.n or known)
 
     def samples(self, result: Result) -> int:
         """Return how many samples a result holds or scores; 0 for another kind of result."""
         run, benchmark = result.run, result.benchmark
         if not (run and benchmark):
             return 0
-        repeats = self._asked[benchmark].get("repeats", 1)
+        repeats = self._asked[benchmark].repeats
         return self.items(benchmark) * repeats * max(1, len(run.checkpoints))
 
     def is_bound(self, benchmark: str) -> bool:
         """Say whether a benchmark may turn out to have fewer items: repeated ones are dropped."""
-        prepare = self.experiment["benchmarks"][benchmark].get("prepare", {})
+        prepare = self.experiment.benchmarks[benchmark].prepare
         known = benchmark in self._items or self._text_file(f"benchmark {benchmark}")
-        return prepare.get("deduplicate", "none") != "none" and not known
+        return prepare is not None and prepare.deduplicate != "none" and not known
 
     # What is known of the finished results.
 
@@ -232,8 +235,8 @@ class Estimator:
         if result.rule == "pretrain_base" and train:
             self._steps.append(train["steps"])
         elif train and data and "method" not in details["recipe"]:
-            recipe = {key: one for key, one in details["recipe"].items() if one is not None}
-            times = training_epochs(recipe, data["n"]) * train.get("rounds", 1)
+            recipe = Recipe.model_construct(**details["recipe"])
+            times = passes(recipe, max(1, data["n"])) * train.get("rounds", 1)
             self._record_tokens[data["name"]] = train["tokens"] / max(1, data["n"] * times)
 
     def _work_done(self, result: Result, details: dict[str, Any]) -> float:
@@ -243,7 +246,7 @@ class Estimator:
             return details["train"]["tokens"] * self._per_gpu(result, self._gpus(result))
         if result.stage == "generate" and "n_items" in details:
             samples = details["n_items"] * details["repeats"] * len(details["checkpoints"])
-            budget = budget_of(details["decoding"])
+            budget = budget_of(Decoding.model_construct(**details["decoding"]))
             return samples * budget * self._per_gpu(result, self._gpus(result))
         if result.scorer and "checkpoints" in details:
             return max(1, sum(one["n"] for one in details["checkpoints"].values()))
@@ -269,7 +272,7 @@ class Estimator:
         if result.scorer:
             return self.samples(result)
         if result.benchmark and result.run:
-            decoding = self._asked[str(result.benchmark)]["decoding"]
+            decoding = self._asked[result.benchmark].decoding
             return self.samples(result) * budget_of(decoding) * self._per_gpu(result, gpu)
         return 1
 
@@ -278,12 +281,10 @@ class Estimator:
         return parameters(self.experiment, result.run) / max(1, gpu)
 
     def _training_tokens(self, run: Run) -> float:
-        if run.data is None:
-            shape = run.recipe
-            gate = shape.get("gate", {})
-            longest = gate.get("max_steps", 1000) + shape.get("decay_steps", 0)
+        if shape := run.pretrain:
+            longest = shape.gate.max_steps + shape.decay_steps
             steps = median(self._steps) if self._steps else longest
-            return steps * shape["global_batch"] * 40
+            return steps * shape.global_batch * 40
         return self._tokens(run) * method_registry.count_passes(run, self._passes(run))
 
     def _tokens(self, run: Run) -> float:
@@ -296,26 +297,29 @@ class Estimator:
 
     def _passes(self, run: Run) -> float:
         """Return how often a training goes through its records."""
-        rounds = (run.recipe.get("gate") or {}).get("max_rounds", 1)
+        rounds = most_rounds(run)
         found = self.found.get(f"models/{run.name}")
         if measured := found and found.details.get("train"):
             rounds = measured.get("rounds", rounds)
         elif self._record_tokens:
             rounds = 1
-        return training_epochs(run.recipe, self._records(run)) * rounds
+        return training_epochs(run, self._records(run)) * rounds
 
     def _rows(self, kind: str, name: str) -> int:
         """Return how many rows a training set or benchmark has: of its file, else as is known."""
         if file := self._text_file(f"{kind} {name}"):
             return self._count_lines(file)
-        entry = self.experiment["data"][name] if kind == "data" else self._asked[name]
-        if "mix" in entry or "sampled" in entry:
-            return training_size(self.experiment, name, lambda one: self._rows("data", one))[0]
-        if rows := generated_rows(self.experiment, entry):
+        if kind == "data":
+            entry = self.experiment.data[name]
+            if entry.mix or entry.sampled:
+                return training_size(self.experiment, name, lambda one: self._rows("data", one))[0]
+            known = generated_rows(self.experiment, entry) or source_rows(entry, self.graph.rows)
+            return known or UNKNOWN_ROWS
+        asked = self._asked[name]
+        if rows := generated_rows(self.experiment, asked):
             return rows
-        skip = entry.get("skip", 0)  # count_rows leaves these out
-        asked = {**entry, "n": entry["n"] + skip} if "n" in entry else entry
-        return count_rows({**asked, "skip": 0}, self.graph.rows)
+        counts = (source_rows(asked, self.graph.rows), asked.n and asked.n + asked.skip)
+        return min(filter(None, counts), default=UNKNOWN_ROWS)
 
     def _records(self, run: Run) -> int:
         """Return how many records a run is trained on; of those that an LRM writes, at most."""
@@ -355,7 +359,7 @@ class Estimator:
             found = file.stat().st_size / 4 / max(1, self._set_rows(run, name))
         else:
             found = training_size(self.experiment, name, lambda one: self._rows("data", one))[1]
-        return min(found, run.recipe.get("max_length", found))
+        return min(found, run.training.max_length)
 
     # The two ways to a time.
 
@@ -424,8 +428,8 @@ class Estimator:
             return found.disk_gb
         run = result.run
         if result.stage == "models" and run:
-            each = 4 if run.recipe.get("precision", "bf16") == "fp32" else 2
-            kept = 1 if run.role == "base" or not run.recipe else kept_checkpoints(run.recipe)
+            each = 4 if run.recipe and run.recipe.precision == "fp32" else 2
+            kept = kept_checkpoints(run.recipe)
             if run.keeps_adapters:
                 return 4 * kept * self._adapter_parameters(run) / 1e9
             return each * kept * parameters(self.experiment, run) / 1e9
@@ -436,29 +440,31 @@ class Estimator:
         return 0.0
 
     def _adapter_parameters(self, run: Run) -> int:
-        shape = guess_shape(parameters(self.experiment, run))
-        return count_adapters(shape, read_section(Lora, run.recipe["lora"], run.name))
+        assert run.training.lora is not None
+        return count_adapters(guess_shape(parameters(self.experiment, run)), run.training.lora)
 
     def _usd(self, results: Sequence[Result]) -> float:
         """Return what a job pays for its results; a scorer's cap is for all of them."""
         usd: dict[str, float] = {}
         for result in results:
-            if result.scorer and (llm := _endpoint(self.experiment["scorers"][result.scorer])):
-                usd[result.scorer] = usd.get(result.scorer, 0.0) + self._price(result, llm)
-        caps = {name: (_endpoint(self.experiment["scorers"][name]) or {}) for name in usd}
-        return sum(min(paid, caps[name].get("max_usd") or paid) for name, paid in usd.items())
+            scorer = result.scorer or ""
+            for llm in self._endpoints(scorer):
+                usd[scorer] = usd.get(scorer, 0.0) + self._price(result, llm)
+        return sum(
+            min(paid, llm.max_usd or paid)
+            for name, paid in usd.items()
+            for llm in self._endpoints(name)
+        )
 
-    def _price(self, result: Result, llm: dict[str, Any]) -> float:
-        decoding = self._asked[str(result.benchmark)]["decoding"]
-        read = JUDGED_TOKENS + decoding["max_answer_tokens"] * self.hardware["budget_share"]
-        written = llm.get("max_reply_tokens", 512) * self.hardware["budget_share"]
-        each = read * llm.get("usd_per_million_input", 0) / 1e6
-        each += written * llm.get("usd_per_million_output", 0) / 1e6
+    def _endpoints(self, scorer: str) -> Iterable[Llm]:
+        return self.experiment.scorers[scorer].endpoints().values() if scorer else ()
+
+    def _price(self, result: Result, llm: Llm) -> float:
+        decoding = self._asked[str(result.benchmark)].decoding
+        read = JUDGED_TOKENS + decoding.max_answer_tokens * self.hardware["budget_share"]
+        written = llm.max_reply_tokens * self.hardware["budget_share"]
+        each = read * llm.usd_per_million_input / 1e6 + written * llm.usd_per_million_output / 1e6
         return self.samples(result) * each
-
-
-def _endpoint(scorer: dict[str, Any]) -> dict[str, Any] | None:
-    return scorer.get("llm") or scorer.get("extractor")
 
 
 def _groups(result: Result) -> list[tuple[str, ...]]:

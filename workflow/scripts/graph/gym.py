@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 from workflow.scripts.common.errors import InputError
-from workflow.scripts.config.gym_task import GymTask
-from workflow.scripts.config.section import read_section
 from workflow.scripts.data.gym import open_task
 from workflow.scripts.data.worked_solutions import WRITERS
 
+if TYPE_CHECKING:
+    from workflow.scripts.config.experiment import Experiment
 
-def check_gym_tasks(experiment: Mapping[str, Any]) -> None:
+
+def check_gym_tasks(experiment: Experiment) -> None:
     """Open the tasks of an experiment with their settings; training sets need worked solutions.
 
     Raises:
         InputError: In one line.
     """
     for section in ("data", "benchmarks"):
-        for name, entry in experiment[section].items():
-            if "reasoning_gym" not in entry:
+        for name, entry in getattr(experiment, section).items():
+            if (task := entry.reasoning_gym) is None:
                 continue
             where = f"{section}.{name}.reasoning_gym"
-            task = read_section(GymTask, entry["reasoning_gym"], where)
             try:
                 open_task(task)
             except InputError as error:

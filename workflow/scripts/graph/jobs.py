@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from workflow.scripts.common.codehash import keep_digests
 from workflow.scripts.common.errors import InputError
@@ -23,12 +23,14 @@ from workflow.scripts.common.io import canonical_json, sha256_text
 from workflow.scripts.common.result import is_complete
 from workflow.scripts.config.load import load_experiment
 from workflow.scripts.data.resolve_pins import pin, read_lock
-from workflow.scripts.data.tasks import add_sources
 from workflow.scripts.graph.gym import check_gym_tasks
 from workflow.scripts.graph.mixtures import check_mixtures
 from workflow.scripts.graph.results import Result, list_keys, list_results
 from workflow.scripts.graph.runs import Run, list_runs
 from workflow.scripts.graph.store import earlier_results, folder_of, marker_of, receipt_of
+
+if TYPE_CHECKING:
+    from workflow.scripts.config.experiment import Experiment
 
 DONE = "done"
 STALE = "stale"  # missing, but an earlier result of this name was made from something else
@@ -76,7 +78,7 @@ class Graph:
 
     name: str
     root: Path
-    experiment: dict[str, Any]
+    experiment: Experiment
     runs: dict[str, Run]
     results: dict[str, Result]
     keys: dict[str, str]
@@ -182,7 +184,7 @@ def read_graph(name: str, root: Path, only: str | None = None) -> Graph:
         InputError: One line on what is wrong in the experiment, or a pattern without a result.
     """
     lock = read_lock(root / "experiments" / f"{name}.lock.json")
-    experiment = pin(add_sources(load_experiment(name, root)), lock)
+    experiment = pin(load_experiment(name, root), lock)
     check_mixtures(experiment, lock.get("rows"))
     check_gym_tasks(experiment)
     results = list_results(experiment, name)
@@ -230,5 +232,5 @@ def _group_of(result: Result) -> str:
         return group
     # models that are chosen by the scores of a development benchmark are judged later, and so are
     # those that are promoted, rung by rung
-    rung = f"/epochs{run.section['epochs']}" if run.method == "promote" else ""
+    rung = f"/epochs{run.training.epochs}" if run.method == "promote" else ""
     return f"{group}/development{rung}"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from workflow.scripts.cluster.resources import PinnedRows, generated_rows, most_rows
-from workflow.scripts.config.section import read_section
-from workflow.scripts.config.source import Part
+from workflow.scripts.config.mixtures import parts_of
 from workflow.scripts.data.mixing import check_part, count_part
 
+if TYPE_CHECKING:
+    from workflow.scripts.config.experiment import Experiment
 
-def check_mixtures(experiment: dict[str, Any], pinned: PinnedRows | None = None) -> None:
+
+def check_mixtures(experiment: Experiment, pinned: PinnedRows | None = None) -> None:
     """Compare the rows that mixtures ask for with what is known of their sets.
 
     A set whose size is known as a limit alone (rows may not parse) is checked against it; a ratio
@@ -23,9 +25,9 @@ def check_mixtures(experiment: dict[str, Any], pinned: PinnedRows | None = None)
     Raises:
         InputError: A set has too few rows.
     """
-    data = experiment["data"]
+    data = experiment.data
     for name, entry in data.items():
-        parts = [read_section(Part, part, name) for part in entry.get("mix", ())]
+        parts = parts_of(entry)
         first = None
         for part in parts:
             exact = generated_rows(experiment, data[part.set])

@@ -20,6 +20,7 @@ from typing import Any
 from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.io import canonical_json, write_json
 from workflow.scripts.common.terminal import duration
+from workflow.scripts.config.planning import Budget
 from workflow.scripts.graph.estimate import Cost, Estimator
 from workflow.scripts.graph.jobs import DISPENSABLE, DONE, MISSING, STALE, TO_RUN, Graph, read_graph
 from workflow.scripts.graph.results import Result
@@ -120,9 +121,9 @@ def count_starts(work: Iterable[Sequence[Result]]) -> dict[str, int]:
     return {"engines": engines, "judges": judges}
 
 
-def check_budget(plan: dict[str, Any], budget: dict[str, float]) -> None:
+def check_budget(plan: dict[str, Any], budget: Budget) -> None:
     """Raise `InputError` when the plan and what was spent already are beyond the budget."""
-    for key, limit in budget.items():
+    for key, limit in budget.without_defaults().items():
         spent, planned = plan["spent"][key], plan["total"][key]
         if spent + planned > limit:
             unit = {"gpu_hours": "GPU-hours", "disk_gb": "GB on disk", "usd": "dollars"}[key]
@@ -318,7 +319,7 @@ def main(argv: list[str] | None = None) -> None:
         for result in plan["results"]:
             if reasons := result.get("reasons"):
                 print(f"{result['name']}\n    " + "\n    ".join(reasons))
-    check_budget(plan, graph.experiment.get("budget", {}))
+    check_budget(plan, graph.experiment.budget)
 
 
 if __name__ == "__main__":

@@ -41,16 +41,13 @@ def report_inputs(graph: Graph) -> dict[str, Any]:
         },
         "prompts": {
             name: graph.path(texts[f"benchmark {name}"])
-            for name, benchmark in graph.experiment["benchmarks"].items()
-            if benchmark["kind"] == "harmful" and not is_development(benchmark)
+            for name, benchmark in graph.experiment.benchmarks.items()
+            if benchmark.kind == "harmful" and not is_development(benchmark)
         },
         "overlap": graph.path("data/overlap"),
-        "judges": {
-            name: graph.folder(f"score/judges/{name}")
-            for name in graph.experiment.get("judges", {})
-        },
+        "judges": {name: graph.folder(f"score/judges/{name}") for name in graph.experiment.judges},
         "adopted": list_adopted(graph),
-        "transcripts": bool(graph.experiment.get("report", {}).get("transcripts")),
+        "transcripts": graph.experiment.report.transcripts,
     }
 
 

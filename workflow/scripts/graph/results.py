@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from workflow.scripts.common.codehash import ROOT, RULES, code_version, reached_packages
 from workflow.scripts.common.errors import InputError
@@ -22,14 +22,17 @@ from workflow.scripts.common.io import canonical_json, sha256_file, sha256_text
 from workflow.scripts.common.pins import pinned_versions
 from workflow.scripts.config.engines import ENGINES
 from workflow.scripts.config.generation import Generation
-from workflow.scripts.config.mixtures import list_plain_sets, list_sets
+from workflow.scripts.config.mixtures import list_plain_sets, list_sets, parts_of
+from workflow.scripts.config.record_filter import Filter
 from workflow.scripts.data.packages import package_version
 from workflow.scripts.data.tasks import Task, find_task
 from workflow.scripts.graph.runs import Run, list_runs
-from workflow.scripts.graph.sampling import filter_of, is_own, list_asked, list_sampled, own_set
+from workflow.scripts.graph.sampling import is_own, list_asked, list_sampled, own_set
 from workflow.scripts.models import method_registry
-from workflow.scripts.score.registry import read_scorer
-from workflow.scripts.score.scorer import ScorerSection
+
+if TYPE_CHECKING:
+    from workflow.scripts.config.dataset import Dataset
+    from workflow.scripts.config.experiment import Benchmark, Experiment
 
 # Modules that are loaded by name, for some jobs of a rule only.
 ENGINE_MODULES = {name: f"generate.{name}_engine" for name in ENGINES}
@@ -69,7 +72,7 @@ PAGE = (
     ),
 )
 GENERATION_KEYS = (*Generation.model_fields, "ask")
-TASK_SECTION = ("task", "include_path", "source")
+TASK_SECTION = ("task", "include_path")
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ class Result:
         rule: The rule that makes it.
         module: The script that makes it, such as `models.train_sft`.
         file: Its main file, which the results made from it read.
-        sections: What of the experiment can change it.
+        sections: What of the experiment can change it, as JSON values.
         inputs: Names of the results that it is made from, by the name of the input.
         environment: The lock of `envs/` that pins the packages.
         outside: Files and model folders outside the results that it reads. Files count by their
@@ -142,7 +145,7 @@ class Result:
         }
 
 
-def list_results(experiment: dict[str, Any], title: str) -> dict[str, Result]:
+def list_results(experiment: Experiment, title: str) -> dict[str, Result]:
     """Return every result of an experiment by name, inputs before what is made from them.
 
     Args:
@@ -150,18 +153,18 @@ def list_results(experiment: dict[str, Any], title: str) -> dict[str, Result]:
         title: Its name.
     """
     found = _data(experiment)
-    texts, scorers = list_texts(experiment), read_scorers(experiment)
+    texts = list_texts(experiment)
     runs = list_runs(experiment)
     for run in runs.values():
         if run.weights == run.name:
             _add(found, _model(experiment, run, texts))
-    _add_judges(experiment, scorers, found)
-    _add_own_sets(experiment, texts, scorers, runs, found)
+    _add_judges(experiment, found)
+    _add_own_sets(experiment, texts, runs, found)
     asked = _asked_scores(experiment, runs.values())
     scores = [
         result
         for run in runs.values()
-        for result in _measured(experiment, run, texts, scorers, found, asked)
+        for result in _measured(experiment, run, texts, found, asked)
         if _add(found, result) and result.stage == "score"
     ]
     training = list_training_texts(experiment)
@@ -174,13 +177,11 @@ def list_results(experiment: dict[str, Any], title: str) -> dict[str, Result]:
             "overlap.json",
             {
                 "data": list_plain_sets(experiment),
-                "benchmarks": list(experiment["benchmarks"]),
+                "benchmarks": list(experiment.benchmarks),
             },
             {
                 "train": tuple(dict.fromkeys(training.values())),
-                "benchmarks": tuple(
-                    texts[f"benchmark {name}"] for name in experiment["benchmarks"]
-                ),
+                "benchmarks": tuple(texts[f"benchmark {name}"] for name in experiment.benchmarks),
             },
         ),
     )
@@ -195,7 +196,7 @@ def list_results(experiment: dict[str, Any], title: str) -> dict[str, Result]:
             {
                 "scores": tuple(score.name for score in scores if score.is_shown),
                 "overlap": ("data/overlap",),
-                "judges": tuple(f"score/judges/{name}" for name in experiment.get("judges", {})),
+                "judges": tuple(f"score/judges/{name}" for name in experiment.judges),
             },
             outside=PAGE,
         ),
@@ -218,11 +219,9 @@ def _in_order(results: dict[str, Result]) -> dict[str, Result]:
     return found
 
 
-def _add_judges(
-    experiment: dict[str, Any], scorers: dict[str, ScorerSection], found: dict[str, Result]
-) -> None:
+def _add_judges(experiment: Experiment, found: dict[str, Result]) -> None:
     """Add the judges that are trained here or fetched to `found`."""
-    for name, judge in experiment.get("judges", {}).items():
+    for name, judge in experiment.judges.items():
         inputs = {"train": (_micro("judge_train"),), "test": (_micro("judge_test"),)}
         _add(
             found,
@@ -231,11 +230,11 @@ def _add_judges(
                 "train_judge",
                 "score.train_judge",
                 "judge.json",
-                {"judge": judge},
+                {"judge": judge.without_defaults()},
                 inputs,
             ),
         )
-    for name, scorer in scorers.items():
+    for name, scorer in experiment.scorers.items():
         if section := scorer.fetched_judge():
             _add(
                 found,
@@ -259,17 +258,10 @@ def list_keys(results: dict[str, Result], root: Path = ROOT) -> dict[str, str]:
     return keys
 
 
-def report_section(experiment: dict[str, Any]) -> dict[str, Any]:
+def report_section(experiment: Experiment) -> dict[str, Any]:
     """Return what of the experiment a report shows: all but what says how and where to run."""
-    return {key: value for key, value in experiment.items() if key not in KNOBS}
-
-
-def read_scorers(experiment: dict[str, Any]) -> dict[str, ScorerSection]:
-    """Return the experiment's scorers by name, see score/scorers/."""
-    return {
-        name: read_scorer(section, f"scorers.{name}")
-        for name, section in experiment["scorers"].items()
-    }
+    shown = experiment.with_sources()
+    return {key: value for key, value in shown.items() if key not in KNOBS}
 
 
 def _add(found: dict[str, Result], result: Result) -> str:
@@ -281,7 +273,7 @@ def _micro(file: str) -> str:
     return f"data/micro/{file}"
 
 
-def list_texts(experiment: dict[str, Any]) -> dict[str, str]:
+def list_texts(experiment: Experiment) -> dict[str, str]:
     """Return the result that holds each training set (`data NAME`) and `benchmark NAME`.
 
     For a training set that LRMs write, the latter are the prompts that they are asked.
@@ -291,42 +283,39 @@ def list_texts(experiment: dict[str, Any]) -> dict[str, str]:
         ("data", "data", "records"),
         ("benchmark", "benchmarks", "benchmarks"),
     ):
-        for name, entry in experiment[section].items():
+        for name, entry in getattr(experiment, section).items():
             if kind == "data" and is_own(experiment, name):
                 continue  # a text for each LRM
-            if "generated" in entry:
-                texts[f"{kind} {name}"] = _micro(entry["generated"])
+            if entry.generated:
+                texts[f"{kind} {name}"] = _micro(entry.generated)
             else:
-                place = "mixtures" if "mix" in entry else folder
+                place = "mixtures" if getattr(entry, "mix", None) else folder
                 texts[f"{kind} {name}"] = f"data/{place}/{name}"
     for name, sampled in list_sampled(experiment).items():
-        texts[f"benchmark {name}"] = texts[f"data {sampled['prompts']}"]
+        texts[f"benchmark {name}"] = texts[f"data {sampled.prompts}"]
     return texts
 
 
-def list_training_texts(experiment: dict[str, Any]) -> dict[str, str]:
+def list_training_texts(experiment: Experiment) -> dict[str, str]:
     """Return the results that hold the texts that models learn, by name; mixtures add none."""
     texts = list_texts(experiment)
-    corpus = {"corpus": _micro("corpus")} if "micro_data" in experiment else {}
+    corpus = {"corpus": _micro("corpus")} if experiment.micro_data else {}
     sets = {name: texts[f"data {name}"] for name in list_plain_sets(experiment)}
     return {**corpus, **sets}
 
 
-def _data(experiment: dict[str, Any]) -> dict[str, Result]:
+def _data(experiment: Experiment) -> dict[str, Result]:
     """Return the data stage's results but the overlap.
 
     One job generates all files of micro_data, but each is a result of its own: a longer benchmark
     does not make the models stale.
     """
     found: dict[str, Result] = {}
-    asked = {entry.get("generated") for entry in experiment["data"].values()}
+    asked = {entry.generated for entry in experiment.data.values()}
+    sizes = experiment.micro_data.without_defaults() if experiment.micro_data else {}
     files = (*MICRO_FILES, *(file for file in MICRO_IF_ASKED if file in asked))
-    for file in files if "micro_data" in experiment else ():
-        kept = {
-            key: value
-            for key, value in experiment["micro_data"].items()
-            if key not in MICRO_SIZES or key == file
-        }
+    for file in files if experiment.micro_data else ():
+        kept = {key: value for key, value in sizes.items() if key not in MICRO_SIZES or key == file}
         _add(
             found,
             Result(
@@ -342,15 +331,14 @@ def _data(experiment: dict[str, Any]) -> dict[str, Result]:
         ("data", "data", "prepare_records", "records"),
         ("benchmark", "benchmarks", "prepare_benchmark", "items"),
     ):
-        for name, entry in experiment[section].items():
-            if "task" in entry:
+        for name, entry in getattr(experiment, section).items():
+            if getattr(entry, "task", None):
                 _add(found, _task_items(name, entry))
-            if "reasoning_gym" in entry:
+            if entry.reasoning_gym:
                 _add(found, _drawn(kind, name, entry, texts))
-            if "prepare" not in entry:
+            if entry.prepare is None:
                 continue
-            source = entry["prepare"]
-            local = source["source"].get("path")
+            source = entry.prepare.source
             folder = "records" if kind == "data" else "benchmarks"
             _add(
                 found,
@@ -359,42 +347,46 @@ def _data(experiment: dict[str, Any]) -> dict[str, Result]:
                     rule,
                     f"data.{rule}",
                     f"{file}.jsonl",
-                    {kind: source, **_package(source["source"].get("package"))},
-                    outside=(local,) if local else (),
+                    {kind: entry.prepare.without_defaults(), **_package(source.package)},
+                    outside=(source.path,) if source.path else (),
                     benchmark=name if kind == "benchmark" else None,
                 ),
             )
-    for name, entry in experiment["data"].items():
-        if "mix" in entry and not is_own(experiment, name):
+    for name, dataset in experiment.data.items():
+        if dataset.mix and not is_own(experiment, name):
             _add(found, _mixture(experiment, name, texts))
     return found
 
 
 def _mixture(
-    experiment: dict[str, Any], name: str, texts: dict[str, str], lrm: str | None = None
+    experiment: Experiment, name: str, texts: dict[str, str], lrm: str | None = None
 ) -> Result:
     """Return a mixture; where LRMs write some of its sets, that of one of them."""
-    entry = experiment["data"][name]
+    entry = experiment.data[name]
     sets = (_text_of(experiment, one, texts, lrm) for one in list_sets(experiment, name))
     return Result(
         _text_of(experiment, name, texts, lrm),
         "mix_records",
         "data.mix_records",
         "records.jsonl",
-        {"mixture": {"mix": entry["mix"], "seed": entry.get("seed", 0)}},
+        {
+            "mixture": {
+                "mix": [part.without_defaults() for part in parts_of(entry)],
+                "seed": entry.seed,
+            }
+        },
         {"sets": tuple(sets)},
     )
 
 
-def _text_of(experiment: dict[str, Any], name: str, texts: dict[str, str], lrm: str | None) -> str:
+def _text_of(experiment: Experiment, name: str, texts: dict[str, str], lrm: str | None) -> str:
     """Return the result that holds a training set, as an LRM wrote it where they do."""
     return texts.get(f"data {name}") or own_set(experiment, name, lrm)
 
 
 def _add_own_sets(
-    experiment: dict[str, Any],
+    experiment: Experiment,
     texts: dict[str, str],
-    scorers: dict[str, ScorerSection],
     runs: Mapping[str, Run],
     found: dict[str, Result],
 ) -> None:
@@ -414,9 +406,9 @@ def _add_own_sets(
             _add(found, mixture)
             waiting += mixture.made_from
             continue
-        judge = experiment["data"][entry]["sampled"]["judge"]
+        sampled = list_sampled(experiment)[entry]
         samples = replace(_samples(asked[entry], runs[lrm], entry, texts), for_data=True)
-        verdicts = _score(experiment, samples, judge, scorers[judge], found)
+        verdicts = _score(experiment, samples, sampled.judge, found)
         _add(found, samples)
         _add(found, verdicts)
         _add(
@@ -426,22 +418,25 @@ def _add_own_sets(
                 "filter_samples",
                 "data.filter_samples",
                 "records.jsonl",
-                {"filter": filter_of(experiment["data"][entry]["sampled"])},
+                {"filter": sampled.without_defaults(Filter.model_fields)},
                 {"samples": (samples.name,), "verdicts": (verdicts.name,)},
             ),
         )
 
 
-def _task_items(name: str, entry: dict[str, Any]) -> Result:
+def _task_items(name: str, entry: Benchmark) -> Result:
     """Return the items of a benchmark that is a task of lm-eval."""
-    task = _task_of(entry)
+    task, source = _task_of(entry), entry.source
     return Result(
         f"data/benchmarks/{name}",
         "prepare_benchmark",
         "data.prepare_benchmark",
         "items.jsonl",
         {
-            "benchmark": {key: entry[key] for key in TASK_SECTION if key in entry},
+            "benchmark": {
+                **entry.without_defaults(TASK_SECTION),
+                **({"source": source.without_defaults()} if source else {}),
+            },
             **({"task": task.asks} if task.local else {}),
         },
         outside=(*task.code, *task.data_files),
@@ -451,7 +446,7 @@ def _task_items(name: str, entry: dict[str, Any]) -> Result:
     )
 
 
-def _drawn(kind: str, name: str, entry: dict[str, Any], texts: dict[str, str]) -> Result:
+def _drawn(kind: str, name: str, entry: Dataset | Benchmark, texts: dict[str, str]) -> Result:
     """Return the records or items that are drawn from a task of reasoning-gym."""
     rule, file = {
         "data": ("prepare_records", "records"),
@@ -462,35 +457,35 @@ def _drawn(kind: str, name: str, entry: dict[str, Any], texts: dict[str, str]) -
         rule,
         f"data.{rule}",
         f"{file}.jsonl",
-        {kind: {key: entry[key] for key in ("reasoning_gym", "split") if key in entry}},
+        {kind: entry.without_defaults(("reasoning_gym", "split"))},
         also=(GYM[kind],),
         benchmark=name if kind == "benchmark" else None,
     )
 
 
-def _task_of(benchmark: dict[str, Any]) -> Task:
-    return find_task(benchmark["task"], benchmark.get("include_path"))
+def _task_of(benchmark: Benchmark) -> Task:
+    return find_task(str(benchmark.task), benchmark.include_path)
 
 
 def _package(name: str | None) -> dict[str, Any]:
     return {"package": {name: package_version(name)}} if name else {}
 
 
-def _model(experiment: dict[str, Any], run: Run, texts: dict[str, str]) -> Result:
+def _model(experiment: Experiment, run: Run, texts: dict[str, str]) -> Result:
     name = f"models/{run.name}"
     common = {"chat_format": run.chat_format, "seed": run.seed}
-    if run.role == "base" and run.recipe:
+    if run.pretrain:
         return Result(
             name,
             "pretrain_base",
             "models.pretrain_base",
             "manifest.json",
-            {"recipe": run.recipe, **common},
+            {"recipe": run.pretrain.without_defaults(), **common},
             {"corpus": (_micro("corpus"),), "probe": (_micro("probe"),)},
             run=run,
         )
     if run.method is None:
-        model = {key: run.section[key] for key in MODEL_SOURCE if key in run.section}
+        model = run.section.without_defaults(MODEL_SOURCE)
         package = model.get("package", {}).get("name")
         return Result(
             name,
@@ -524,9 +519,7 @@ def _rule_of(run: Run, trains: bool) -> str:
     return "safety_sft" if trains else "derive_model"
 
 
-def _input_of(
-    experiment: dict[str, Any], kind: str, name: str, texts: dict[str, str], run: Run
-) -> str:
+def _input_of(experiment: Experiment, kind: str, name: str, texts: dict[str, str], run: Run) -> str:
     """Return the result that a method names as an input, see `models/method_registry.py`."""
     if kind in ("run", "score"):
         return f"models/{name}" if kind == "run" else f"score/{name}"
@@ -535,7 +528,7 @@ def _input_of(
     return _text_of(experiment, name, texts, run.lrm)
 
 
-def _asked_scores(experiment: dict[str, Any], runs: Iterable[Run]) -> frozenset[str]:
+def _asked_scores(experiment: Experiment, runs: Iterable[Run]) -> frozenset[str]:
     """Return RUN/BENCHMARK/SCORER of all scores that models are made from."""
     inputs = [
         one
@@ -547,10 +540,9 @@ def _asked_scores(experiment: dict[str, Any], runs: Iterable[Run]) -> frozenset[
 
 
 def _measured(
-    experiment: dict[str, Any],
+    experiment: Experiment,
     run: Run,
     texts: dict[str, str],
-    scorers: dict[str, ScorerSection],
     found: dict[str, Result],
     asked: Collection[str],
 ) -> Iterable[Result]:
@@ -559,38 +551,34 @@ def _measured(
     Test benchmarks are measured by all their scorers, unless its alignment is not evaluated;
     development benchmarks where a model is made from the score.
     """
-    for name, benchmark in experiment["benchmarks"].items():
+    for name, benchmark in experiment.benchmarks.items():
         chosen = [
             one
-            for one in benchmark["scorers"]
-            if (
-                f"{run.name}/{name}/{one}" in asked
-                if is_development(benchmark)
-                else run.section.get("evaluate", True)
-            )
+            for one in benchmark.scorers
+            if (f"{run.name}/{name}/{one}" in asked if is_development(benchmark) else run.evaluate)
         ]
         left_out = run.benchmarks is not None and name not in run.benchmarks
         if left_out or not chosen:
             continue
         samples = _samples(benchmark, run, name, texts)
         yield samples
-        for scorer_name in chosen:
-            yield _score(experiment, samples, scorer_name, scorers[scorer_name], found)
+        for scorer in chosen:
+            yield _score(experiment, samples, scorer, found)
 
 
-def _samples(benchmark: dict[str, Any], run: Run, name: str, texts: dict[str, str]) -> Result:
+def _samples(benchmark: Benchmark, run: Run, name: str, texts: dict[str, str]) -> Result:
     """Return a run's samples on what it is asked, see `list_asked`."""
-    engine = benchmark.get("engine", "hf")
+    engine = benchmark.engine
     return Result(
         f"generate/{run.name}/{name}",
         "generate_samples",
         "generate.generate_samples",
         "samples.jsonl",
         {
-            "benchmark": {key: benchmark[key] for key in GENERATION_KEYS if key in benchmark},
+            "benchmark": benchmark.without_defaults(GENERATION_KEYS),
             "checkpoints": list(run.checkpoints),
             "engine": engine,
-            **({"prompting": run.prompting} if run.prompting else {}),
+            **({"prompting": run.prompting.without_defaults()} if run.prompting else {}),
         },
         {
             "model": (f"models/{run.weights}",),
@@ -608,21 +596,15 @@ def _samples(benchmark: dict[str, Any], run: Run, name: str, texts: dict[str, st
     )
 
 
-def is_development(benchmark: dict[str, Any]) -> bool:
+def is_development(benchmark: Benchmark) -> bool:
     """Tell whether a benchmark is there to choose models by, and not to measure them."""
-    return bool(benchmark.get("split") == "development")
+    return benchmark.split == "development"
 
 
-def _score(
-    experiment: dict[str, Any],
-    samples: Result,
-    name: str,
-    scorer: ScorerSection,
-    found: dict[str, Result],
-) -> Result:
+def _score(experiment: Experiment, samples: Result, name: str, found: dict[str, Result]) -> Result:
     """Return the score of samples by a scorer."""
     assert samples.run is not None and samples.benchmark is not None
-    inputs = {"samples": (samples.name,)}
+    scorer, inputs = experiment.scorers[name], {"samples": (samples.name,)}
     if judge := scorer.trained_judge():
         inputs["judge"] = (f"score/judges/{judge}",)
     if (fetched := f"score/fetched/{name}") in found:
@@ -633,7 +615,7 @@ def _score(
         "score_samples_api" if asked else "score_samples",
         "score.score_samples",
         "score.json",
-        {"scorer": experiment["scorers"][name]},
+        {"scorer": scorer.without_defaults()},
         inputs,
         outside=(local,) if local else (),
         also=scorer.modules(),
@@ -649,7 +631,7 @@ def _score(
     score = replace(score, inputs={**inputs, "prompts": samples.inputs["prompts"]})
     if scorer.reads != "task":
         return score
-    task = _task_of(experiment["benchmarks"][samples.benchmark])
+    task = _task_of(experiment.benchmarks[samples.benchmark])
     return replace(
         score,
         sections={**score.sections, **({"task": task.scores} if task.local else {})},

@@ -5,13 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 from workflow.scripts.common.run_id import RunId
-from workflow.scripts.config.durability import MEASURED
+from workflow.scripts.config.mixtures import named
+from workflow.scripts.config.recipe import Recipe
 from workflow.scripts.models.aligned import find_run
-from workflow.scripts.models.alignment import BASE
+from workflow.scripts.models.alignment import BASE, Alignment, TrainedAlignment
 from workflow.scripts.models.method_registry import DEFAULT, method_of
+
+if TYPE_CHECKING:
+    from workflow.scripts.config.durability import Attack
+    from workflow.scripts.config.experiment import Base, Experiment, Lrm
+    from workflow.scripts.config.pretrain import Pretrain
+    from workflow.scripts.config.prompting import Prompting
+
+Kind = TypeVar("Kind", bound=Alignment)
 
 
 @dataclass(frozen=True)
@@ -24,7 +33,7 @@ class Run:
         chat_format: The model's.
         checkpoints: The checkpoints to evaluate; empty means the final one.
         parent: Name of the run it is trained from; None for a base or a ready-made model.
-        recipe: Its training recipe; empty for a ready-made model.
+        recipe: Its fine-tuning recipe; None for a base or a ready-made model.
         data: The training set's name; None for a base or a ready-made model.
         write_as: The chat format of the training text, where it is another one than the model's.
         method: What makes it from its parent, see `models/methods/`; None for a base or a
@@ -38,16 +47,16 @@ class Run:
     """
 
     id: RunId
-    section: dict[str, Any]
+    section: Base | Lrm | Alignment | Attack
     chat_format: str
     checkpoints: tuple[str, ...] = ()
     parent: str | None = None
-    recipe: dict[str, Any] = field(default_factory=dict)
+    recipe: Recipe | None = None
     data: str | None = None
     write_as: str | None = None
     method: str | None = None
     others: dict[str, str] = field(default_factory=dict)
-    prompting: dict[str, Any] | None = None
+    prompting: Prompting | None = None
     start: str | None = None
     benchmarks: tuple[str, ...] | None = None
     lrm: str | None = None
@@ -70,9 +79,30 @@ class Run:
         return self.id.seed
 
     @property
+    def evaluate(self) -> bool:
+        """Whether it is measured on the test benchmarks."""
+        return bool(getattr(self.section, "evaluate", True))
+
+    @property
     def keeps_adapters(self) -> bool:
         """Whether its weights are adapters, for those of its parent."""
-        return (self.recipe.get("lora") or {}).get("merge") is False
+        return self.recipe is not None and self.recipe.keeps_adapters
+
+    @property
+    def pretrain(self) -> Pretrain | None:
+        """How a base is trained from scratch; None for all others."""
+        return getattr(self.section, "pretrain", None)
+
+    @property
+    def training(self) -> Recipe:
+        """The recipe of a run that is fine-tuned."""
+        assert self.recipe is not None
+        return self.recipe
+
+    def entry(self, kind: type[Kind]) -> Kind:
+        """Return the entry of `alignments` that defines it, which is of a method's class."""
+        assert isinstance(self.section, kind)
+        return self.section
 
 
 def origin_of(run: Run, runs: Mapping[str, Run]) -> Run:
@@ -82,11 +112,11 @@ def origin_of(run: Run, runs: Mapping[str, Run]) -> Run:
     return run
 
 
-def list_runs(experiment: dict[str, Any]) -> dict[str, Run]:
+def list_runs(experiment: Experiment) -> dict[str, Run]:
     """Return every model run of an experiment by name, parents before children."""
     runs = [*_bases(experiment), *_lrms(experiment)]
     formats = {run.name: run.chat_format for run in runs}
-    aligned = [run for lrm in experiment["lrms"] for run in _aligned(experiment, lrm, formats)]
+    aligned = [run for lrm in experiment.lrms for run in _aligned(experiment, lrm, formats)]
     runs += [*aligned, *_attacked(experiment, aligned)]
     return _in_order({run.name: run for run in runs})
 
@@ -107,47 +137,47 @@ def _in_order(runs: dict[str, Run]) -> dict[str, Run]:
     return found
 
 
-def _seed_of(experiment: dict[str, Any], section: str, name: str, seed: int) -> int | None:
-    """Return the seed of the run of a base or an LRM that a seed's runs start from."""
-    trained = {"bases": "pretrain", "lrms": "data"}[section] in experiment[section][name]
-    return seed if trained else None
+def _base_run(experiment: Experiment, name: str, seed: int) -> RunId:
+    """Return the run of a base that a seed's runs start from."""
+    return RunId("base", name, seed=seed if experiment.bases[name].pretrain else None)
 
 
-def _bases(experiment: dict[str, Any]) -> list[Run]:
+def _lrm_run(experiment: Experiment, name: str, seed: int) -> RunId:
+    """Return the run of an LRM that a seed's runs start from."""
+    return RunId("lrm", name, seed=seed if experiment.lrms[name].data else None)
+
+
+def _bases(experiment: Experiment) -> list[Run]:
     runs = []
-    for name, base in experiment["bases"].items():
-        recipe = base.get("pretrain", {})
-        seeds = dict.fromkeys(_seed_of(experiment, "bases", name, s) for s in experiment["seeds"])
-        for seed in seeds:
-            run = RunId("base", name, seed=seed)
-            runs.append(Run(run, base, base["chat_format"], recipe=recipe))
+    for name, base in experiment.bases.items():
+        ids = dict.fromkeys(_base_run(experiment, name, seed) for seed in experiment.seeds)
+        runs += [Run(run, base, base.chat_format) for run in ids]
     return runs
 
 
-def _lrms(experiment: dict[str, Any]) -> list[Run]:
+def _lrms(experiment: Experiment) -> list[Run]:
     runs = []
-    for name, lrm in experiment["lrms"].items():
-        if "data" not in lrm:
-            runs.append(Run(RunId("lrm", name), lrm, lrm["chat_format"]))
+    for name, lrm in experiment.lrms.items():
+        if lrm.data is None:
+            runs.append(Run(RunId("lrm", name), lrm, str(lrm.chat_format)))
             continue
-        for seed in experiment["seeds"]:
-            base = lrm["base"]
-            parent = RunId("base", base, seed=_seed_of(experiment, "bases", base, seed))
-            runs.append(
-                Run(
-                    RunId("lrm", name, seed=seed),
-                    lrm,
-                    experiment["bases"][base]["chat_format"],
-                    parent=str(parent),
-                    recipe=experiment["recipes"][lrm["recipe"]],
-                    data=lrm["data"],
-                    method=DEFAULT,
-                )
+        base, recipe = str(lrm.base), str(lrm.recipe)
+        runs += [
+            Run(
+                RunId("lrm", name, seed=seed),
+                lrm,
+                experiment.bases[base].chat_format,
+                parent=str(_base_run(experiment, base, seed)),
+                recipe=experiment.recipes[recipe],
+                data=named(lrm.data),
+                method=DEFAULT,
             )
+            for seed in experiment.seeds
+        ]
     return runs
 
 
-def _aligned(experiment: dict[str, Any], lrm: str, formats: Mapping[str, str]) -> list[Run]:
+def _aligned(experiment: Experiment, lrm: str, formats: Mapping[str, str]) -> list[Run]:
     """Return the runs of every alignment of an LRM, originals before derived ones.
 
     Args:
@@ -156,15 +186,15 @@ def _aligned(experiment: dict[str, Any], lrm: str, formats: Mapping[str, str]) -
         formats: Chat formats of bases and LRMs by the name of the run.
     """
     runs = []
-    for name, alignment in experiment["alignments"].items():
-        if lrm not in alignment.get("lrms", experiment["lrms"]):
+    for name, alignment in experiment.alignments.items():
+        if alignment.lrms is not None and lrm not in alignment.lrms:
             continue
         variants = method_of(alignment).list_variants(alignment, experiment)
-        for seed in experiment["seeds"]:
+        for seed in experiment.seeds:
             parent, origin = _parents(experiment, lrm, alignment, seed)
-            lrm_seed = _seed_of(experiment, "lrms", lrm, seed)
+            lrm_run = _lrm_run(experiment, lrm, seed)
             chat_format = formats[origin]
-            write_as = alignment.get("chat_format", chat_format)
+            write_as = getattr(alignment, "chat_format", None) or chat_format
             runs += [
                 Run(
                     # the same LRM with the same prompts is one run, whatever the seed
@@ -172,7 +202,7 @@ def _aligned(experiment: dict[str, Any], lrm: str, formats: Mapping[str, str]) -
                         "aligned",
                         lrm,
                         name,
-                        seed if variant.prompting is None else lrm_seed,
+                        seed if variant.prompting is None else lrm_run.seed,
                         variant.epochs,
                     ),
                     alignment,
@@ -182,37 +212,34 @@ def _aligned(experiment: dict[str, Any], lrm: str, formats: Mapping[str, str]) -
                     variant.recipe,
                     variant.data,
                     None if write_as == chat_format else write_as,
-                    alignment.get("method", DEFAULT),
+                    alignment.method,
                     {
                         role: str(RunId("aligned", lrm, other, seed, epochs))
                         for role, (other, epochs) in variant.others.items()
                     },
                     variant.prompting,
-                    lrm=str(RunId("lrm", lrm, seed=lrm_seed)),
+                    lrm=str(lrm_run),
                 )
                 for variant in variants
             ]
     return sorted(runs, key=lambda run: bool(run.others))
 
 
-def _parents(
-    experiment: dict[str, Any], lrm: str, alignment: dict[str, Any], seed: int
-) -> tuple[str, str]:
+def _parents(experiment: Experiment, lrm: str, alignment: Alignment, seed: int) -> tuple[str, str]:
     """Return the run that an alignment of an LRM starts from, and the LRM or base behind it."""
-    after = alignment.get("after")
+    after = alignment.after if isinstance(alignment, TrainedAlignment) else None
     if after is None:
-        found = str(RunId("lrm", lrm, seed=_seed_of(experiment, "lrms", lrm, seed)))
+        found = str(_lrm_run(experiment, lrm, seed))
         return found, found
     if after == BASE:
-        base = experiment["lrms"][lrm]["base"]
-        found = str(RunId("base", base, seed=_seed_of(experiment, "bases", base, seed)))
+        found = str(_base_run(experiment, str(experiment.lrms[lrm].base), seed))
         return found, found
     other, epochs = find_run(after, None, experiment)
     parent = str(RunId("aligned", lrm, other, seed, epochs))
-    return parent, _parents(experiment, lrm, experiment["alignments"][after], seed)[1]
+    return parent, _parents(experiment, lrm, experiment.alignments[after], seed)[1]
 
 
-def _attacked(experiment: dict[str, Any], aligned: Iterable[Run]) -> Iterator[Run]:
+def _attacked(experiment: Experiment, aligned: Iterable[Run]) -> Iterator[Run]:
     """Yield the runs of durability: each aligned model, trained on for some steps.
 
     A run starts from the weights at which the report looks at an alignment, those of the last epoch
@@ -220,28 +247,27 @@ def _attacked(experiment: dict[str, Any], aligned: Iterable[Run]) -> Iterator[Ru
     """
     ordered = sorted(aligned, key=lambda run: run.id.epochs or 0)
     parents = {replace(run.id, epochs=None): run for run in ordered}
-    measured = [name for name, one in experiment["benchmarks"].items() if one["kind"] in MEASURED]
-    for name, attack in experiment.get("durability", {}).items():
-        recipe = {**experiment["recipes"][attack["recipe"]], "epochs": 1}  # steps go before it
-        recipe.pop("checkpoints", None)
+    for name, attack in experiment.durability.items():
+        # steps go before these
+        other = {"epochs": 1, "checkpoints": Recipe.model_fields["checkpoints"].default}
+        recipe = experiment.recipes[attack.recipe].model_copy(update=other)
         for run_id, parent in parents.items():
-            named = attack.get("alignments")
-            if run_id.alignment not in (named or experiment["alignments"]):
+            if run_id.alignment not in (attack.alignments or experiment.alignments):
                 continue
             whole = parent.weights == parent.name and not parent.keeps_adapters
-            if not (whole and parent.section.get("evaluate", True)):
+            if not (whole and parent.evaluate):
                 continue
             yield Run(
                 replace(run_id, role="attacked", attack=name),
                 attack,
                 parent.chat_format,
-                tuple(f"step{step}" for step in recipe["steps"]),
+                tuple(f"step{step}" for step in recipe.steps or ()),
                 parent.name,
                 recipe,
-                attack["data"],
+                attack.data,
                 method=DEFAULT,
                 start=max(parent.checkpoints, key=_number, default=None),
-                benchmarks=tuple(attack.get("benchmarks", measured)),
+                benchmarks=tuple(attack.measured(experiment.benchmarks)),
                 lrm=parent.lrm,
             )
 

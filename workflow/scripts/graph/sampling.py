@@ -7,55 +7,60 @@ such a set is one result for each LRM and seed, too.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
+from workflow.scripts.config.ask import Ask
+from workflow.scripts.config.experiment import Benchmark, Experiment
+from workflow.scripts.config.generation import PROMPT
 from workflow.scripts.config.mixtures import list_sets
-from workflow.scripts.config.record_filter import Filter
-
-SOURCES = ("generated", "prepare", "reasoning_gym")
+from workflow.scripts.config.sampling import Sampled
 
 
-def list_sampled(experiment: dict[str, Any]) -> dict[str, dict[str, Any]]:
+class SampledPrompts(Benchmark):
+    """The prompts of a sampled set, as a benchmark."""
+
+    ask: Ask = PROMPT
+
+
+def list_sampled(experiment: Experiment) -> dict[str, Sampled]:
     """Return the sections `sampled` of an experiment's training sets, by name."""
-    entries = experiment["data"].items()
-    return {name: entry["sampled"] for name, entry in entries if "sampled" in entry}
+    return {name: one.sampled for name, one in experiment.data.items() if one.sampled}
 
 
-def list_asked(experiment: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def list_asked(experiment: Experiment) -> Mapping[str, Benchmark]:
     """Return all that models are asked, by name: benchmarks, and prompts of sampled sets as such.
 
     A sampled set's prompts have the source of the set that they are from.
     """
-    asked = dict(experiment["benchmarks"])
+    asked = dict(experiment.benchmarks)
     for name, sampled in list_sampled(experiment).items():
-        source = experiment["data"][sampled["prompts"]]
-        asked[name] = {
-            **{key: source[key] for key in SOURCES if key in source},
-            "kind": sampled.get("kind", "harmful"),
-            **{key: sampled[key] for key in ("n", "ask", "engine") if key in sampled},
-            **({"repeats": sampled["samples"]} if "samples" in sampled else {}),
-            "decoding": sampled["decoding"],
-            "scorers": [sampled["judge"]],
-        }
+        source = experiment.data[sampled.prompts]
+        asked[name] = SampledPrompts.model_construct(
+            generated=source.generated,
+            prepare=source.prepare,
+            reasoning_gym=source.reasoning_gym,
+            kind=sampled.kind,
+            n=sampled.n,
+            ask=sampled.ask,
+            engine=sampled.engine,
+            repeats=sampled.samples,
+            decoding=sampled.decoding,
+            scorers=(sampled.judge,),
+        )
     return asked
 
 
-def filter_of(sampled: dict[str, Any]) -> dict[str, Any]:
-    """Return what of a section decides which samples are kept."""
-    return {key: sampled[key] for key in Filter.model_fields if key in sampled}
-
-
-def most_records(sampled: dict[str, Any], prompts: int) -> int:
+def most_records(sampled: Sampled, prompts: int) -> int:
     """Return how many records a sampled set has at most, of so many prompts."""
-    return min(prompts, sampled.get("n", prompts)) * sampled.get("per_prompt", 1)
+    return min(prompts, sampled.n or prompts) * sampled.per_prompt
 
 
-def is_own(experiment: dict[str, Any], name: str) -> bool:
+def is_own(experiment: Experiment, name: str) -> bool:
     """Tell whether LRMs write a training set themselves, or a set of a mixture."""
-    return any("sampled" in experiment["data"][one] for one in list_sets(experiment, name))
+    return any(experiment.data[one].sampled for one in list_sets(experiment, name))
 
 
-def own_set(experiment: dict[str, Any], name: str, lrm: str | None) -> str:
+def own_set(experiment: Experiment, name: str, lrm: str | None) -> str:
     """Return the result that holds such a set as an LRM (`lrm/NAME/seedK`) wrote it."""
-    place = "mixtures" if "mix" in experiment["data"][name] else "sampled"
+    place = "mixtures" if experiment.data[name].mix else "sampled"
     return f"data/{place}/{name}/{str(lrm).removeprefix('lrm/')}"

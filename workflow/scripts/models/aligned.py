@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from workflow.scripts.config.section import expect_entry
 from workflow.scripts.models.alignment import TrainedAlignment, expect_applied
@@ -36,13 +36,12 @@ def expect_training(
     return found
 
 
-def find_run(name: str, epoch: int | None, experiment: dict[str, Any]) -> tuple[str, int | None]:
+def find_run(name: str, epoch: int | None, experiment: Experiment) -> tuple[str, int | None]:
     """Return the run of an alignment that has the weights of an epoch, see `Variant.others`."""
-    other = experiment["alignments"][name]
-    if other.get("per_epoch") != "retrain":
+    other = experiment.alignments[name]
+    if not isinstance(other, TrainedAlignment) or other.per_epoch != "retrain":
         return name, None
-    last = max(other.get("epochs", [experiment["recipes"][other["recipe"]]["epochs"]]))
-    return name, epoch or last
+    return name, epoch or max(other.epochs or (experiment.recipes[other.recipe].epochs,))
 
 
 def checkpoint_of(epoch: int | None) -> str:

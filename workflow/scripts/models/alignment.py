@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from workflow.scripts.config.chat_format import ChatFormatName
-from workflow.scripts.config.mixtures import check_data
+from workflow.scripts.config.mixtures import check_data, named
 from workflow.scripts.config.section import Positive, Section, Title, expect_entry
 from workflow.scripts.config.source import StageData
 
 if TYPE_CHECKING:
     from workflow.scripts.config.experiment import Experiment
+    from workflow.scripts.config.prompting import Prompting
+    from workflow.scripts.config.recipe import Recipe
 
 
 Values = Annotated[tuple[Any, ...], Field(min_length=1)]
@@ -28,7 +30,7 @@ class Variant:
     Attributes:
         checkpoints: The checkpoints to evaluate; none means the final one.
         epochs: A part of its name, where each number of epochs is a run of its own.
-        recipe: Its training recipe; empty where nothing is trained.
+        recipe: Its training recipe; None where nothing is trained.
         data: The training set's name; None where nothing is trained.
         others: Runs of other alignments that it is made from, by a name of the method's own: the
             alignment, and its `epochs`.
@@ -38,10 +40,10 @@ class Variant:
 
     checkpoints: tuple[str, ...] = ()
     epochs: int | None = None
-    recipe: dict[str, Any] = field(default_factory=dict)
+    recipe: Recipe | None = None
     data: str | None = None
     others: Mapping[str, tuple[str, int | None]] = field(default_factory=dict)
-    prompting: dict[str, Any] | None = None
+    prompting: Prompting | None = None
 
 
 class Alignment(Section):
@@ -210,13 +212,15 @@ class TrainedAlignment(Alignment):
             raise ValueError(f"{key} is {epoch}, expected one of which weights are kept: {found}")
 
 
-def list_trainings(alignment: dict[str, Any], experiment: dict[str, Any]) -> list[Variant]:
-    """Return the training runs of an entry of a `TrainedAlignment`."""
-    recipe = experiment["recipes"][alignment["recipe"]]
-    epochs, data = alignment.get("epochs", [recipe["epochs"]]), alignment["data"]
-    if alignment["per_epoch"] == "retrain":
-        return [
-            Variant((f"epoch{n}",), n, {**recipe, "epochs": n, "checkpoints": "last"}, data)
-            for n in epochs
-        ]
+def list_trainings(alignment: TrainedAlignment, experiment: Experiment) -> list[Variant]:
+    """Return the training runs of an entry of `alignments`."""
+    recipe, data = experiment.recipes[alignment.recipe], named(alignment.data)
+    epochs = alignment.epochs or (recipe.epochs,)
+    if alignment.per_epoch == "retrain":
+        return [Variant((f"epoch{n}",), n, of_epochs(recipe, n), data) for n in epochs]
     return [Variant(tuple(f"epoch{n}" for n in epochs), recipe=recipe, data=data)]
+
+
+def of_epochs(recipe: Recipe, epochs: int) -> Recipe:
+    """Return a recipe with so many epochs, of which the last one's weights are kept."""
+    return recipe.model_copy(update={"epochs": epochs, "checkpoints": "last"})

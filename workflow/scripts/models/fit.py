@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from workflow.scripts.common.errors import InputError
-from workflow.scripts.config.planning import Runtime
-from workflow.scripts.config.recipe import Recipe
-from workflow.scripts.config.section import read_section
+from workflow.scripts.config.planning import Runtime, TrainingKnobs
 from workflow.scripts.graph.runs import Run
 from workflow.scripts.models import method_registry
 from workflow.scripts.models.lora import expect_modules
@@ -23,7 +20,7 @@ def check_fit(
     run: Run,
     origin: Run,
     source: Path,
-    knobs: dict[str, Any],
+    knobs: TrainingKnobs,
     gpus: int,
     nodes: int,
     parameters: float,
@@ -45,8 +42,8 @@ def check_fit(
     Raises:
         InputError: It needs more than `gpu_memory_gb`, or its recipe cannot run on several GPUs.
     """
-    recipe = read_section(Recipe, run.recipe, run.name)
-    runtime = read_section(Runtime, {"gpus": gpus, **knobs}, "runtime")
+    recipe = run.training
+    runtime = Runtime(gpus=gpus, **knobs.model_dump())
     try:
         check_recomputation(recipe, runtime, gpus * nodes)
     except InputError as error:
@@ -57,7 +54,7 @@ def check_fit(
             expect_modules(recipe.lora, list_tensors(source / "final"))
         except InputError as error:
             raise InputError(f"{run.name}: {error}") from None
-    if "gpu_memory_gb" not in knobs or not gpus:
+    if knobs.gpu_memory_gb is None or not gpus:
         return
     if here:
         shape, basis, margin = read_shape(source / "final"), "", 1.0
@@ -67,6 +64,6 @@ def check_fit(
     method = method_registry.get(run.method or method_registry.DEFAULT)
     try:
         estimate = method.estimate_memory(shape, recipe, runtime, gpus * nodes)
-        check_memory(estimate, knobs["gpu_memory_gb"], basis, margin)
+        check_memory(estimate, knobs.gpu_memory_gb, basis, margin)
     except InputError as error:
         raise InputError(f"{run.name}: {error}") from None

@@ -16,6 +16,7 @@ from pydantic import Discriminator, Tag
 from workflow.scripts.models.alignment import Alignment, Variant
 
 if TYPE_CHECKING:
+    from workflow.scripts.config.experiment import Experiment
     from workflow.scripts.config.planning import Runtime
     from workflow.scripts.config.recipe import Recipe
     from workflow.scripts.graph.runs import Run
@@ -52,10 +53,15 @@ class Method(Protocol):
     TRAINS: bool
     MOST_GPUS: int
 
-    def list_variants(self, alignment: dict[str, Any], experiment: dict[str, Any]) -> list[Variant]:
-        """Return the runs that an entry of `alignments` asks for, for each LRM and seed."""
+    def list_variants(self, alignment: Alignment, experiment: Experiment) -> list[Variant]:
+        """Return the runs that an entry of `alignments` asks for, for each LRM and seed.
 
-    def inputs(self, run: Run, experiment: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+        Args:
+            alignment: The entry, of the class `ALIGNMENT`.
+            experiment: The experiment.
+        """
+
+    def inputs(self, run: Run, experiment: Experiment) -> dict[str, tuple[str, ...]]:
         """Return (kind, name, …) of what a run is made from, by the name of the input.
 
         An input has one name or several. The kinds: `run`, `data` (an entry of the experiment's
@@ -64,10 +70,10 @@ class Method(Protocol):
         scores, and nowhere else).
         """
 
-    def sections(self, run: Run, experiment: dict[str, Any]) -> dict[str, Any]:
-        """Return what of the experiment can change a run, but for its inputs."""
+    def sections(self, run: Run, experiment: Experiment) -> dict[str, Any]:
+        """Return what of the experiment can change a run, but for its inputs; as JSON values."""
 
-    def modules(self, run: Run, experiment: dict[str, Any]) -> tuple[str, ...]:
+    def modules(self, run: Run, experiment: Experiment) -> tuple[str, ...]:
         """Return the modules that its script loads by name for a run."""
 
     def count_passes(self, run: Run, epochs: float) -> float:
@@ -76,7 +82,7 @@ class Method(Protocol):
         Such a pass computes forward, backward, and forward once more to save memory.
         """
 
-    def arguments(self, run: Run, experiment: dict[str, Any]) -> list[str]:
+    def arguments(self, run: Run, experiment: Experiment) -> list[str]:
         """Return the script's arguments that are particular to the method."""
 
     def estimate_memory(
@@ -96,7 +102,7 @@ def count_passes(run: Run, epochs: float) -> float:
     return method.count_passes(run, epochs) if hasattr(method, "count_passes") else epochs
 
 
-def list_modules(run: Run, experiment: dict[str, Any]) -> tuple[str, ...]:
+def list_modules(run: Run, experiment: Experiment) -> tuple[str, ...]:
     """Return the modules that a run's script loads by name: its method's, which tells arguments."""
     name = run.method or DEFAULT
     method, own = get(name), f"models.methods.{name}"
@@ -108,9 +114,9 @@ def most_gpus(run: Run) -> int | None:
     return getattr(get(run.method), "MOST_GPUS", None) if run.method else None
 
 
-def method_of(alignment: dict[str, Any]) -> Method:
+def method_of(alignment: Alignment) -> Method:
     """Return the method of an entry of `alignments`."""
-    return get(alignment.get("method", DEFAULT))
+    return get(alignment.method)
 
 
 def sets_of(run: Run) -> list[tuple[str, float | None]]:

@@ -36,30 +36,31 @@ class OnPolicyAlignment(TrainedAlignment):
 
 
 def settings_of(run: Run, method: str) -> dict[str, Any]:
-    """Return what a run's entry says of its method."""
-    return {key: run.section[key] for key in SETTINGS[method].model_fields if key in run.section}
+    """Return what a run's entry says of its method, as JSON values."""
+    return run.section.without_defaults(SETTINGS[method].model_fields)
 
 
-def inputs(run: Run, experiment: dict[str, Any]) -> dict[str, tuple[str, str]]:
+def inputs(run: Run, experiment: Experiment) -> dict[str, tuple[str, str]]:
     return {"parent": ("run", str(run.parent)), "data": ("data", str(run.data))}
 
 
-def sections(run: Run, experiment: dict[str, Any], method: str) -> dict[str, Any]:
+def sections(run: Run, experiment: Experiment, method: str) -> dict[str, Any]:
     """Return what can change a run but its inputs."""
     return {
         "settings": settings_of(run, method),
-        "recipe": run.recipe,
+        "recipe": run.training.without_defaults(),
         "data": run.data,
         "chat_format": run.chat_format,
         "seed": run.seed,
     }
 
 
-def arguments(run: Run, experiment: dict[str, Any], method: str) -> list[str]:
+def arguments(run: Run, experiment: Experiment, method: str) -> list[str]:
     """Return the script's arguments that are particular to the method."""
     return [
         *("--method", method, "--settings", canonical_json(settings_of(run, method))),
-        *("--recipe", canonical_json(run.recipe), "--data-name", str(run.data)),
+        *("--recipe", canonical_json(run.training.without_defaults())),
+        *("--data-name", str(run.data)),
     ]
 
 

@@ -37,42 +37,42 @@ class PreferenceAlignment(TrainedAlignment):
         self.check_recipe_of_trl(key, experiment)
 
 
-def inputs(run: Run, experiment: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+def inputs(run: Run, experiment: Experiment) -> dict[str, tuple[str, ...]]:
     return {
         "parent": ("run", str(run.parent)),
         "data": ("data", str(run.data)),
-        "rejected": ("data", run.section["rejected"]),
+        "rejected": ("data", run.entry(PreferenceAlignment).rejected),
     }
 
 
 def loss_of(run: Run, loss: type[Section]) -> dict[str, Any]:
-    """Return what a run's entry says of its loss."""
-    return {key: run.section[key] for key in loss.model_fields if key in run.section}
+    """Return what a run's entry says of its loss, as JSON values."""
+    return run.section.without_defaults(loss.model_fields)
 
 
-def sections(run: Run, experiment: dict[str, Any], loss: type[Section]) -> dict[str, Any]:
+def sections(run: Run, experiment: Experiment, loss: type[Section]) -> dict[str, Any]:
     """Return what can change a run but its inputs."""
-    data = experiment["data"]
+    data, rejected = experiment.data, run.entry(PreferenceAlignment).rejected
     return {
         "loss": loss_of(run, loss),
-        "recipe": run.recipe,
-        "render": data[run.data].get("render", {}),
-        "rejected_render": data[run.section["rejected"]].get("render", {}),
-        "data": [run.data, run.section["rejected"]],
+        "recipe": run.training.without_defaults(),
+        "render": data[str(run.data)].render.without_defaults(),
+        "rejected_render": data[rejected].render.without_defaults(),
+        "data": [run.data, rejected],
         "chat_format": run.chat_format,
         "seed": run.seed,
         **({"write_as": run.write_as} if run.write_as else {}),
     }
 
 
-def arguments(run: Run, experiment: dict[str, Any], method: str, loss: type[Section]) -> list[str]:
+def arguments(run: Run, experiment: Experiment, method: str, loss: type[Section]) -> list[str]:
     """Return the script's arguments that are particular to the method."""
     told = sections(run, experiment, loss)
     return [
         *("--method", method, "--loss", canonical_json(told["loss"])),
-        *("--recipe", canonical_json(run.recipe)),
+        *("--recipe", canonical_json(told["recipe"])),
         *("--render", canonical_json(told["render"]), "--data-name", str(run.data)),
         *("--rejected-render", canonical_json(told["rejected_render"])),
-        *("--rejected-name", run.section["rejected"]),
+        *("--rejected-name", told["data"][1]),
         *(("--write-as", run.write_as) if run.write_as else ()),
     ]

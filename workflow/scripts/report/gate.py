@@ -21,7 +21,6 @@ from workflow.scripts.common.errors import InputError, report
 from workflow.scripts.common.io import write_json
 from workflow.scripts.config.acceptance import Acceptance, Margin
 from workflow.scripts.config.load import load_experiment
-from workflow.scripts.config.section import read_section
 from workflow.scripts.report.escape import one_line
 from workflow.scripts.report.inputs import FILE, read_inputs
 from workflow.scripts.report.metrics import METRICS, Measure, metric_title
@@ -214,14 +213,13 @@ def main(argv: list[str] | None = None) -> int:
 
     experiment = load_experiment(args.experiment, Path.cwd())
     where = f"experiments/{args.experiment}.yaml"
-    if "gate" not in experiment:
+    if experiment.gate is None:
         raise InputError(f"{where}: no section gate, expected its margins (docs/report.md)")
-    gate = read_section(Acceptance, experiment["gate"], f"{where}: gate")
     file = Path("results") / args.experiment / "report" / FILE
     if not file.exists():
         raise InputError(f"{file}: absent, expected the report of a finished run")
     inputs = read_inputs(file)
-    found = decide(Results(inputs.experiment, read_verdicts(inputs)), gate)
+    found = decide(Results(inputs.experiment, read_verdicts(inputs)), experiment.gate)
     if not found:
         raise InputError(f"{where}: gate: no candidate aligns an LRM of the report")
     if args.json:

@@ -7,8 +7,8 @@ from dataclasses import asdict
 from typing import Any
 
 from workflow.scripts.common.intervals import Estimate, clustered_proportion
-from workflow.scripts.config.mixtures import list_prompt_sets
 from workflow.scripts.report.metrics import MAIN
+from workflow.scripts.report.mixtures import list_prompt_sets
 from workflow.scripts.report.results import Results
 from workflow.scripts.report.runs import Model
 from workflow.scripts.report.spread import mean_by_item

@@ -12,10 +12,10 @@ from typing import Any
 
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import canonical_json, read_json, sha256_text
-from workflow.scripts.config.mixtures import describe_mix, list_sets
 from workflow.scripts.config.recipe import Recipe
 from workflow.scripts.config.section import read_section
 from workflow.scripts.report.inputs import Inputs
+from workflow.scripts.report.mixtures import describe_mix, list_sets
 from workflow.scripts.report.runs import parse_run
 from workflow.scripts.report.status import status_of
 from workflow.scripts.report.tables.table import join

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from workflow.scripts.common.io import write_text
-from workflow.scripts.config.mixtures import list_prompt_sets
 from workflow.scripts.report.escape import escape_markdown, one_line
 from workflow.scripts.report.inputs import Inputs
 from workflow.scripts.report.metrics import MAIN
+from workflow.scripts.report.mixtures import list_prompt_sets
 from workflow.scripts.report.origins import (
     described_set,
     is_told,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from workflow.scripts.config.on_policy import DistillSettings
 from workflow.scripts.config.section import expect_entry
 from workflow.scripts.models import on_policy_method
+from workflow.scripts.models.aligned import find_run
 from workflow.scripts.models.alignment import TrainedAlignment, Variant, list_trainings
 from workflow.scripts.models.on_policy_method import OnPolicyAlignment
 
@@ -51,25 +52,21 @@ class Distill(OnPolicyAlignment, DistillSettings):
 ALIGNMENT = Distill
 
 
-def list_variants(alignment: dict[str, Any], experiment: dict[str, Any]) -> list[Variant]:
-    name = alignment["teacher"]
-    other, last = experiment["alignments"][name], None
-    if other["per_epoch"] == "retrain":
-        last = max(other.get("epochs", [experiment["recipes"][other["recipe"]]["epochs"]]))
-    variants = list_trainings(alignment, experiment)
-    return [replace(variant, others={"teacher": (name, last)}) for variant in variants]
+def list_variants(alignment: Distill, experiment: Experiment) -> list[Variant]:
+    others = {"teacher": find_run(alignment.teacher, None, experiment)}
+    return [replace(one, others=others) for one in list_trainings(alignment, experiment)]
 
 
-def inputs(run: Run, experiment: dict[str, Any]) -> dict[str, tuple[str, str]]:
+def inputs(run: Run, experiment: Experiment) -> dict[str, tuple[str, str]]:
     teacher = {"teacher": ("run", run.others["teacher"])}
     return on_policy_method.inputs(run, experiment) | teacher
 
 
-def sections(run: Run, experiment: dict[str, Any]) -> dict[str, Any]:
+def sections(run: Run, experiment: Experiment) -> dict[str, Any]:
     return on_policy_method.sections(run, experiment, "distill")
 
 
-def arguments(run: Run, experiment: dict[str, Any]) -> list[str]:
+def arguments(run: Run, experiment: Experiment) -> list[str]:
     return on_policy_method.arguments(run, experiment, "distill")
 
 

@@ -10,6 +10,7 @@ from workflow.scripts.models.alignment import list_trainings
 from workflow.scripts.models.preference_method import PreferenceAlignment
 
 if TYPE_CHECKING:
+    from workflow.scripts.config.experiment import Experiment
     from workflow.scripts.config.planning import Runtime
     from workflow.scripts.config.recipe import Recipe
     from workflow.scripts.graph.runs import Run
@@ -31,11 +32,11 @@ class Dpo(PreferenceAlignment, DpoLoss):
 ALIGNMENT = Dpo
 
 
-def sections(run: Run, experiment: dict[str, Any]) -> dict[str, Any]:
+def sections(run: Run, experiment: Experiment) -> dict[str, Any]:
     return preference_method.sections(run, experiment, DpoLoss)
 
 
-def arguments(run: Run, experiment: dict[str, Any]) -> list[str]:
+def arguments(run: Run, experiment: Experiment) -> list[str]:
     return preference_method.arguments(run, experiment, "dpo", DpoLoss)
 
 

@@ -11,7 +11,6 @@ from workflow.scripts.config.section import expect_entry
 from workflow.scripts.models import on_policy_method
 from workflow.scripts.models.alignment import list_trainings
 from workflow.scripts.models.on_policy_method import OnPolicyAlignment
-from workflow.scripts.score.registry import read_scorer
 
 if TYPE_CHECKING:
     from workflow.scripts.config.experiment import Experiment
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from workflow.scripts.config.recipe import Recipe
     from workflow.scripts.graph.runs import Run
     from workflow.scripts.models.memory import Shape
+    from workflow.scripts.score.scorer import ScorerSection
 
 SCRIPT = on_policy_method.SCRIPT
 TRAINS = True
@@ -72,46 +72,48 @@ class Grpo(OnPolicyAlignment, GrpoSettings):
 ALIGNMENT = Grpo
 
 
-def scorers_of(run: Run, experiment: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the sections of the scorers that reward a run, by the name of their key."""
-    names = {key: run.section[key] for key in ("judge", "scorer") if key in run.section}
-    return {key: experiment["scorers"][name] for key, name in names.items()}
+def scorers_of(run: Run, experiment: Experiment) -> dict[str, ScorerSection]:
+    """Return the scorers that reward a run, by the name of their key."""
+    entry = run.entry(Grpo)
+    names = {"judge": entry.judge, "scorer": entry.scorer}
+    return {key: experiment.scorers[name] for key, name in names.items() if name}
 
 
-def inputs(run: Run, experiment: dict[str, Any]) -> dict[str, tuple[str, str]]:
+def inputs(run: Run, experiment: Experiment) -> dict[str, tuple[str, str]]:
     found = on_policy_method.inputs(run, experiment)
-    if "reasoning" in run.section:
-        found["reasoning"] = ("data", run.section["reasoning"])
-    judge = read_scorer(scorers_of(run, experiment)["judge"], "judge")
+    entry = run.entry(Grpo)
+    if entry.reasoning:
+        found["reasoning"] = ("data", entry.reasoning)
+    judge = experiment.scorers[entry.judge]
     if trained := judge.trained_judge():
         found["judge"] = ("score", f"judges/{trained}")
     if judge.fetched_judge():
-        found["fetched"] = ("score", f"fetched/{run.section['judge']}")
+        found["fetched"] = ("score", f"fetched/{entry.judge}")
     return found
 
 
-def sections(run: Run, experiment: dict[str, Any]) -> dict[str, Any]:
+def sections(run: Run, experiment: Experiment) -> dict[str, Any]:
     shared = on_policy_method.sections(run, experiment, "grpo")
-    return {**shared, "scorers": scorers_of(run, experiment)}
+    scorers = scorers_of(run, experiment).items()
+    return {**shared, "scorers": {key: one.without_defaults() for key, one in scorers}}
 
 
-def modules(run: Run, experiment: dict[str, Any]) -> tuple[str, ...]:
+def modules(run: Run, experiment: Experiment) -> tuple[str, ...]:
     scorers = scorers_of(run, experiment).values()
-    return tuple(module for one in scorers for module in read_scorer(one, "scorer").modules())
+    return tuple(module for one in scorers for module in one.modules())
 
 
-def arguments(run: Run, experiment: dict[str, Any]) -> list[str]:
-    told = scorers_of(run, experiment)
+def arguments(run: Run, experiment: Experiment) -> list[str]:
+    told, reasoning = sections(run, experiment)["scorers"], run.entry(Grpo).reasoning
     return [
         *on_policy_method.arguments(run, experiment, "grpo"),
         *(text for key, one in told.items() for text in (f"--{key}-section", canonical_json(one))),
-        *(("--reasoning-name", run.section["reasoning"]) if "reasoning" in run.section else ()),
+        *(("--reasoning-name", reasoning) if reasoning else ()),
     ]
 
 
 def count_passes(run: Run, epochs: float) -> float:
-    samples = run.section.get("samples", GrpoSettings.model_fields["samples"].default)
-    return float(epochs * samples * (on_policy_method.GENERATION + 1))
+    return float(epochs * run.entry(Grpo).samples * (on_policy_method.GENERATION + 1))
 
 
 def estimate_memory(shape: Shape, recipe: Recipe, runtime: Runtime, world: int) -> dict[str, float]:

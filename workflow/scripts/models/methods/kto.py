@@ -41,11 +41,11 @@ class Kto(PreferenceAlignment, KtoLoss):
 ALIGNMENT = Kto
 
 
-def sections(run: Run, experiment: dict[str, Any]) -> dict[str, Any]:
+def sections(run: Run, experiment: Experiment) -> dict[str, Any]:
     return preference_method.sections(run, experiment, KtoLoss)
 
 
-def arguments(run: Run, experiment: dict[str, Any]) -> list[str]:
+def arguments(run: Run, experiment: Experiment) -> list[str]:
     return preference_method.arguments(run, experiment, "kto", KtoLoss)
 
 

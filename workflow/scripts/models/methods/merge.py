@@ -45,25 +45,23 @@ class Merge(Alignment):
 ALIGNMENT = Merge
 
 
-def list_variants(alignment: dict[str, Any], experiment: dict[str, Any]) -> list[Variant]:
-    found = find_run(alignment["alignment"], alignment.get("epoch"), experiment)
+def list_variants(alignment: Merge, experiment: Experiment) -> list[Variant]:
+    found = find_run(alignment.alignment, alignment.epoch, experiment)
     return [Variant(others={"other": found})]
 
 
-def inputs(run: Run, experiment: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+def inputs(run: Run, experiment: Experiment) -> dict[str, tuple[str, ...]]:
     return {"parent": ("run", str(run.parent)), "other": ("run", run.others["other"])}
 
 
-def sections(run: Run, experiment: dict[str, Any]) -> dict[str, Any]:
-    chosen: dict[str, Any] = {
-        key: run.section[key] for key in ("alpha", "epoch") if key in run.section
-    }
+def sections(run: Run, experiment: Experiment) -> dict[str, Any]:
+    chosen = run.entry(Merge).without_defaults(("alpha", "epoch"))
     return {**chosen, "chat_format": run.chat_format, "seed": run.seed}
 
 
-def arguments(run: Run, experiment: dict[str, Any]) -> list[str]:
-    checkpoint = checkpoint_of(run.section.get("epoch"))
-    return ["--alpha", str(run.section["alpha"]), "--other-checkpoint", checkpoint]
+def arguments(run: Run, experiment: Experiment) -> list[str]:
+    entry = run.entry(Merge)
+    return ["--alpha", str(entry.alpha), "--other-checkpoint", checkpoint_of(entry.epoch)]
 
 
 def estimate_memory(shape: Shape, recipe: Recipe, runtime: Runtime, world: int) -> dict[str, float]:

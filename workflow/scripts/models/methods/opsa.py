@@ -10,6 +10,7 @@ from workflow.scripts.models.alignment import list_trainings
 from workflow.scripts.models.on_policy_method import OnPolicyAlignment
 
 if TYPE_CHECKING:
+    from workflow.scripts.config.experiment import Experiment
     from workflow.scripts.config.planning import Runtime
     from workflow.scripts.config.recipe import Recipe
     from workflow.scripts.graph.runs import Run
@@ -32,11 +33,11 @@ class Opsa(OnPolicyAlignment, OpsaSettings):
 ALIGNMENT = Opsa
 
 
-def sections(run: Run, experiment: dict[str, Any]) -> dict[str, Any]:
+def sections(run: Run, experiment: Experiment) -> dict[str, Any]:
     return on_policy_method.sections(run, experiment, "opsa")
 
 
-def arguments(run: Run, experiment: dict[str, Any]) -> list[str]:
+def arguments(run: Run, experiment: Experiment) -> list[str]:
     return on_policy_method.arguments(run, experiment, "opsa")
 
 

@@ -12,8 +12,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from workflow.scripts.common.io import canonical_json
+from workflow.scripts.config.mixtures import named
 from workflow.scripts.config.section import Positive
-from workflow.scripts.models.alignment import Variant
+from workflow.scripts.models.alignment import Variant, of_epochs
 from workflow.scripts.models.methods import select, sft
 
 if TYPE_CHECKING:
@@ -71,20 +72,20 @@ def _retrained(alignment: Any) -> tuple[int, ...]:
 ALIGNMENT = Promote
 
 
-def list_variants(alignment: dict[str, Any], experiment: dict[str, Any]) -> list[Variant]:
+def list_variants(alignment: Promote, experiment: Experiment) -> list[Variant]:
     """Return the run; resources and plan take it for the first candidate's."""
-    first = experiment["alignments"][next(_origins(alignment, experiment))]
+    _, first = next(_origins(alignment, experiment))
     return [
         Variant(
-            (f"epoch{alignment['epochs']}",),
-            recipe=_recipe(alignment["epochs"], first, experiment),
-            data=first["data"],
+            (f"epoch{alignment.epochs}",),
+            recipe=of_epochs(experiment.recipes[first.recipe], alignment.epochs),
+            data=named(first.data),
             others=select.list_candidates(alignment, experiment),
         )
     ]
 
 
-def inputs(run: Run, experiment: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+def inputs(run: Run, experiment: Experiment) -> dict[str, tuple[str, ...]]:
     sets = [one.data for one in _trainings(run, experiment).values()]
     return {
         "parent": ("run", str(run.parent)),
@@ -93,51 +94,45 @@ def inputs(run: Run, experiment: dict[str, Any]) -> dict[str, tuple[str, ...]]:
     }
 
 
-def sections(run: Run, experiment: dict[str, Any]) -> dict[str, Any]:
+def sections(run: Run, experiment: Experiment) -> dict[str, Any]:
     trainings = _trainings(run, experiment).items()
     return {
         **select.sections(run, experiment),
-        "rank": run.section["rank"],
+        "rank": run.entry(Promote).rank,
         "trainings": {name: sft.sections(one, experiment) for name, one in trainings},
     }
 
 
-def arguments(run: Run, experiment: dict[str, Any]) -> list[str]:
+def arguments(run: Run, experiment: Experiment) -> list[str]:
     sets = inputs(run, experiment)["data"][1:]
     settings = {
         name: {"set": sets.index(str(one.data)), "arguments": sft.arguments(one, experiment)}
         for name, one in _trainings(run, experiment).items()
     }
-    rank = ("--rank", str(run.section["rank"]))
+    rank = ("--rank", str(run.entry(Promote).rank))
     return [*select.arguments(run, experiment), *rank, "--settings", canonical_json(settings)]
 
 
-def _origins(alignment: dict[str, Any], experiment: dict[str, Any]) -> Iterator[str]:
-    """Yield the alignments whose settings a promoted model may have."""
-    for name in alignment["among"]:
-        found = experiment["alignments"][name]
-        if found.get("method") == "promote":
+def _origins(alignment: Promote, experiment: Experiment) -> Iterator[tuple[str, sft.Sft]]:
+    """Yield the alignments whose settings a promoted model may have, by name."""
+    for name in alignment.among:
+        found = experiment.alignments[name]
+        if isinstance(found, Promote):
             yield from _origins(found, experiment)
-        else:
-            yield name
+        elif isinstance(found, sft.Sft):
+            yield name, found
 
 
-def _recipe(epochs: int, trained: dict[str, Any], experiment: dict[str, Any]) -> dict[str, Any]:
-    recipe = experiment["recipes"][trained["recipe"]]
-    return {**recipe, "epochs": epochs, "checkpoints": "last"}
-
-
-def _trainings(run: Run, experiment: dict[str, Any]) -> dict[str, Run]:
+def _trainings(run: Run, experiment: Experiment) -> dict[str, Run]:
     """Return the run as it would be with the settings of each candidate."""
-    found = {}
-    for name in dict.fromkeys(_origins(run.section, experiment)):
-        section = experiment["alignments"][name]
-        write_as = section.get("chat_format", run.chat_format)
+    found, entry = {}, run.entry(Promote)
+    for name, section in dict(_origins(entry, experiment)).items():
+        other = section.chat_format != run.chat_format
         found[name] = replace(
             run,
             section=section,
-            recipe=_recipe(run.section["epochs"], section, experiment),
-            data=section["data"],
-            write_as=None if write_as == run.chat_format else write_as,
+            recipe=of_epochs(experiment.recipes[section.recipe], entry.epochs),
+            data=named(section.data),
+            write_as=section.chat_format if other else None,
         )
     return found

@@ -6,7 +6,7 @@ opens it with "Let's think about safety first" (Jeung et al. 2025, arXiv 2505.14
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from workflow.scripts.common.chat import ChatFormat, chat_format
 from workflow.scripts.config.prompting import Prompting
@@ -28,7 +28,7 @@ class Prompt(Prompting, Alignment):
 
     def check(self, key: str, experiment: Experiment) -> None:
         super().check(key, experiment)
-        if not self.model_dump(include=set(Prompting.model_fields), exclude_defaults=True):
+        if not self.without_defaults(Prompting.model_fields):
             raise ValueError(
                 f"{key} changes nothing, expected some of {', '.join(Prompting.model_fields)}"
             )
@@ -61,5 +61,6 @@ class Prompt(Prompting, Alignment):
 ALIGNMENT = Prompt
 
 
-def list_variants(alignment: dict[str, Any], experiment: dict[str, Any]) -> list[Variant]:
-    return [Variant(prompting={k: alignment[k] for k in Prompting.model_fields if k in alignment})]
+def list_variants(alignment: Prompt, experiment: Experiment) -> list[Variant]:
+    told = alignment.without_defaults(Prompting.model_fields)
+    return [Variant(prompting=Prompting(**told))]

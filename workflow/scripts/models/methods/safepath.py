@@ -9,6 +9,7 @@ from pydantic import Field
 from workflow.scripts.common.io import canonical_json
 from workflow.scripts.config.section import expect_entry
 from workflow.scripts.models.alignment import TrainedAlignment, list_trainings
+from workflow.scripts.models.methods import sft
 
 if TYPE_CHECKING:
     from workflow.scripts.config.experiment import Experiment
@@ -43,22 +44,15 @@ class SafePath(TrainedAlignment):
 ALIGNMENT = SafePath
 
 
-def inputs(run: Run, experiment: dict[str, Any]) -> dict[str, tuple[str, ...]]:
-    gate, retain = run.recipe.get("gate"), run.section.get("retain")
-    return {
-        "parent": ("run", str(run.parent)),
-        "data": ("data", str(run.data)),
-        **({"retain": ("data", retain)} if retain else {}),
-        **({"probe": ("generated", gate["probe"])} if gate else {}),
-    }
+def inputs(run: Run, experiment: Experiment) -> dict[str, tuple[str, ...]]:
+    retain = run.entry(SafePath).retain
+    return {**sft.inputs(run, experiment), **({"retain": ("data", retain)} if retain else {})}
 
 
-def sections(run: Run, experiment: dict[str, Any]) -> dict[str, Any]:
-    keys: tuple[str, ...] = ("primer", "retain")
-    chosen = {key: run.section[key] for key in keys if key in run.section}
+def sections(run: Run, experiment: Experiment) -> dict[str, Any]:
     return {
-        **chosen,
-        "recipe": run.recipe,
+        **run.entry(SafePath).without_defaults(("primer", "retain")),
+        "recipe": run.training.without_defaults(),
         "render": _render(run, experiment),
         "data": run.data,
         "chat_format": run.chat_format,
@@ -67,13 +61,13 @@ def sections(run: Run, experiment: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def arguments(run: Run, experiment: dict[str, Any]) -> list[str]:
-    retain = run.section.get("retain")
+def arguments(run: Run, experiment: Experiment) -> list[str]:
+    entry = run.entry(SafePath)
     return [
-        *("--recipe", canonical_json(run.recipe)),
-        *("--primer", run.section.get("primer", PRIMER)),
+        *("--recipe", canonical_json(run.training.without_defaults())),
+        *("--primer", entry.primer),
         *("--data-name", str(run.data)),
-        *(("--retain-name", retain) if retain else ()),
+        *(("--retain-name", entry.retain) if entry.retain else ()),
         *("--render", canonical_json(_render(run, experiment))),
         *(("--write-as", run.write_as) if run.write_as else ()),
     ]
@@ -81,9 +75,9 @@ def arguments(run: Run, experiment: dict[str, Any]) -> list[str]:
 
 def training_sets(run: Run) -> list[tuple[str, float | None]]:
     """See `method_registry.sets_of`."""
-    retain = run.section.get("retain")
-    words = len(run.section.get("primer", PRIMER).split())
-    return [(str(run.data), words), *([(retain, None)] if retain else [])]
+    entry = run.entry(SafePath)
+    words = len(entry.primer.split())
+    return [(str(run.data), words), *([(entry.retain, None)] if entry.retain else [])]
 
 
 def estimate_memory(shape: Shape, recipe: Recipe, runtime: Runtime, world: int) -> dict[str, float]:
@@ -92,6 +86,6 @@ def estimate_memory(shape: Shape, recipe: Recipe, runtime: Runtime, world: int) 
     return memory.estimate_memory(shape, recipe, runtime, world)
 
 
-def _render(run: Run, experiment: dict[str, Any]) -> dict[str, Any]:
-    retain = run.section.get("retain")
-    return experiment["data"][retain].get("render", {}) if retain else {}
+def _render(run: Run, experiment: Experiment) -> dict[str, Any]:
+    retain = run.entry(SafePath).retain
+    return experiment.data[retain].render.without_defaults() if retain else {}

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 SCRIPT = "models.select_model"
 TRAINS = False
-RULE = ("highest", "lowest", "at_most", "at_least")
 
 
 def _known_metric(name: str) -> str:
@@ -144,35 +143,33 @@ def _selections_behind(name: str, experiment: Experiment) -> list[str]:
     return [one for one in waiting if isinstance(experiment.alignments.get(one), Select)]
 
 
-def list_variants(alignment: dict[str, Any], experiment: dict[str, Any]) -> list[Variant]:
+def list_variants(alignment: Select, experiment: Experiment) -> list[Variant]:
     return [Variant(others=list_candidates(alignment, experiment))]
 
 
-def list_candidates(
-    alignment: dict[str, Any], experiment: dict[str, Any]
-) -> dict[str, tuple[str, int | None]]:
+def list_candidates(alignment: Choice, experiment: Experiment) -> dict[str, tuple[str, int | None]]:
     """Return the runs that are chosen among, see `Variant.others`."""
     runs = [
         (name, variant.epochs)
-        for name in alignment["among"]
-        for other in [experiment["alignments"][name]]
+        for name in alignment.among
+        for other in [experiment.alignments[name]]
         for variant in method_registry.method_of(other).list_variants(other, experiment)
     ]
     return {f"candidate{place}": run for place, run in enumerate(runs)}
 
 
-def inputs(run: Run, experiment: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+def inputs(run: Run, experiment: Experiment) -> dict[str, tuple[str, ...]]:
     candidates = list(run.others.values())
     benchmarks = benchmarks_of(run, experiment)
     scores = [
-        f"{one}/{name}/{experiment['benchmarks'][name]['scorers'][0]}"
+        f"{one}/{name}/{experiment.benchmarks[name].scorers[0]}"
         for one in candidates
         for name in benchmarks
     ]
     return {"candidate": ("run", *candidates), "score": ("score", *scores)}
 
 
-def sections(run: Run, experiment: dict[str, Any]) -> dict[str, Any]:
+def sections(run: Run, experiment: Experiment) -> dict[str, Any]:
     return {
         "rule": rule_of(run),
         "benchmarks": benchmarks_of(run, experiment),
@@ -181,7 +178,7 @@ def sections(run: Run, experiment: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def arguments(run: Run, experiment: dict[str, Any]) -> list[str]:
+def arguments(run: Run, experiment: Experiment) -> list[str]:
     return ["--rule", canonical_json(rule_of(run))]
 
 
@@ -190,17 +187,16 @@ def estimate_memory(shape: Shape, recipe: Recipe, runtime: Runtime, world: int) 
 
 
 def rule_of(run: Run) -> dict[str, Any]:
-    """Return the rule of a run, as its section has it."""
-    return {key: run.section[key] for key in RULE if key in run.section}
+    """Return the rule of a run, as JSON values."""
+    return run.entry(Choice).without_defaults(Rule.model_fields)
 
 
-def benchmarks_of(run: Run, experiment: dict[str, Any]) -> list[str]:
+def benchmarks_of(run: Run, experiment: Experiment) -> list[str]:
     """Return the development benchmarks that the rule looks at."""
-    rule = Rule.model_validate_json(canonical_json(rule_of(run)))
-    kinds = {METRICS[metric].kind for metric in rule.metrics()}
-    known = experiment["benchmarks"]
+    entry, known = run.entry(Choice), experiment.benchmarks
+    kinds = {METRICS[metric].kind for metric in entry.metrics()}
     return [
         name
-        for name in run.section.get("benchmarks", known)
-        if known[name].get("split") == "development" and known[name]["kind"] in kinds
+        for name in entry.benchmarks or known
+        if known[name].split == "development" and known[name].kind in kinds
     ]

@@ -8,6 +8,7 @@ from workflow.scripts.common.io import canonical_json
 from workflow.scripts.models.alignment import TrainedAlignment, list_trainings
 
 if TYPE_CHECKING:
+    from workflow.scripts.config.experiment import Experiment
     from workflow.scripts.config.planning import Runtime
     from workflow.scripts.config.recipe import Recipe
     from workflow.scripts.graph.runs import Run
@@ -28,15 +29,23 @@ class Sft(TrainedAlignment):
 ALIGNMENT = Sft
 
 
-def inputs(run: Run, experiment: dict[str, Any]) -> dict[str, tuple[str, str]]:
-    gate = run.recipe.get("gate")
-    probe = {"probe": ("generated", gate["probe"])} if gate else {}
-    return {"parent": ("run", str(run.parent)), "data": ("data", str(run.data)), **probe}
-
-
-def sections(run: Run, experiment: dict[str, Any]) -> dict[str, Any]:
+def inputs(run: Run, experiment: Experiment) -> dict[str, tuple[str, str]]:
     return {
-        "recipe": run.recipe,
+        "parent": ("run", str(run.parent)),
+        "data": ("data", str(run.data)),
+        **probe_of(run),
+    }
+
+
+def probe_of(run: Run) -> dict[str, tuple[str, str]]:
+    """Return the probe problems as an input, where a skill gate asks them."""
+    gate = run.training.gate
+    return {"probe": ("generated", str(gate.probe))} if gate else {}
+
+
+def sections(run: Run, experiment: Experiment) -> dict[str, Any]:
+    return {
+        "recipe": run.training.without_defaults(),
         "render": _render(run, experiment),
         "data": run.data,
         "chat_format": run.chat_format,
@@ -46,9 +55,9 @@ def sections(run: Run, experiment: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def arguments(run: Run, experiment: dict[str, Any]) -> list[str]:
+def arguments(run: Run, experiment: Experiment) -> list[str]:
     return [
-        *("--recipe", canonical_json(run.recipe)),
+        *("--recipe", canonical_json(run.training.without_defaults())),
         *("--render", canonical_json(_render(run, experiment))),
         *("--data-name", str(run.data)),
         *(("--write-as", run.write_as) if run.write_as else ()),
@@ -62,5 +71,5 @@ def estimate_memory(shape: Shape, recipe: Recipe, runtime: Runtime, world: int) 
     return memory.estimate_memory(shape, recipe, runtime, world)
 
 
-def _render(run: Run, experiment: dict[str, Any]) -> dict[str, Any]:
-    return experiment["data"][run.data].get("render", {})
+def _render(run: Run, experiment: Experiment) -> dict[str, Any]:
+    return experiment.data[str(run.data)].render.without_defaults()

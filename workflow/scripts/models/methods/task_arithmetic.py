@@ -57,38 +57,38 @@ class TaskArithmetic(Alignment):
 ALIGNMENT = TaskArithmetic
 
 
-def _vectors(alignment: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    return sorted(alignment["vectors"].items())  # the order in the file counts nothing
+def _vectors(alignment: TaskArithmetic) -> list[tuple[str, TaskVector]]:
+    return sorted(alignment.vectors.items())  # the order in the file counts nothing
 
 
-def list_variants(alignment: dict[str, Any], experiment: dict[str, Any]) -> list[Variant]:
+def list_variants(alignment: TaskArithmetic, experiment: Experiment) -> list[Variant]:
     return [
         Variant(
             others={
-                name: find_run(name, vector.get("epoch"), experiment)
+                name: find_run(name, vector.epoch, experiment)
                 for name, vector in _vectors(alignment)
             }
         )
     ]
 
 
-def inputs(run: Run, experiment: dict[str, Any]) -> dict[str, tuple[str, ...]]:
-    others = [run.others[name] for name, _ in _vectors(run.section)]
+def inputs(run: Run, experiment: Experiment) -> dict[str, tuple[str, ...]]:
+    others = [run.others[name] for name, _ in _vectors(run.entry(TaskArithmetic))]
     return {"parent": ("run", str(run.parent)), "other": ("run", *others)}
 
 
-def sections(run: Run, experiment: dict[str, Any]) -> dict[str, Any]:
-    vectors = [vector for _, vector in _vectors(run.section)]
+def sections(run: Run, experiment: Experiment) -> dict[str, Any]:
+    vectors = [vector.without_defaults() for _, vector in _vectors(run.entry(TaskArithmetic))]
     return {"vectors": vectors, "chat_format": run.chat_format, "seed": run.seed}
 
 
-def arguments(run: Run, experiment: dict[str, Any]) -> list[str]:
+def arguments(run: Run, experiment: Experiment) -> list[str]:
     return [
         text
-        for _, vector in _vectors(run.section)
+        for _, vector in _vectors(run.entry(TaskArithmetic))
         for text in (
-            f"--scale={vector['scale']}",
-            f"--other-checkpoint={checkpoint_of(vector.get('epoch'))}",
+            f"--scale={vector.scale}",
+            f"--other-checkpoint={checkpoint_of(vector.epoch)}",
         )
     ]
 
