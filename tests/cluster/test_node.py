@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from workflow.scripts.cluster.node import (
+    Rendezvous,
     check_compiler,
     check_gpus,
     describe_allocation,
@@ -76,7 +77,7 @@ def test_one_node_takes_any_free_port() -> None:
 
 
 def test_nodes_of_a_job_meet_at_one_port_and_jobs_on_a_node_at_different_ones() -> None:
-    def meet(node: int, job: int) -> dict[str, object]:
+    def meet(node: int, job: int) -> Rendezvous:
         return rendezvous(
             {
                 "SLURM_JOB_ID": str(job),
@@ -90,7 +91,7 @@ def test_nodes_of_a_job_meet_at_one_port_and_jobs_on_a_node_at_different_ones() 
     assert (first["machine_rank"], second["machine_rank"]) == (0, 1)
     assert first["main_process_ip"] == second["main_process_ip"] == "10.0.0.7"
     assert first["main_process_port"] == second["main_process_port"] != other["main_process_port"]
-    assert 1024 < int(str(first["main_process_port"])) < 32768  # outside the ephemeral range
+    assert 1024 < first["main_process_port"] < 32768  # outside the ephemeral range
 
 
 def test_a_manifest_names_job_node_and_gpus() -> None:

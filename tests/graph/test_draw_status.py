@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,35 +11,36 @@ import pytest
 from rich.console import Console
 
 from workflow.scripts.graph.draw_status import draw, summary
-from workflow.scripts.graph.status import COLUMNS
+from workflow.scripts.graph.status import COLUMNS, FailedJob, GpuHours, RunningJob, Status
 
 NAME = "models/aligned/a-model-of-32b/an-alignment-with-a-long-name-of-its-own/seed42"
 
 
-def status(**changes: Any) -> dict[str, Any]:
+def status(**changes: Any) -> Status:
     """Return a status of 26 jobs."""
 
     def counts(**some: int) -> dict[str, int]:
         return dict.fromkeys(COLUMNS, 0) | some
 
-    job = {"rule": "safety_sft", "name": NAME, "done": 40, "total": 80, "unit": "steps"}
-    job |= {"tokens_per_s": 1234.4, "elapsed_s": 30.0, "left_s": 300.0}
-    unknown = {"tokens_per_s": 0.0, "left_s": 0.0}
-    failed = {"rule": "train_judge", "name": "score/judges/ngram", "said": "error: no rows"}
-    return {
-        "experiment": "tiny",
-        "driver": True,
-        "changed": False,
-        "jobs": counts(done=2, running=2, queued=1, failed=1) | {"to do": 20},
-        "stages": {"data": counts(done=2), "models": counts(running=2, queued=1, failed=1)},
-        "running": [job, job | {"name": "data/overlap", "total": 0, "done": 0} | unknown],
-        "failed": [failed | {"log": "results/store/score/judges/ngram-0/log.txt"}],
-        "retried": [],
-        "elapsed_s": 61.0,
-        "left_s": 480.0,
-        "waits": False,
-        "gpu_hours": {"spent": 0.0, "planned": 0.0},
-    } | changes
+    job = RunningJob("safety_sft", NAME, 40, 80, "steps", 1234.4, elapsed_s=30.0, left_s=300.0)
+    unknown = replace(job, name="data/overlap", done=0, total=0, tokens_per_s=0.0, left_s=0.0)
+    log = "results/store/score/judges/ngram-0/log.txt"
+    found = Status(
+        experiment="tiny",
+        driver=True,
+        changed=False,
+        jobs=counts(done=2, running=2, queued=1, failed=1) | {"to do": 20},
+        stages={"data": counts(done=2), "models": counts(running=2, queued=1, failed=1)},
+        rules={},
+        running=(job, unknown),
+        failed=(FailedJob("train_judge", "score/judges/ngram", log, "error: no rows"),),
+        retried=(),
+        elapsed_s=61.0,
+        left_s=480.0,
+        waits=False,
+        gpu_hours=GpuHours(0.0, 0.0),
+    )
+    return replace(found, **changes)
 
 
 def drawn(width: int, colour: bool = False, **changes: Any) -> str:
@@ -78,16 +80,16 @@ def test_everything_is_there_within_the_width(width: int) -> None:
 
 def test_what_waits_for_its_retry_is_told_with_its_reason() -> None:
     counts = dict.fromkeys(COLUMNS, 0) | {"done": 2, "waiting for retry": 1}
-    retried = [{"name": NAME, "said": "error: no memory", "log": "log.txt"}]
-    text = drawn(120, jobs=counts, stages={"models": counts}, retried=retried, failed=[])
+    retried = (FailedJob("safety_sft", NAME, "log.txt", "error: no memory"),)
+    text = drawn(120, jobs=counts, stages={"models": counts}, retried=retried, failed=())
     assert "tiny: 2 of 3 jobs done, 1 waiting for retry." in text
     assert "2 of 3  1 waiting for retry" in text
     assert f"waiting for retry: {NAME}: error: no memory" in " ".join(text.split())
 
 
 def test_a_long_list_is_cut_and_says_how_much() -> None:
-    jobs = status()["running"][:1] * 20
-    text = drawn(100, running=jobs, failed=status()["failed"] * 9)
+    jobs = status().running[:1] * 20
+    text = drawn(100, running=jobs, failed=status().failed * 9)
     assert text.count("40 of 80 steps") == 8 and "and 12 more" in text
     assert text.count("error: no rows") == 8 and "and 1 more have failed" in text
 
@@ -99,7 +101,7 @@ def test_colour_is_left_out_where_nobody_wants_it(monkeypatch: pytest.MonkeyPatc
 
 
 def test_what_a_log_said_acts_on_no_terminal() -> None:
-    failed = [status()["failed"][0] | {"said": "error: \x1b[2J [bold]x[/bold]"}]
+    failed = (replace(status().failed[0], said="error: \x1b[2J [bold]x[/bold]"),)
     text = drawn(80, colour=True, failed=failed)
     assert "\x1b[2J" not in text and "[bold]x[/bold]" in text
 
@@ -119,13 +121,14 @@ def test_the_docs_show_a_run_on_slurm_as_it_is_drawn(root: Path) -> None:
         "report": {"to do": 1},
     }
     filled = {stage: dict.fromkeys(COLUMNS, 0) | some for stage, some in stages.items()}
-    job = {"name": "models/lrm/tiny/seed1", "done": 1, "total": 2, "unit": "steps"}
+    name = "models/lrm/tiny/seed1"
+    job = RunningJob("reasoning_sft", name, 1, 2, "steps", 92.0, elapsed_s=63.0, left_s=63.0)
     text = drawn(
         80,
         stages=filled,
         jobs={key: sum(counts[key] for counts in filled.values()) for key in COLUMNS},
-        running=[job | {"tokens_per_s": 92.0, "elapsed_s": 63.0, "left_s": 63.0}],
-        failed=[],
+        running=(job,),
+        failed=(),
         elapsed_s=180.0,
         left_s=180.0,
     )

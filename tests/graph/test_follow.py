@@ -26,6 +26,7 @@ from workflow.scripts.graph.follow import (
     say_failures,
     takes_over,
 )
+from workflow.scripts.graph.status import Status
 
 DATE = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d "
 JUDGE = "score/judges/ngram"
@@ -129,7 +130,7 @@ def test_a_log_ends_with_one_error(tmp_path: Path, before: str, after: str):
 
 
 def test_a_look_that_fails_does_not_end_the_run(run):
-    def fail(graph: Any) -> dict[str, Any]:
+    def fail(graph: Any) -> Status:
         raise FileNotFoundError("gone")
 
     run.follower.look = fail

@@ -65,9 +65,9 @@ def begun_at(project) -> float:
 
 def test_running_queued_and_failed_jobs_are_told_apart(running):
     status = make_status(running.read())
-    assert status["driver"]
+    assert status.driver
     # the other model's log is of a run before, and all that it is made from is there
-    assert status["rules"]["safety_sft"] == {
+    assert status.rules["safety_sft"] == {
         "done": 0,
         "running": 1,
         "queued": 1,
@@ -75,27 +75,27 @@ def test_running_queued_and_failed_jobs_are_told_apart(running):
         "failed": 0,
         "to do": 0,
     }
-    assert status["rules"]["pretrain_base"]["done"] == 1
-    assert status["rules"]["train_judge"]["failed"] == 1
+    assert status.rules["pretrain_base"]["done"] == 1
+    assert status.rules["train_judge"]["failed"] == 1
     # three of the LRM's, one of them complete; the base's are next, those of others have to wait
-    samples = status["rules"]["generate_samples"]
+    samples = status.rules["generate_samples"]
     assert {key: count for key, count in samples.items() if count} == {
         "done": 1,
         "running": 2,
         "queued": 3,
         "to do": 6,
     }
-    (failed,) = status["failed"]
-    assert (failed["name"], failed["said"]) == (JUDGE, "error: no rows")
+    (failed,) = status.failed
+    assert (failed.name, failed.said) == (JUDGE, "error: no rows")
 
 
 def test_progress_counts_finished_samples_and_steps(running):
-    jobs = {job["name"]: job for job in make_status(running.read())["running"]}
+    jobs = {job.name: job for job in make_status(running.read()).running}
     samples = jobs["generate_samples lrm/tiny/seed1/hf"]
     # 14 of the complete benchmark and 4 of the next, of 8 + 14 + 8
-    assert (samples["done"], samples["total"], samples["unit"]) == (18, 30, "samples")
-    assert samples["tokens_per_s"] > 0
-    assert (jobs[MODEL]["done"], jobs[MODEL]["total"], jobs[MODEL]["unit"]) == (40, 80, "steps")
+    assert (samples.done, samples.total, samples.unit) == (18, 30, "samples")
+    assert samples.tokens_per_s > 0
+    assert (jobs[MODEL].done, jobs[MODEL].total, jobs[MODEL].unit) == (40, 80, "steps")
 
 
 @pytest.mark.parametrize(
@@ -109,19 +109,19 @@ def test_progress_counts_finished_samples_and_steps(running):
 )
 def test_the_last_line_of_progress_in_a_log_counts(running, name, line, expected):
     write_log(running, name, f"epoch 1: step 1 of 80\n{line}\n")
-    found = {job["name"]: job for job in make_status(running.read())["running"]}[name]
-    assert tuple(found[key] for key in ("done", "total", "unit", "tokens_per_s")) == expected
+    found = {job.name: job for job in make_status(running.read()).running}[name]
+    assert (found.done, found.total, found.unit, found.tokens_per_s) == expected
 
 
 def test_jobs_are_counted_by_stage(running):
     status = make_status(running.read())
     # generated files (a job), overlap; base, LRM, two aligned; a run's samples are a job, and so
     # are its scores by rules; the judge and the scores by it are one each
-    assert list(status["stages"]) == ["data", "models", "generate", "score", "report"]
-    totals = {stage: sum(counts.values()) for stage, counts in status["stages"].items()}
+    assert list(status.stages) == ["data", "models", "generate", "score", "report"]
+    totals = {stage: sum(counts.values()) for stage, counts in status.stages.items()}
     assert totals == {"data": 2, "models": 4, "generate": 4, "score": 5, "report": 1}
-    assert status["stages"]["data"]["done"] == 2
-    jobs = {key: count for key, count in status["jobs"].items() if count}
+    assert status.stages["data"]["done"] == 2
+    jobs = {key: count for key, count in status.jobs.items() if count}
     assert jobs == {"done": 4, "running": 2, "queued": 2, "failed": 1, "to do": 7}
 
 
@@ -132,7 +132,7 @@ def test_a_run_of_some_results_counts_these_and_what_is_done(running):
         declare_work(driver, running.root, own)
         os.utime(running.root / "results/tiny/.driver", (0, begun_at(running)))
         status = make_status(graph)
-    assert status["stages"]["models"] == {
+    assert status.stages["models"] == {
         "done": 2,
         "running": 1,
         "queued": 1,
@@ -140,14 +140,14 @@ def test_a_run_of_some_results_counts_these_and_what_is_done(running):
         "failed": 0,
         "to do": 0,
     }
-    assert "report" not in status["stages"] and not status["changed"]
+    assert "report" not in status.stages and not status.changed
 
 
 def test_a_run_of_other_code_is_said_to_be(running):
     with claim_experiment_again(running) as driver:
         declare_work(driver, running.root, Work(makes=("results/store/models/x-0",)))
         status = make_status(running.read())
-    assert status["changed"]
+    assert status.changed
 
 
 def test_the_time_left_is_that_of_the_jobs_that_can_still_be_made(running):
@@ -156,8 +156,8 @@ def test_the_time_left_is_that_of_the_jobs_that_can_still_be_made(running):
             declare_work(driver, running.root, Work(at_once=cores))
             os.utime(running.root / "results/tiny/.driver", (0, begun_at(running)))
             status = make_status(running.read())
-        estimates = {job["name"]: job["left_s"] for job in status["running"]}
-        return status["left_s"], estimates
+        estimates = {job.name: job.left_s for job in status.running}
+        return status.left_s, estimates
 
     one, running_jobs = seconds(1)
     many, _ = seconds(99)
@@ -186,7 +186,7 @@ def test_time_left_is_by_the_jobs_own_speed_else_by_its_estimate():
 )
 def test_a_job_has_failed_when_its_log_ends_with_an_error(running, line, failed):
     write_log(running, MODEL, f"begins\n{line}\n")
-    counts = make_status(running.read())["rules"]["safety_sft"]
+    counts = make_status(running.read()).rules["safety_sft"]
     assert (counts["failed"], counts["running"]) == ((1, 0) if failed else (0, 1))
 
 
@@ -216,10 +216,10 @@ def test_a_failed_attempt_on_slurm_waits_for_its_retry(running, retries, ages, s
         os.utime(running.root / "results/tiny/.driver", (0, begun_at(running)))
         status = make_status(graph)
         write_text(folder / "next.log", "")  # the next one has begun, and has written nothing yet
-        assert make_status(graph)["rules"]["train_judge"]["running"] == 1
-    assert status["rules"]["train_judge"][state] == 1
-    (job,) = status["retried" if state == "waiting for retry" else "failed"]
-    assert (job["name"], job["said"]) == (JUDGE, "error: no rows")
+        assert make_status(graph).rules["train_judge"]["running"] == 1
+    assert status.rules["train_judge"][state] == 1
+    (job,) = status.retried if state == "waiting for retry" else status.failed
+    assert (job.name, job.said) == (JUDGE, "error: no rows")
 
 
 def test_without_a_driver_nothing_runs_and_what_began_has_failed(begun, capsys):
@@ -227,6 +227,7 @@ def test_without_a_driver_nothing_runs_and_what_began_has_failed(begun, capsys):
     main(["--experiment", "tiny", "--json", "status.json"])
     status = json.loads((begun.root / "status.json").read_text())
     assert not status["running"]
+    assert [job["name"] for job in status["failed"] if job["rule"] == "train_judge"] == [JUDGE]
     assert status["rules"]["safety_sft"]["failed"] == 1
     said = capsys.readouterr().out
     assert "No run is going on" in said
@@ -235,21 +236,21 @@ def test_without_a_driver_nothing_runs_and_what_began_has_failed(begun, capsys):
 
 def test_a_result_that_another_experiment_is_making_is_running(begun):
     os.utime(begun.root / "results/tiny/.driver", (0, begun_at(begun)))
-    before = make_status(begun.read())["rules"]["safety_sft"]
+    before = make_status(begun.read()).rules["safety_sft"]
     assert before["failed"] == 1
     driver = claim_experiment("other", begun.root)
     os.utime(begun.root / "results/other/.driver", (0, begun_at(begun)))
-    counts = make_status(begun.read())["rules"]["safety_sft"]
+    counts = make_status(begun.read()).rules["safety_sft"]
     driver.close()
     assert (counts["running"], counts["failed"]) == (1, 0)
 
 
 def test_what_nobody_has_run_is_to_do_even_where_another_experiment_failed(project):
     write_log(project, MODEL, "error: of another experiment\n")
-    assert make_status(project.read())["rules"]["safety_sft"]["to do"] == 2
+    assert make_status(project.read()).rules["safety_sft"]["to do"] == 2
 
 
 def test_the_status_of_a_finished_experiment_is_all_done(project):
     project.finish(seconds=2)
-    rules = make_status(project.read())["rules"]
+    rules = make_status(project.read()).rules
     assert {key for counts in rules.values() for key, n in counts.items() if n} == {"done"}

@@ -12,7 +12,7 @@ import shutil
 import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from workflow.scripts.common.errors import InputError
 
@@ -27,6 +27,24 @@ CACHES = {
     "CUDA_CACHE_PATH": "cuda",
 }
 FIRST_PORT, PORTS = 20_000, 12_000  # below Linux's ephemeral ports, which start at 32768
+
+
+class Rendezvous(TypedDict):
+    """Where the ranks of a job meet, as flags of `accelerate launch`."""
+
+    num_machines: int
+    machine_rank: NotRequired[int]  # this and the next only on several nodes
+    main_process_ip: NotRequired[str]
+    main_process_port: int
+
+
+class Allocation(TypedDict):
+    """What Slurm gave to a process, as manifests have it."""
+
+    job_id: str
+    node: str | None  # the one that it is on
+    nodes: str | None  # those of the job, in Slurm's short form
+    gpus: list[str]  # of this node
 
 
 def job_environment(environ: Mapping[str, str]) -> dict[str, str]:
@@ -106,8 +124,8 @@ def check_compiler(environ: Mapping[str, str]) -> None:
         )
 
 
-def rendezvous(environ: Mapping[str, str]) -> dict[str, Any]:
-    """Return where the ranks of a job on several nodes meet, as flags of `accelerate launch`.
+def rendezvous(environ: Mapping[str, str]) -> Rendezvous:
+    """Return where the ranks of a job on several nodes meet.
 
     One task runs on each node (`srun --ntasks-per-node=1`). The port follows from the job's id, so
     that the nodes agree on it without talking, and two jobs on a node differ. On one node it is 0:
@@ -124,7 +142,7 @@ def rendezvous(environ: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def describe_allocation(environ: Mapping[str, str] = os.environ) -> dict[str, Any] | None:
+def describe_allocation(environ: Mapping[str, str] = os.environ) -> Allocation | None:
     """Return the Slurm job, node and GPUs of this process for a manifest; None outside Slurm."""
     if "SLURM_JOB_ID" not in environ:
         return None

@@ -22,7 +22,6 @@ from contextlib import suppress
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import write_json
@@ -169,32 +168,32 @@ def _parse(source: bytes, path: Path, root: Path) -> tuple[str, frozenset[str], 
 def _digest(source: bytes, path: Path, root: Path) -> tuple[str, list[str]]:
     """Return (digest of the syntax tree, names imported) of a file, as kept or from its tree."""
     key = hashlib.sha256(_walker() + source).hexdigest()
-    if key in _known(root):
-        found = _known(root)[key]
-    else:
+    found = _known(root).get(key)
+    if found is None:
         try:
             tree = ast.parse(source)
         except SyntaxError as error:
             raise InputError(f"{path}:{error.lineno}: {error.msg}, expected Python 3.11") from None
         imports: set[str] = set()
         text = _text_of(tree, imports)
-        found = [hashlib.sha256(text.encode()).hexdigest(), sorted(imports)]
+        found = hashlib.sha256(text.encode()).hexdigest(), sorted(imports)
     _used[root][key] = found
-    return found[0], found[1]
+    return found
 
 
 # By clone: what was read of `KEPT` or would be written there.
-_used: dict[Path, dict[str, Any]] = defaultdict(dict)
+_used: dict[Path, dict[str, tuple[str, list[str]]]] = defaultdict(dict)
 
 
 @cache
-def _known(root: Path) -> dict[str, Any]:
-    """Return [digest, imports] of files by their content and this module's, as kept before.
+def _known(root: Path) -> dict[str, tuple[str, list[str]]]:
+    """Return (digest, imports) of files by their content and this module's, as kept before.
 
     To parse every module takes a fifth of the time that a dry-run takes.
     """
     try:
-        return dict(json.loads((root / KEPT).read_bytes()))
+        kept = dict(json.loads((root / KEPT).read_bytes()))
+        return {key: (digest, imports) for key, (digest, imports) in kept.items()}
     except (OSError, ValueError):
         return {}
 

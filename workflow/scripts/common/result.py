@@ -1,8 +1,7 @@
 """A result: a folder of `results/store/`, complete once it holds `result.json`.
 
 Every script makes its results inside `making`. The graph tells it, as JSON, what a result is made
-from: {"name", "rule", "key", "spec", "inputs": {name: key}, "log", "link"}. A script that is called
-by hand without it leaves no `result.json`.
+from, see `MadeFrom`. A script that is called by hand without it leaves no `result.json`.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict, cast
 
 from workflow.scripts.common.codehash import code_version
 from workflow.scripts.common.errors import InputError
@@ -29,24 +28,55 @@ STATE = "state"
 NO_FILES = {RESULT, STATE, "log.txt", "timing.tsv"}
 
 
+class MadeFrom(TypedDict):
+    """What a result is made from, as the graph tells the script that makes it."""
+
+    name: str  # such as models/lrm/tiny/seed1
+    rule: str
+    key: str
+    spec: dict[str, Any]  # all that can change it but its inputs, see `Result.spec`
+    inputs: dict[str, str]  # their keys by name; none for a report
+    log: str
+    link: NotRequired[str]  # where the view of the experiment shows it
+
+
+class Adopted(TypedDict):
+    """Who has taken an earlier result for today's, when and why, and the key it was made under."""
+
+    key: str
+    by: str
+    at: str  # in UTC
+    reason: str
+
+
+class ResultRecord(MadeFrom):
+    """A result's `result.json`."""
+
+    format: int
+    files: dict[str, int]  # bytes by name, relative to the folder
+    seconds: float
+    finished: str  # when, in UTC
+    versions: dict[str, str]  # of packages
+    git_commit: str | None
+    adopted: NotRequired[Adopted]
+
+
 def is_complete(folder: Path) -> bool:
     """Tell whether a folder of the store holds a complete result."""
     return (folder / RESULT).exists()
 
 
-def read_result(folder: Path) -> dict[str, Any] | None:
+def read_result(folder: Path) -> ResultRecord | None:
     """Return a result's record; None where it is absent or not readable."""
     try:
         found = json.loads((folder / RESULT).read_bytes())
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) else None
+    return cast(ResultRecord, found) if isinstance(found, dict) else None
 
 
 @contextmanager
-def making(
-    folder: Path, result: dict[str, Any] | None, started: float | None = None
-) -> Iterator[None]:
+def making(folder: Path, result: MadeFrom | None, started: float | None = None) -> Iterator[None]:
     """Make a result in the block: `result.json` is written when it has ended well.
 
     Args:
@@ -64,18 +94,16 @@ def making(
     yield
     shutil.rmtree(folder / STATE, ignore_errors=True)
     if result is not None:
-        write_json(
-            folder / RESULT,
-            {
-                **result,
-                "format": FORMAT,
-                "files": _sizes(folder),
-                "seconds": round(time.monotonic() - started, 1),
-                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-                "versions": versions(),
-                "git_commit": git_commit(),
-            },
-        )
+        record: ResultRecord = {
+            **result,
+            "format": FORMAT,
+            "files": _sizes(folder),
+            "seconds": round(time.monotonic() - started, 1),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "versions": versions(),
+            "git_commit": git_commit(),
+        }
+        write_json(folder / RESULT, record)
         if "link" in result:
             link(Path(result["link"]), folder)
 
@@ -96,7 +124,7 @@ def link(path: Path, folder: Path) -> None:
     os.replace(new, path)
 
 
-def check_code(result: dict[str, Any]) -> None:
+def check_code(result: MadeFrom) -> None:
     """Make sure that the code has not changed since the run was planned."""
     for module, version in result["spec"].get("code", {}).items():
         if code_version(module) != version:

@@ -26,11 +26,12 @@ from collections.abc import Iterable, Iterator
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from typing import cast
 
 from workflow.scripts.common.codehash import PACKAGE
 from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.io import canonical_json, write_text
-from workflow.scripts.common.result import check_code, is_complete
+from workflow.scripts.common.result import MadeFrom, check_code, is_complete
 from workflow.scripts.common.tokenizer import load_tokenizer
 from workflow.scripts.config.planning import GenerationRuntime
 from workflow.scripts.config.section import parse_section
@@ -51,7 +52,7 @@ def main(argv: list[str] | None = None) -> None:
         return
     for request in requests:
         if request.result is not None:
-            check_code(request.result)
+            check_code(cast(MadeFrom, request.result))
     check_devices(runtime)
     engine = make_engine(arguments.engine, runtime)
     shard, shards = (int(part) for part in arguments.shard.split("/"))

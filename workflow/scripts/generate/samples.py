@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from workflow.scripts.common.codehash import code_version
 from workflow.scripts.common.errors import InputError
@@ -26,7 +26,7 @@ from workflow.scripts.common.manifest import (
     read_manifest,
     versions,
 )
-from workflow.scripts.common.result import STATE, making
+from workflow.scripts.common.result import STATE, MadeFrom, making
 from workflow.scripts.config.planning import GenerationRuntime
 from workflow.scripts.generate.benchmarks import (
     Benchmark,
@@ -238,7 +238,7 @@ class Samples:
         """Write the result."""
         request = self.request
         started = time.monotonic() - self.seconds
-        with making(request.out, request.result, started):
+        with making(request.out, cast(MadeFrom | None, request.result), started):
             write_jsonl(request.out / "samples.jsonl", self._rows())
             write_json(request.out / "manifest.json", self._manifest())
 

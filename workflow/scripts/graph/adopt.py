@@ -22,12 +22,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
 
 from workflow.scripts.cluster.driver import Work, claim_experiment, declare_work
 from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.io import canonical_json, write_json
-from workflow.scripts.common.result import NO_FILES, RESULT, link, read_result
+from workflow.scripts.common.result import (
+    NO_FILES,
+    RESULT,
+    Adopted,
+    ResultRecord,
+    link,
+    read_result,
+)
 from workflow.scripts.graph.jobs import Graph, read_graph
 from workflow.scripts.graph.results import Result
 from workflow.scripts.graph.store import earlier_results, folder_of
@@ -39,7 +45,7 @@ class Adoption:
 
     name: str
     key: str
-    record: dict[str, Any]
+    record: ResultRecord
 
 
 def choose(graph: Graph, patterns: Collection[str]) -> list[Adoption]:
@@ -92,8 +98,8 @@ def _keys_of(graph: Graph, name: str, chosen: dict[str, Adoption]) -> set[str]:
     key = chosen[name].key if name in chosen else graph.keys[name]
     while key:
         keys.add(key)
-        record = read_result(graph.root / folder_of(name, key)) or {}
-        key = record.get("adopted", {}).get("key", "")
+        record = read_result(graph.root / folder_of(name, key))
+        key = record.get("adopted", {}).get("key", "") if record else ""
     return keys
 
 
@@ -122,7 +128,7 @@ def adopt(graph: Graph, adoption: Adoption, by: str, reason: str) -> None:
     if not today["log"].startswith(graph.folder(adoption.name)):  # of a job that makes several
         today["log"] = record["log"]
     at = datetime.now(UTC).isoformat(timespec="seconds")
-    entry = {"key": adoption.key, "by": by, "at": at, "reason": reason}
+    entry: Adopted = {"key": adoption.key, "by": by, "at": at, "reason": reason}
     write_json(new / RESULT, {**record, **today, "adopted": entry})
     link(graph.root / graph.link(adoption.name), new)
 

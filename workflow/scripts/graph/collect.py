@@ -179,8 +179,8 @@ def _find_files(root: Path, referred: set[str], kept: Iterable[str]) -> list[str
     """Return what is below `results/store/jobs` of neither a job of today nor a kept result."""
     stems = {path.removesuffix(".json") for path in referred if path.startswith(f"{JOBS}/")}
     for folder in kept:
-        record = read_result(root / folder) or {}
-        stems.add(str(record.get("log", "")).removesuffix(".log"))
+        if record := read_result(root / folder):
+            stems.add(str(record.get("log", "")).removesuffix(".log"))
     found = []
     for path in sorted((root / JOBS).rglob("*")):
         file = str(path.relative_to(root))

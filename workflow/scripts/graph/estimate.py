@@ -45,7 +45,7 @@ from workflow.scripts.common.cost_model import (
     combine_parts,
 )
 from workflow.scripts.common.known_sizes import UNKNOWN_ROWS, answer_tokens
-from workflow.scripts.common.result import read_result
+from workflow.scripts.common.result import ResultRecord, read_result
 from workflow.scripts.config.decoding import Decoding
 from workflow.scripts.config.llm import Llm
 from workflow.scripts.config.recipe import Recipe
@@ -102,7 +102,7 @@ class Found:
         details: What it says of its size, see `DETAILS`; else empty.
     """
 
-    record: dict[str, Any]
+    record: ResultRecord
     details: dict[str, Any]
 
     @property
@@ -182,12 +182,13 @@ class Estimator:
     def spent(self, result: Result) -> Cost:
         """Return what a finished result has taken."""
         # one whose record cannot be read has taken nothing that is known
-        asked, found = self._ask(result), self.found.get(result.name, Found({}, {}))
-        seconds = float(found.record.get("seconds", 0.0))
+        asked, found = self._ask(result), self.found.get(result.name)
+        seconds = float(found.record.get("seconds", 0.0)) if found else 0.0
+        disk_gb = found.disk_gb if found else 0.0
         usd = self._usd([result])
         parts = {"measured": seconds}
         gpu = self._gpus(result, asked)
-        return Cost(parts, gpu, asked["nodes"], found.disk_gb, usd, Counter(measured=1))
+        return Cost(parts, gpu, asked["nodes"], disk_gb, usd, Counter(measured=1))
 
     def items(self, benchmark: str) -> int:
         """Return how many items a benchmark has, or is taken to have."""

@@ -29,7 +29,7 @@ from workflow.scripts.common.result import is_complete
 from workflow.scripts.common.terminal import console_on
 from workflow.scripts.graph.draw_status import draw, progress, summary
 from workflow.scripts.graph.jobs import Graph
-from workflow.scripts.graph.status import ERROR, last_line, make_status, title
+from workflow.scripts.graph.status import ERROR, Status, last_line, make_status, title
 from workflow.scripts.report.escape import one_line
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Follower(logging.Handler):
         graph: Graph,
         logger: logging.Logger,
         stream: TextIO | None = None,
-        look: Callable[[Graph], dict[str, Any]] = make_status,
+        look: Callable[[Graph], Status] = make_status,
     ) -> None:
         super().__init__(logging.INFO)
         self.graph, self.logger, self.look = graph, logger, look
@@ -115,7 +115,7 @@ class Follower(logging.Handler):
         self.ended.set()
         self.thread.join()
         with suppress(Exception):
-            self._show({**self._look(), "running": [], "failed": [], "retried": [], "left_s": 0.0})
+            self._show(replace(self._look(), running=(), failed=(), retried=(), left_s=0.0))
         if self.live:
             self.live.stop()
             self.console.print()
@@ -141,11 +141,11 @@ class Follower(logging.Handler):
             every = EVERY_S if self.live else EVERY_LINE_S
             pause = max(every, SHARE * (time.monotonic() - begin))
 
-    def _look(self) -> dict[str, Any]:
+    def _look(self) -> Status:
         self.complete = complete_jobs(self.graph)  # first, so that the status counts them, too
         return self.look(replace(self.graph))  # what is complete is read again
 
-    def _show(self, status: dict[str, Any]) -> None:
+    def _show(self, status: Status) -> None:
         if self.live:
             self.live.update(draw(status), refresh=True)
             return
@@ -153,22 +153,22 @@ class Follower(logging.Handler):
             self._say(line)
             self.said = time.monotonic()
 
-    def _lines(self, status: dict[str, Any]) -> list[str]:
+    def _lines(self, status: Status) -> list[str]:
         """Return what a log is told: what is new, and now and then that the run lives."""
         done, jobs = self.complete, self.graph.jobs
         new = [title(job) for key, job in jobs.items() if key in done - self.done]
         lines = [f"{summary(status)} Done: {', '.join(new)}"] if new else []
         ended = {
-            f"{state}: {job['name']}: {job['said']}"
-            for state, key in (("failed", "failed"), ("waiting for retry", "retried"))
-            for job in status[key]
+            f"{state}: {job.name}: {job.said}"
+            for state, those in (("failed", status.failed), ("waiting for retry", status.retried))
+            for job in those
         }
         lines += sorted(ended - self.ends)
         self.done, self.ends = done, ended
         if not self.said:
             return [summary(status), *lines]
         if not lines and time.monotonic() - self.said >= SIGN_OF_LIFE_S:
-            return [f"running: {job['name']}: {progress(job)}" for job in status["running"]]
+            return [f"running: {job.name}: {progress(job)}" for job in status.running]
         return lines
 
     def _say(self, text: str) -> None:

@@ -69,8 +69,8 @@ def list_adopted(graph: Graph) -> list[dict[str, str]]:
     """Return what somebody adopted: name, key it was made under, who, when and why."""
     found = []
     for name in graph.complete:
-        record = read_result(graph.root / graph.folder(name)) or {}
-        if adopted := record.get("adopted"):
+        record = read_result(graph.root / graph.folder(name))
+        if record and (adopted := record.get("adopted")):
             found.append(
                 {
                     "name": name,

@@ -23,9 +23,8 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from workflow.scripts.cluster.driver import Work, read_work
 from workflow.scripts.cluster.resources import GPUS_PER_NODE
@@ -75,16 +74,95 @@ class Progress:
             return self.elapsed * (self.total - self.done) / self.done
         return max(0.0, estimate - self.elapsed)
 
-    def entry(self, estimate: float) -> dict[str, Any]:
-        """Return the progress as the status shows it."""
-        return {
-            "done": self.done,
-            "total": self.total,
-            "unit": self.unit,
-            "tokens_per_s": round(self.tokens_per_s, 1),
-            "elapsed_s": round(self.elapsed, 1),
-            "left_s": round(self.seconds_left(estimate), 1),
-        }
+
+@dataclass(frozen=True)
+class RunningJob:
+    """A job that runs.
+
+    Attributes:
+        rule: Its rule.
+        name: Its title.
+        done: How much is finished, see `Progress`.
+        total: Of how much; 0 when unknown.
+        unit: Of what.
+        tokens_per_s: For training and generation; 0 when unknown.
+        elapsed_s: Seconds since it began.
+        left_s: Seconds until it ends.
+    """
+
+    rule: str
+    name: str
+    done: int
+    total: int
+    unit: str
+    tokens_per_s: float
+    elapsed_s: float
+    left_s: float
+
+
+@dataclass(frozen=True)
+class FailedJob:
+    """A job of which an attempt has failed.
+
+    Attributes:
+        rule: Its rule.
+        name: Its title.
+        log: Its log, relative to the clone.
+        said: What the log ends with.
+    """
+
+    rule: str
+    name: str
+    log: str
+    said: str
+
+
+@dataclass(frozen=True)
+class GpuHours:
+    """What the jobs that count take, in hours of one GPU.
+
+    Attributes:
+        spent: By those that are done, and by running ones so far.
+        planned: By all, in the end.
+    """
+
+    spent: float
+    planned: float
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far an experiment is, or the run of it that goes on.
+
+    Attributes:
+        experiment: Its name.
+        driver: Whether a run goes on; then only what it makes and what is done counts.
+        changed: Whether code or experiment have changed since the run began.
+        jobs: How many jobs are in each of `COLUMNS`.
+        stages: The same by stage, without the stages that have none.
+        rules: Results in each of `COLUMNS` by rule.
+        running: The jobs that run.
+        failed: The jobs that have failed.
+        retried: The jobs that wait for their retry.
+        elapsed_s: Seconds since the run began; 0 where none goes on.
+        left_s: Seconds until it ends; 0 where none goes on.
+        waits: Whether jobs wait for nodes of a cluster.
+        gpu_hours: Spent and planned.
+    """
+
+    experiment: str
+    driver: bool
+    changed: bool
+    jobs: dict[str, int]
+    stages: dict[str, dict[str, int]]
+    rules: dict[str, dict[str, int]]
+    running: tuple[RunningJob, ...]
+    failed: tuple[FailedJob, ...]
+    retried: tuple[FailedJob, ...]
+    elapsed_s: float
+    left_s: float
+    waits: bool
+    gpu_hours: GpuHours
 
 
 def find_states(graph: Graph, work: dict[str, list[Result]]) -> dict[str, str]:
@@ -194,9 +272,9 @@ def _generated(
         if result.name in graph.complete:
             done += estimator.samples(result)
             continue
-        for row in _partial_rows(graph.root / graph.folder(result.name) / STATE):
-            done += 1
-            tokens += row["thinking_tokens"] + row["answer_tokens"]
+        partial = _partial_tokens(graph.root / graph.folder(result.name) / STATE)
+        done += len(partial)
+        tokens += sum(partial)
     total = sum(estimator.samples(result) for result in results)
     return Progress(done, total, "samples", tokens / max(elapsed, 1), elapsed)
 
@@ -216,15 +294,17 @@ def _birth(file: Path) -> float:
     return 0.0
 
 
-def _partial_rows(folder: Path) -> list[dict[str, Any]]:
-    rows = []
+def _partial_tokens(folder: Path) -> list[int]:
+    """Return the tokens of each sample that an unfinished result has so far."""
+    tokens = []
     for file in sorted(folder.glob("*.jsonl")):
         for line in file.read_bytes().split(b"\n")[:-1]:
             try:
-                rows.append(json.loads(line))
+                row = json.loads(line)
             except ValueError:
                 continue
-    return rows
+            tokens.append(row["thinking_tokens"] + row["answer_tokens"])
+    return tokens
 
 
 def _tail(path: Path, size: int = 20_000) -> str:
@@ -243,17 +323,8 @@ def last_line(log: str | Path) -> str:
     return lines[-1].strip() if lines else ""
 
 
-def make_status(graph: Graph) -> dict[str, Any]:
-    """Return how far an experiment is, or the run of it that goes on.
-
-    Returns:
-        `driver`: whether a run goes on; then only what it makes and what is done counts;
-        `changed`: whether code or experiment have changed since it began; `jobs`: how many are in
-        each of `COLUMNS`, and `stages`: the same by stage; `rules`: results in each of them by
-        rule; `running`: jobs with their progress; `failed`, and `retried` that wait for their
-        retry: jobs with their log and its last line; `elapsed_s`, `left_s`: of the run, and
-        `waits`: whether jobs wait for nodes of a cluster; `gpu_hours`.
-    """
+def make_status(graph: Graph) -> Status:
+    """Return how far an experiment is, or the run of it that goes on."""
     estimator = Estimator(graph)
     states = graph.states()
     driver = driver_lives(graph.root, graph.name)
@@ -275,29 +346,42 @@ def make_status(graph: Graph) -> dict[str, Any]:
     spent += sum(costs[key].gpu * one.elapsed / 3600 for key, one in running.items())
     elapsed = time.time() - started_at(graph.root, graph.name) if driver else 0.0
     rest = _seconds_left(graph, own, found, costs, running, declared) if driver else 0.0
-    return {
-        "experiment": graph.name,
-        "driver": driver,
-        "changed": changed,
-        "jobs": {key: sum(counts[key] for counts in stages.values()) for key in COLUMNS},
-        "stages": stages,
-        "rules": _by_rule(graph, states, found),
-        "running": [
-            _entry(graph.jobs[key]) | one.entry(costs[key].seconds) for key, one in running.items()
-        ],
-        "failed": _ended(graph, found, FAILED),
-        "retried": _ended(graph, found, RETRY),
-        "elapsed_s": round(max(0.0, elapsed), 1),
-        "left_s": round(rest, 1),
-        "waits": driver and any(costs[k].gpu for k, one in found.items() if one in (QUEUED, RETRY)),
-        "gpu_hours": {"spent": spent, "planned": planned},
-    }
+    return Status(
+        experiment=graph.name,
+        driver=driver,
+        changed=changed,
+        jobs={key: sum(counts[key] for counts in stages.values()) for key in COLUMNS},
+        stages=stages,
+        rules=_by_rule(graph, states, found),
+        running=tuple(
+            _running(graph.jobs[key], one, costs[key].seconds) for key, one in running.items()
+        ),
+        failed=_ended(graph, found, FAILED),
+        retried=_ended(graph, found, RETRY),
+        elapsed_s=round(max(0.0, elapsed), 1),
+        left_s=round(rest, 1),
+        waits=driver and any(costs[k].gpu for k, one in found.items() if one in (QUEUED, RETRY)),
+        gpu_hours=GpuHours(spent, planned),
+    )
 
 
-def _ended(graph: Graph, found: Mapping[str, str], wanted: str) -> list[dict[str, Any]]:
+def _running(job: Job, progress: Progress, estimate: float) -> RunningJob:
+    return RunningJob(
+        rule=job.rule,
+        name=title(job),
+        done=progress.done,
+        total=progress.total,
+        unit=progress.unit,
+        tokens_per_s=round(progress.tokens_per_s, 1),
+        elapsed_s=round(progress.elapsed, 1),
+        left_s=round(progress.seconds_left(estimate), 1),
+    )
+
+
+def _ended(graph: Graph, found: Mapping[str, str], wanted: str) -> tuple[FailedJob, ...]:
     """Return the jobs in a state that their logs' end tells, with these."""
     jobs = [graph.jobs[key] for key, state in found.items() if state == wanted]
-    return [_entry(job) | {"log": job.log, "said": said(graph, job)} for job in jobs]
+    return tuple(FailedJob(job.rule, title(job), job.log, said(graph, job)) for job in jobs)
 
 
 def _is_made(graph: Graph, results: Iterable[Result], declared: Work) -> bool:
@@ -361,10 +445,6 @@ def title(job: Job) -> str:
     return job.results[0].name if len(job.results) == 1 else f"{job.rule} {job.name}"
 
 
-def _entry(job: Job) -> dict[str, Any]:
-    return {"rule": job.rule, "name": title(job)}
-
-
 def said(graph: Graph, job: Job) -> str:
     """Return what the log of a failed job ends with."""
     last = last_line(graph.root / job.log)
@@ -380,7 +460,7 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     status = make_status(read_graph(arguments.experiment, Path.cwd()))
     if arguments.json:
-        write_json(arguments.json, status)
+        write_json(arguments.json, asdict(status))
     console_on().print(draw(status))
 
 

@@ -11,9 +11,12 @@ import os
 import re
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from workflow.scripts.common.result import RESULT, read_result
+from workflow.scripts.common.result import RESULT, ResultRecord, read_result
+
+if TYPE_CHECKING:
+    from workflow.scripts.graph.jobs import Graph
 
 STORE = "results/store"
 KEY = r"[0-9a-f]{16}"
@@ -34,7 +37,7 @@ def receipt_of(rule: str, name: str, key: str) -> str:
     return f"{STORE}/jobs/{rule}/{name}-{key}.json"
 
 
-def earlier_results(name: str, root: Path) -> list[tuple[str, dict[str, Any]]]:
+def earlier_results(name: str, root: Path) -> list[tuple[str, ResultRecord]]:
     """Return (key, record) of the complete results of this name, the latest first."""
     found = []
     parent, last = os.path.split(f"{STORE}/{name}")
@@ -47,7 +50,7 @@ def earlier_results(name: str, root: Path) -> list[tuple[str, dict[str, Any]]]:
     return sorted(found, key=lambda pair: _time_of(pair[1]), reverse=True)
 
 
-def _time_of(record: dict[str, Any]) -> str:
+def _time_of(record: ResultRecord) -> str:
     """Return when a result was finished, or adopted."""
     return str(record.get("adopted", {}).get("at") or record.get("finished", ""))
 
@@ -65,7 +68,7 @@ def forget_listings() -> None:
     _entries.cache_clear()
 
 
-def remove_false_receipts(graph: Any) -> None:
+def remove_false_receipts(graph: Graph) -> None:
     """Remove the receipts of jobs whose results are not all in the store any more."""
     for job in graph.jobs.values():
         if not all(result.name in graph.complete for result in job.results):

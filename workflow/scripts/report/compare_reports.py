@@ -94,7 +94,8 @@ def read_side(folder: Path) -> dict[Key, Side]:
 
 def _identity(folder: Path) -> str:
     """Return what two scores share if they are the same result: the key, or the folder."""
-    return (read_result(folder) or {}).get("key") or str(folder.resolve())
+    record = read_result(folder)
+    return (record.get("key") if record else None) or str(folder.resolve())
 
 
 def _prompts(score: Score) -> set[str]:

@@ -19,7 +19,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydantic import RootModel, model_validator
 
@@ -34,7 +34,7 @@ from workflow.scripts.common.io import (
     write_jsonl,
 )
 from workflow.scripts.common.manifest import git_commit, versions
-from workflow.scripts.common.result import is_complete, making
+from workflow.scripts.common.result import MadeFrom, is_complete, making
 from workflow.scripts.config.planning import ScoringRuntime
 from workflow.scripts.config.section import Section, parse_section
 from workflow.scripts.score.registry import read_scorer
@@ -231,7 +231,7 @@ def score_item(item: Item, section: ScorerSection, scorer: Scorer) -> None:
     """Make one result with its loaded scorer."""
     out = Path(item.out)
     (out / "score.json").unlink(missing_ok=True)
-    with making(out, item.result):
+    with making(out, cast(MadeFrom | None, item.result)):
         verdicts, score = score_folder(item, section, scorer)
         write_jsonl(out / "verdicts.jsonl", verdicts)
         write_json(out / "score.json", score)
