@@ -168,7 +168,8 @@ def compare(graph: Graph, speed: float = 1) -> dict[str, tuple[float, float]]:
     section = graph.experiment.hardware.model_copy(update=faster)
     experiment = graph.experiment.model_copy(update={"hardware": section})
     hardware, plan = assumed | faster, make_plan(replace(graph, experiment=experiment))
-    theirs, ours = published_hours(hardware), defaultdict(Counter, plan["parts"])
+    planned = {rule: Counter(parts) for rule, parts in plan.parts.items()}
+    theirs, ours = published_hours(hardware), defaultdict(Counter, planned)
     found = {
         item: tuple(sum(of[rule].pop(part, 0) for part in parts) for of in (theirs, ours))
         for item, (rule, parts) in ITEMS.items()
@@ -289,7 +290,7 @@ def make_methods_table(root: Path = ROOT) -> str:
         title = f"`{name}`" if name else "base and LRM, measured once"
         cells = [f"{hours[step]:.1f}" if hours[step] else "–" for step in STEPS]
         lines.append(f"| {title} | {' | '.join(cells)} | {hours.total():.1f} |")
-    total = make_plan(graph)["total"]["gpu_hours"]
+    total = make_plan(graph).total.gpu_hours
     lines.append(f"| **the whole experiment** |{' |' * len(STEPS)} {total:.1f} |")
     return "\n".join(lines) + "\n"
 

@@ -6,7 +6,7 @@ import pytest
 
 from workflow.scripts.common.cost_model import JUDGE_START_S
 from workflow.scripts.graph.estimate import Cost, Estimator
-from workflow.scripts.graph.plan import make_plan
+from workflow.scripts.graph.plan import Starts, make_plan
 
 BASE = "models/base/tiny/seed1"
 LRM = "models/lrm/tiny/seed1"
@@ -104,7 +104,7 @@ def test_a_judge_is_loaded_once_for_many_runs(project):
     assert cost.parts["load weights"] == pytest.approx(2 * 7e9 / 1.5e9)
     flop = 2 * 7e9 * 1000 * 14 * 6
     assert cost.parts["judge"] == pytest.approx(flop / (989e12 * 0.25))
-    assert make_plan(graph)["starts"] == {"engines": 4, "judges": 1}
+    assert make_plan(graph).starts == Starts(engines=4, judges=1)
 
 
 def test_a_new_experiment_is_estimated_from_the_hardware(project):
@@ -152,9 +152,9 @@ def test_an_attack_costs_its_steps_and_the_weights_that_it_keeps(project):
     assert cost.parts["save weights"] == pytest.approx(2 * 14 / 1.5)
     assert cost.disk_gb == pytest.approx(2 * 2 * 7)
     plan = make_plan(project.read())
-    assert plan["rules"]["attack_sft"]["missing"] == 2  # alignments
+    assert plan.rules["attack_sft"].missing == 2  # alignments
     # by default over-refusal is not measured: no samples of the benign benchmark
-    samples = [r["name"] for r in plan["results"] if r["name"].startswith("generate/attacked/")]
+    samples = [r.name for r in plan.results if r.name.startswith("generate/attacked/")]
     assert {name.rpartition("/")[2] for name in samples} == {"clock_sums", "harmful"}
 
 
@@ -254,12 +254,12 @@ def test_an_api_judge_costs_what_its_prices_say_and_no_more_than_its_cap(project
 
 def test_the_plan_says_where_each_estimate_comes_from(project):
     project.finish(BASE, LRM, "models/aligned/tiny/directrefusal/seed1", seconds=3)
-    rules = make_plan(project.read())["rules"]
-    assert rules["safety_sft"]["sources"] == {"measured": 1}
-    assert rules["generate_samples"]["sources"] == {"model": 12}
+    rules = make_plan(project.read()).rules
+    assert rules["safety_sft"].sources == {"measured": 1}
+    assert rules["generate_samples"].sources == {"model": 12}
 
 
 def test_what_was_spent_is_what_the_finished_results_say(project):
     project.finish(seconds=7200)
     plan = make_plan(project.read())
-    assert plan["spent"]["job_hours"] == pytest.approx(2 * len(plan["results"]))
+    assert plan.spent.job_hours == pytest.approx(2 * len(plan.results))

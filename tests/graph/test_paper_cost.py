@@ -15,7 +15,7 @@ import yaml
 from workflow.scripts.cluster.resources import combine_resources, list_resources
 from workflow.scripts.graph.estimate import Cost, Estimator
 from workflow.scripts.graph.jobs import Graph, read_graph
-from workflow.scripts.graph.plan import make_plan, print_plan
+from workflow.scripts.graph.plan import Starts, make_plan, print_plan
 
 
 @pytest.fixture(scope="module")
@@ -51,14 +51,14 @@ def test_benchmarks_are_as_large_as_the_public_ones(paper, careful):
 def test_a_benchmark_whose_repeated_prompts_are_dropped_has_at_most_so_many(paper, careful, capsys):
     for found, bounds, size in ((careful, ["beavertails"], "at most 1000"), (paper, [], "1000")):
         plan = make_plan(found)
-        assert plan["at_most"] == bounds
+        assert plan.at_most == bounds
         print_plan(plan)
         assert f"beavertails ({size} items)" in capsys.readouterr().out
 
 
 def test_what_aime_can_show_is_what_thirty_items_can(paper):
     """Two groups of 30 from 50 %: 0.334 x sqrt(30) = 1.960 x 0.6665 + 0.842 x 0.623 (z test)."""
-    found = make_plan(paper)["detectable"]["aime24"]
+    found = make_plan(paper).detectable["aime24"]
     assert found["items"] == 30
     assert 100 * found["unpaired"] == pytest.approx(33.4, abs=0.05)
     assert found["paired_20_percent_differ"] is None
@@ -90,21 +90,21 @@ def test_a_jobs_time_limit_is_well_above_what_is_expected_and_hours_for_scores(p
 
 
 def test_the_publications_grid_takes_at_most_ninety_gpu_hours(paper):
-    assert 50 < make_plan(paper)["total"]["gpu_hours"] <= 90
+    assert 50 < make_plan(paper).total.gpu_hours <= 90
 
 
 def test_an_engine_starts_once_for_each_model_and_a_judge_once_for_each_lrm(paper, careful):
-    starts = [make_plan(found)["starts"] for found in (paper, careful)]
+    starts = [make_plan(found).starts for found in (paper, careful)]
     # 3 LRMs and the base, 3 x 2 alignments at 5 epoch counts; its judge: the base and 3 LRMs
-    assert starts[0] == {"engines": 34, "judges": 4}
+    assert starts[0] == Starts(engines=34, judges=4)
     # 5 LRMs and the base, 5 x 2 alignments trained once; the same judge: the base and 5 LRMs
-    assert starts[1] == {"engines": 16, "judges": 6}
-    assert starts[0]["engines"] <= 40 and sum(one["engines"] for one in starts) <= 90
+    assert starts[1] == Starts(engines=16, judges=6)
+    assert starts[0].engines <= 40 and sum(one.engines for one in starts) <= 90
 
 
 def test_every_part_of_a_job_that_holds_gpus_is_in_the_plan(paper):
     plan = make_plan(paper)
-    parts = plan["parts"]
+    parts = plan.parts
     training = {"start", "load weights", "train", "save state", "save weights", "hash"}
     assert set(parts["safety_sft"]) == training
     generating = {"start", "load weights", "generate", "last answers", "hash"}
@@ -113,7 +113,7 @@ def test_every_part_of_a_job_that_holds_gpus_is_in_the_plan(paper):
         hours > 0 for rule in ("safety_sft", "generate_samples") for hours in parts[rule].values()
     )
     summed = sum(hours for rule in parts.values() for hours in rule.values())
-    assert summed == pytest.approx(plan["total"]["gpu_hours"])
+    assert summed == pytest.approx(plan.total.gpu_hours)
 
 
 @pytest.fixture(scope="module")
@@ -154,14 +154,14 @@ def test_one_more_entry_costs_what_is_planned_when_all_else_is_there(careful, co
         (clone / "experiments/without.yaml").write_text(yaml.safe_dump(experiment))
         finished = replace(careful)
         finished.__dict__["complete"] = frozenset(read_graph("without", clone).results)
-        planned = make_plan(finished)["total"]["gpu_hours"]
+        planned = make_plan(finished).total.gpu_hours
         assert planned == pytest.approx(costs[entry]) and planned > 0
 
 
 def test_what_methods_share_is_made_and_counted_once(clone, cost_table):
     graph = read_graph("mitigations", clone)
     plan = make_plan(graph)
-    rules = {name: rule["results"] for name, rule in plan["rules"].items()}
+    rules = {name: rule.results for name, rule in plan.rules.items()}
     seeds, trained = 3, 15
     assert (rules["fetch_model"], rules["prepare_records"]) == (2, 8)  # each set once
     assert rules["safety_sft"] == seeds * trained
@@ -175,7 +175,7 @@ def test_what_methods_share_is_made_and_counted_once(clone, cost_table):
     assert methods["both"]["training"] == pytest.approx(both)
     assert set(methods["zerothink"]) == {"measuring"}
     # each alone, they would take more than together
-    assert sum(map(Counter.total, methods.values())) > plan["total"]["gpu_hours"]
+    assert sum(map(Counter.total, methods.values())) > plan.total.gpu_hours
 
 
 def test_the_plan_says_how_often_engines_and_judges_start(paper, capsys):

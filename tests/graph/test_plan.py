@@ -5,28 +5,38 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.config.planning import Budget
-from workflow.scripts.graph.plan import check_budget, list_waits, list_work, main, make_plan
+from workflow.scripts.graph.plan import (
+    Plan,
+    Starts,
+    Usage,
+    check_budget,
+    list_waits,
+    list_work,
+    main,
+    make_plan,
+)
 
 BASE = "models/base/tiny/seed1"
 MODEL = "models/aligned/tiny/safechain/seed1"
 SAMPLES = "generate/aligned/tiny/safechain/seed1/benign"
 
 
-def counts(plan: dict, state: str) -> Counter[str]:
-    return Counter(one["rule"] for one in plan["results"] if one["state"] == state)
+def counts(plan: Plan, state: str) -> Counter[str]:
+    return Counter(one.rule for one in plan.results if one.state == state)
 
 
-def jobs(plan: dict) -> Counter[str]:
-    return Counter(job["rule"] for job in plan["jobs"])
+def jobs(plan: Plan) -> Counter[str]:
+    return Counter(job.rule for job in plan.jobs)
 
 
-def reasons(plan: dict) -> dict[str, list[str]]:
-    return {one["name"]: one["reasons"] for one in plan["results"] if one["state"] == "stale"}
+def reasons(plan: Plan) -> dict[str, list[str]]:
+    return {one.name: one.reasons for one in plan.results if one.state == "stale"}
 
 
 def another_rate(experiment: dict) -> None:
@@ -53,17 +63,17 @@ def test_a_fresh_experiment_has_everything_to_make(project):
         make_report=1,
         **one_each,
     )
-    assert (plan["total"]["jobs"], plan["total"]["results"]) == (16, 41)
-    assert plan["starts"] == {"engines": 4, "judges": 0}
-    assert plan["wall_hours"] >= plan["critical_path"]["hours"] > 0
-    chain = plan["critical_path"]["jobs"]
+    assert (plan.total.jobs, plan.total.results) == (16, 41)
+    assert plan.starts == Starts(engines=4, judges=0)
+    assert plan.wall_hours >= plan.critical_path.hours > 0
+    chain = plan.critical_path.jobs
     assert chain[:2] == ["micro", "models/base/tiny/seed1"] and chain[-1] == "report/tiny"
     assert len(chain) == 7
 
 
 def test_a_finished_experiment_has_nothing_to_make(project, capsys):
     project.finish()
-    assert make_plan(project.read())["total"]["jobs"] == 0
+    assert make_plan(project.read()).total.jobs == 0
     main(["--experiment", "tiny"])
     assert "Nothing has to run." in capsys.readouterr().out
 
@@ -74,9 +84,9 @@ def test_a_job_is_planned_for_those_of_its_results_that_are_not_there(project):
     shutil.rmtree(project.folder("report/tiny"))
     shutil.rmtree(project.folder("score/aligned/tiny/safechain/seed1/benign/refusal"))
     plan = make_plan(project.read())
-    (samples,) = [job for job in plan["jobs"] if job["rule"] == "generate_samples"]
-    assert samples["results"] == [SAMPLES]
-    assert plan["starts"]["engines"] == 1
+    (samples,) = [job for job in plan.jobs if job.rule == "generate_samples"]
+    assert samples.results == [SAMPLES]
+    assert plan.starts.engines == 1
 
 
 def test_a_changed_key_is_named_with_its_values_before_and_after(project):
@@ -95,7 +105,7 @@ def test_a_change_that_is_taken_back_finds_the_results_before(project):
     project.edit(another_rate)
     project.finish(MODEL)
     project.edit(lambda e: e["recipes"]["safety"].update(learning_rate=4e-4))
-    assert make_plan(project.read())["total"]["jobs"] == 0
+    assert make_plan(project.read()).total.jobs == 0
 
 
 def test_changed_code_is_named_by_its_module(project):
@@ -124,7 +134,9 @@ def test_what_was_made_from_another_result_than_todays_is_stale_because_of_it(pr
 def test_every_stale_result_and_its_reasons_are_listed_if_asked_for(project, capsys):
     project.finish()
     project.edit(another_rate)
-    main(["--experiment", "tiny", "--stale"])
+    main(["--experiment", "tiny", "--stale", "--json", "plan.json"])
+    written = json.loads((project.root / "plan.json").read_text())["results"]
+    assert all(("reasons" in one) == (one["state"] == "stale") for one in written)
     said = capsys.readouterr().out
     assert "  recipe.learning_rate: 0.0004 -> 0.0001  (2 safety_sft)" in said
     assert f"{MODEL}\n    recipe.learning_rate: 0.0004 -> 0.0001" in said
@@ -135,7 +147,7 @@ def test_a_deleted_model_that_nothing_needs_is_not_made_again(project, capsys):
     project.finish()
     shutil.rmtree(project.folder(BASE))
     plan = make_plan(project.read())
-    assert plan["total"]["jobs"] == 0
+    assert plan.total.jobs == 0
     assert counts(plan, "dispensable") == Counter(pretrain_base=1)
     main(["--experiment", "tiny"])
     assert "Missing, but needed by nothing that has to run: 1" in capsys.readouterr().out
@@ -175,7 +187,7 @@ def test_a_plan_over_budget_is_one_line_after_the_table(project, capsys):
 
 
 def test_a_budget_counts_what_was_spent_and_what_is_planned():
-    plan = {"experiment": "x", "spent": {"usd": 3.0}, "total": {"usd": 2.0}}
+    plan = SimpleNamespace(experiment="x", spent=Usage(usd=3.0), total=Usage(usd=2.0))
     check_budget(plan, Budget(usd=5))
     with pytest.raises(InputError, match=r"budget\.usd: 2 dollars planned and 3 spent"):
         check_budget(plan, Budget(usd=4.9))

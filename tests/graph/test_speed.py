@@ -14,4 +14,4 @@ def test_the_papers_grid_is_planned_in_under_2_seconds(root):
     begin = time.process_time()
     plan = make_plan(read_graph("paper", root))
     assert time.process_time() - begin < 2
-    assert plan["rules"]["safety_sft"]["missing"] + plan["rules"]["safety_sft"]["done"] == 30
+    assert plan.rules["safety_sft"].missing + plan.rules["safety_sft"].done == 30

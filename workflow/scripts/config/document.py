@@ -10,11 +10,36 @@ import argparse
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, cast
 
 from workflow.scripts.config.experiment import Config, Experiment
 
-Schema = dict[str, Any]
+# What is read of the JSON schema that pydantic makes of a section, and of those within it.
+JsonSchema = TypedDict(
+    "JsonSchema",
+    {
+        "$defs": dict[str, "JsonSchema"],
+        "$ref": str,
+        "title": str,
+        "description": str,
+        "default": Any,
+        "type": str,
+        "const": Any,
+        "enum": list[Any],
+        "anyOf": list["JsonSchema"],
+        "oneOf": list["JsonSchema"],
+        "properties": dict[str, "JsonSchema"],
+        "patternProperties": dict[str, "JsonSchema"],
+        "additionalProperties": "JsonSchema | bool",
+        "required": list[str],
+        "items": "JsonSchema",
+        "minimum": float,
+        "exclusiveMinimum": float,
+        "maximum": float,
+        "exclusiveMaximum": float,
+    },
+    total=False,
+)
 # Keys that say which variant of a section it is, and what they mean.
 TAGS = {
     "type": "How answers are scored, see [benchmarks.md](benchmarks.md#types-of-scorers)",
@@ -48,7 +73,10 @@ scorers:
 
 
 def describe_keys(
-    schema: Schema, definitions: Schema, prefix: str = "", seen: dict[str, str] | None = None
+    schema: JsonSchema,
+    definitions: dict[str, JsonSchema],
+    prefix: str = "",
+    seen: dict[str, str] | None = None,
 ) -> Iterator[list[str]]:
     """Yield [key, value, default, meaning] of every key that a section's schema knows.
 
@@ -77,7 +105,7 @@ def describe_keys(
             yield from describe_keys(section, definitions, mark, seen)
 
 
-def _share_keys(below: list[tuple[str, Schema]]) -> list[tuple[str, Schema]]:
+def _share_keys(below: list[tuple[str, JsonSchema]]) -> list[tuple[str, JsonSchema]]:
     """Return the sections below a key with their prefixes; of variants, what they share comes once.
 
     What all of them share has the key's own prefix, the rest the names of those that have it.
@@ -97,12 +125,12 @@ def _share_keys(below: list[tuple[str, Schema]]) -> list[tuple[str, Schema]]:
             if name != tag:
                 known = json.dumps([name, entry, name in section.get("required", [])])
                 owners.setdefault(known, []).append(kind)
-    shared: dict[tuple[str, ...], Schema] = {}
+    shared: dict[tuple[str, ...], JsonSchema] = {}
     for text, having in owners.items():
         name, entry, required = json.loads(text)
-        keys = shared.setdefault(tuple(having), {"properties": {}, "required": []})
-        keys["properties"][name] = entry
-        keys["required"] += [name] * required
+        section = shared.setdefault(tuple(having), {"properties": {}, "required": []})
+        section["properties"][name] = entry
+        section["required"] += [name] * required
     mark = below[0][0]
     return [
         (mark if list(having) == kinds else f"{mark[:-1]} ({', '.join(having)}).", keys)
@@ -110,7 +138,7 @@ def _share_keys(below: list[tuple[str, Schema]]) -> list[tuple[str, Schema]]:
     ]
 
 
-def _options(entry: Schema, definitions: Schema) -> Iterator[Schema]:
+def _options(entry: JsonSchema, definitions: dict[str, JsonSchema]) -> Iterator[JsonSchema]:
     """Yield the schemas that a value may fit, null left out."""
     if "$ref" in entry:
         yield from _options(definitions[entry["$ref"].rpartition("/")[2]], definitions)
@@ -121,26 +149,26 @@ def _options(entry: Schema, definitions: Schema) -> Iterator[Schema]:
         yield entry
 
 
-def _values(entry: Schema) -> Schema | None:
-    """Return the schema of a mapping's values."""
+def _values(entry: JsonSchema) -> JsonSchema | bool | None:
+    """Return the schema of a mapping's values; True where they may be anything."""
     values = next(iter(entry.get("patternProperties", {}).values()), None)
     return values or entry.get("additionalProperties") or None
 
 
-def _default(entry: Schema) -> str:
+def _default(entry: JsonSchema) -> str:
     default = entry.get("default")
     if default in (None, {}) or isinstance(default, dict):
         return ""
     return f"`{json.dumps(default, ensure_ascii=False)}`"
 
 
-def _kind(entry: Schema, definitions: Schema) -> str:
+def _kind(entry: JsonSchema, definitions: dict[str, JsonSchema]) -> str:
     kinds = dict.fromkeys(_one_kind(option) for option in _options(entry, definitions))
     nullable = any(option.get("type") == "null" for option in entry.get("anyOf", []))
     return " or ".join([*kinds, *(["null"] if nullable else [])])
 
 
-def _one_kind(entry: Schema) -> str:
+def _one_kind(entry: JsonSchema) -> str:
     if "enum" in entry:
         return " \\| ".join(map(str, entry["enum"]))
     if "const" in entry:
@@ -148,14 +176,14 @@ def _one_kind(entry: Schema) -> str:
     kind = {"object": "section" if "properties" in entry else "mapping"}.get(
         entry.get("type", ""), str(entry.get("type", "any"))
     )
-    signs = (
-        ("minimum", "≥"),
-        ("exclusiveMinimum", ">"),
-        ("maximum", "≤"),
-        ("exclusiveMaximum", "<"),
-    )
-    limits = [f"{sign} {entry[name]:g}" for name, sign in signs if name in entry]
-    return ", ".join([kind, *limits])
+    limits = {
+        "≥": entry.get("minimum"),
+        ">": entry.get("exclusiveMinimum"),
+        "≤": entry.get("maximum"),
+        "<": entry.get("exclusiveMaximum"),
+    }
+    shown = [f"{sign} {limit:g}" for sign, limit in limits.items() if limit is not None]
+    return ", ".join([kind, *shown])
 
 
 def write_documentation() -> str:
@@ -175,7 +203,7 @@ def write_documentation() -> str:
         EXAMPLE,
     ]
     for title, section in (("config.yaml", Config), ("experiments/NAME.yaml", Experiment)):
-        schema = section.model_json_schema()
+        schema = cast(JsonSchema, section.model_json_schema())
         parts += ["", f"## {title}", "", " ".join(schema["description"].split()), ""]
         parts += ["| key | value | default | meaning |", "|---|---|---|---|"]
         rows = describe_keys(schema, schema.get("$defs", {}))
@@ -192,7 +220,7 @@ def write_schema() -> str:
     return json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
 
 
-def _let_sweeps_give_what_is_required(section: Schema) -> None:
+def _let_sweeps_give_what_is_required(section: JsonSchema) -> None:
     """Let a key be missing in an alignment with a sweep, which may hold it; see `sweeps.py`."""
     required = section.pop("required", [])
     method = [key for key in required if key in TAGS]

@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -23,6 +23,11 @@ from pydantic import (
 )
 
 from workflow.scripts.common.errors import InputError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+    from workflow.scripts.config.document import JsonSchema
 
 
 class Section(BaseModel):
@@ -135,7 +140,7 @@ def expect_one_source(given: Section, names: tuple[str, ...]) -> None:
         raise ValueError(f"{has}, expected one of {', '.join(names)}")
 
 
-def _describe(error: Any, kind: type[BaseModel], value: Any) -> str:
+def _describe(error: ErrorDetails, kind: type[BaseModel], value: Any) -> str:
     """Return an error of pydantic in the project's words: key, value, what was expected."""
     path = _key_path(error["loc"], value, error["type"] == "missing")
     key = ".".join(map(str, path)) or "it"
@@ -186,10 +191,10 @@ def _key_path(loc: tuple[int | str, ...], value: Any, missing: bool) -> list[int
 
 def _keys_at(kind: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
     """Return the keys that the section at a place knows."""
-    schema = kind.model_json_schema()
+    schema: Any = kind.model_json_schema()
     definitions = schema.get("$defs", {})
 
-    def options(entry: dict[str, Any]) -> list[dict[str, Any]]:
+    def options(entry: JsonSchema) -> list[JsonSchema]:
         if "$ref" in entry:
             return options(definitions[entry["$ref"].rpartition("/")[2]])
         several = entry.get("anyOf") or entry.get("oneOf")
@@ -197,9 +202,9 @@ def _keys_at(kind: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
 
     places = options(schema)
     for part in loc:
-        below: list[dict[str, Any]] = []
+        below: list[JsonSchema] = []
         for place in places:
-            entry = place.get("properties", {}).get(part)
+            entry: JsonSchema | bool | None = place.get("properties", {}).get(str(part))
             entry = entry or place.get("items") or place.get("additionalProperties")
             entry = entry or next(iter(place.get("patternProperties", {}).values()), None)
             if isinstance(entry, dict):

@@ -13,14 +13,21 @@ import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
 from workflow.scripts.common.errors import InputError
 
 RECIPE = "recipe."  # opens a key of the alignment's recipe, such as recipe.learning_rate
 NOT_OF_RUNGS = ("method", "among", "evaluate", "title")  # of a selection with rungs
-Choice = tuple[str, Any, str]  # a key, one of its values, and what the two are called
 WORD = re.compile(r"[A-Za-z0-9._-]+")
+
+
+class Choice(NamedTuple):
+    """A key of a sweep, one of its values, and what the two are called."""
+
+    key: str
+    value: Any
+    word: str
 
 
 @dataclass
@@ -69,7 +76,7 @@ def expand_sweeps(value: Any, where: str) -> Sweeps:
                 _add("alignments", alignments, name, copy.deepcopy(entry))
                 continue
             for choices in _combinations(entry["sweep"]):
-                called = "-".join([name, *(word for _, _, word in choices)])
+                called = "-".join([name, *(one.word for one in choices)])
                 made = _make(name, entry, choices, recipes, found.places)
                 _add("alignments", alignments, called, made)
                 names.setdefault(name, []).append(called)
@@ -128,7 +135,7 @@ def _halve(
 def _combinations(lists: dict[str, list[Any]]) -> Iterator[tuple[Choice, ...]]:
     """Yield each choice of one value from every list; the last key changes fastest."""
     named = [
-        [(key, value, _word(key, value, place)) for place, value in enumerate(values, 1)]
+        [Choice(key, value, _word(key, value, place)) for place, value in enumerate(values, 1)]
         for key, values in lists.items()
     ]
     return itertools.product(*named)
@@ -163,7 +170,7 @@ def _make(
 ) -> dict[str, Any]:
     """Return the alignment of one combination; its recipe is added to `recipes`."""
     made = copy.deepcopy({key: value for key, value in entry.items() if key != "sweep"})
-    of_recipe = tuple(one for one in choices if one[0].startswith(RECIPE))
+    of_recipe = tuple(one for one in choices if one.key.startswith(RECIPE))
     for key, value, _ in (one for one in choices if one not in of_recipe):
         _put(made, key, value, f"alignments.{name}.sweep.{key}")
     if isinstance(made.get("title"), str):
@@ -171,11 +178,11 @@ def _make(
     if of_recipe:
         base = made.get("recipe")
         if base not in recipes:
-            raise ValueError(f"alignments.{name}.sweep.{of_recipe[0][0]}: recipe is {base!r}")
+            raise ValueError(f"alignments.{name}.sweep.{of_recipe[0].key}: recipe is {base!r}")
         recipe = copy.deepcopy(recipes[base])
         for key, value, _ in of_recipe:
             _put(recipe, key.removeprefix(RECIPE), value, f"alignments.{name}.sweep.{key}")
-        called = "-".join([base, *(word for _, _, word in of_recipe)])
+        called = "-".join([base, *(one.word for one in of_recipe)])
         if recipes.get(called) != recipe:
             _add("recipes", recipes, called, recipe)
         made["recipe"] = called

@@ -15,7 +15,7 @@ import argparse
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NotRequired, TypedDict
 
 from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.io import read_json, write_json
@@ -26,9 +26,18 @@ from workflow.scripts.config.section import Section
 from workflow.scripts.data.hub import Kind, check_revision, find_commit, hub_errors, hub_token
 
 FORMAT = 1
-SECTIONS: dict[Kind, str] = {"model": "models", "dataset": "datasets"}
+SECTIONS: dict[Kind, Literal["models", "datasets"]] = {"model": "models", "dataset": "datasets"}
 # The sections of an experiment whose hub names are data sets; elsewhere they are models.
 DATASET_SECTIONS = ("data", "benchmarks")
+
+
+class Lock(TypedDict):
+    """An experiment's lock file: the commit of each hub name."""
+
+    format: int
+    models: dict[str, str]
+    datasets: dict[str, str]
+    rows: NotRequired[dict[str, dict[str, int]]]  # of a data set, by "CONFIG/SPLIT"
 
 
 def lock_path(experiment: str | Path) -> Path:
@@ -36,17 +45,17 @@ def lock_path(experiment: str | Path) -> Path:
     return Path(experiment).with_suffix(".lock.json")
 
 
-def read_lock(path: str | Path) -> dict[str, Any]:
+def read_lock(path: str | Path) -> Lock:
     """Read a lock file; one that does not exist yet is an empty lock."""
     if not Path(path).exists():
         return {"format": FORMAT, "models": {}, "datasets": {}}
-    lock = read_json(path)
+    lock: Lock = read_json(path)
     if not isinstance(lock, dict) or lock.get("format") != FORMAT:
         raise InputError(f"{path}: expected a lock file of format {FORMAT}")
     return lock
 
 
-def pinned(lock: dict[str, Any], name: str, kind: Kind | None = None) -> str:
+def pinned(lock: Lock, name: str, kind: Kind | None = None) -> str:
     """Return the commit hash that a lock holds for a hub name.
 
     Args:
@@ -106,7 +115,7 @@ def find_hub_names(value: Any, kind: Kind = "model", where: str = "") -> Iterato
         yield from find_hub_names(item, inner, f"{where}.{key}".lstrip("."))
 
 
-def pin(experiment: Experiment, lock: dict[str, Any]) -> Experiment:
+def pin(experiment: Experiment, lock: Lock) -> Experiment:
     """Return the experiment with the lock's revisions; names that it lacks stay without one."""
 
     def pinned_in(value: Any, kind: Kind) -> Any:

@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from workflow.scripts.common.codehash import ROOT
 from workflow.scripts.common.errors import InputError
@@ -47,19 +47,21 @@ SCORING = (
 )
 
 
-@dataclass(frozen=True)
-class Metric:
-    """A metric of a task.
-
-    Attributes:
-        name: Its name.
-        per_sample: Whether it is the mean of a value of each sample.
-        higher_is_better: The direction.
-    """
+class Metric(TypedDict):
+    """A metric of a task, as it is kept."""
 
     name: str
-    per_sample: bool
+    per_sample: bool  # it is the mean of a value of each sample
     higher_is_better: bool
+
+
+class Known(TypedDict):
+    """What lm-eval knows of a name, as it is kept: a group's members, or the rest, of a task."""
+
+    members: NotRequired[list[str]]
+    folder: NotRequired[str]  # relative to the folder of task files, or to lm-eval's
+    config: NotRequired[dict[str, Any]]  # as of `Task`
+    metrics: NotRequired[list[Metric]]
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,9 @@ class Task:
     @property
     def values(self) -> tuple[str, ...]:
         """Its metrics that samples are compared by, as `METRIC,FILTER`; the first is its main."""
-        chosen = [one.name for one in self.metrics if one.per_sample and one.higher_is_better]
+        chosen = [
+            one["name"] for one in self.metrics if one["per_sample"] and one["higher_is_better"]
+        ]
         return tuple(f"{metric},{name}" for name in self.filters for metric in chosen)
 
     @property
@@ -175,7 +179,7 @@ def find_task(name: str, include_path: str | None = None) -> Task:
         place,
         folder is not None,
         found["config"],
-        tuple(Metric(**one) for one in found["metrics"]),
+        tuple(found["metrics"]),
         tuple(map(shown_path, code if folder else ())),
         frozenset(imported_packages(code)),
     )
@@ -209,8 +213,8 @@ def _own_manager() -> Any:
     return _manager(_package() / "tasks")
 
 
-def _look_up(name: str, folder: Path | None) -> dict[str, Any]:
-    """Return what lm-eval knows of a name: members, or folder, file and metrics; as JSON values."""
+def _look_up(name: str, folder: Path | None) -> Known:
+    """Return what lm-eval knows of a name, as JSON values."""
     import lm_eval
 
     manager = _manager(folder) if folder else _own_manager()
@@ -243,15 +247,15 @@ def _package() -> Path:
     return Path(spec.origin).parent
 
 
-def _metrics(config: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return what is known of a task's metrics, as `Metric`, in its own order."""
+def _metrics(config: Mapping[str, Any]) -> list[Metric]:
+    """Return what is known of a task's metrics, in its own order."""
     from lm_eval.api import metrics, registry
 
     means = (metrics.mean, metrics.nanmean)
     listed = config.get("metric_list")
     if listed is None:
         listed = [{"metric": name} for name in registry.DEFAULT_METRIC_REGISTRY[GENERATED]]
-    found = []
+    found: list[Metric] = []
     for one in listed:
         name = str(one["metric"])
         is_function = "/" in name
@@ -271,7 +275,7 @@ def _metrics(config: Mapping[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def _check(name: str, found: Mapping[str, Any]) -> None:
+def _check(name: str, found: Known) -> None:
     """Raise `InputError` for what cannot be a benchmark here."""
     if members := found.get("members"):
         rest = f" and {len(members) - SHOWN} more" if len(members) > SHOWN else ""
@@ -307,7 +311,7 @@ def _check(name: str, found: Mapping[str, Any]) -> None:
             raise InputError(f"{name!r} {problem}")
 
 
-def _read_kept() -> dict[str, Any]:
+def _read_kept() -> dict[str, Known]:
     try:
         return dict(read_json(ROOT / KEPT))
     except (InputError, OSError, ValueError):

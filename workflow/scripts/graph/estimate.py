@@ -18,7 +18,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from workflow.scripts.cluster.resources import (
     SMALL,
@@ -45,7 +45,7 @@ from workflow.scripts.common.cost_model import (
     combine_parts,
 )
 from workflow.scripts.common.known_sizes import UNKNOWN_ROWS, answer_tokens
-from workflow.scripts.common.result import ResultRecord, read_result
+from workflow.scripts.common.result import read_result
 from workflow.scripts.config.decoding import Decoding
 from workflow.scripts.config.llm import Llm
 from workflow.scripts.config.recipe import Recipe
@@ -93,27 +93,71 @@ class Cost:
         return self.gpu * self.seconds / 3600
 
 
+class Training(TypedDict):
+    """What a training took: `train` of a model's manifest."""
+
+    steps: int
+    tokens: int  # that all its rounds read
+    rounds: NotRequired[int]
+
+
+class TrainingSet(TypedDict):
+    """What a model was trained on."""
+
+    name: str
+    n: int  # records
+
+
+class Lineage(TypedDict, total=False):
+    """What a model was made from."""
+
+    data: TrainingSet | None
+
+
+class CheckpointScore(TypedDict):
+    """The score of one checkpoint's samples."""
+
+    n: int  # samples
+
+
+class Details(TypedDict, total=False):
+    """What is read of a finished result's file of `DETAILS`, to know its size."""
+
+    # of a model
+    train: Training | None
+    recipe: dict[str, Any] | None  # with `method`, the settings of another method than SFT
+    lineage: Lineage | None
+    # of samples
+    benchmark: str
+    n_items: int
+    repeats: int
+    decoding: dict[str, Any]  # as in the experiment, with defaults
+    throughput: dict[str, float]  # `load_s`: seconds until the engine had started
+    # of samples, their names; of a score, by name
+    checkpoints: list[str] | dict[str, CheckpointScore]
+
+
 @dataclass(frozen=True)
 class Found:
     """A result in the store: today's, else the latest of its name.
 
     Attributes:
-        record: Its `result.json`.
+        wall_s: Seconds that making it took; None where its record does not say.
+        disk_gb: What its files take.
+        inputs: The keys of what it was made from, by name.
         details: What it says of its size, see `DETAILS`; else empty.
     """
 
-    record: ResultRecord
-    details: dict[str, Any]
+    wall_s: float | None
+    disk_gb: float
+    inputs: dict[str, str]
+    details: Details
 
     @property
-    def seconds(self) -> float:
+    def seconds(self) -> float | None:
         """What making it took without the start of an engine, where that is told apart."""
         load = self.details.get("throughput", {}).get("load_s", 0.0)
-        return float(self.record["seconds"]) - load
-
-    @property
-    def disk_gb(self) -> float:
-        return sum(self.record.get("files", {}).values()) / 1e9
+        return None if self.wall_s is None else self.wall_s - load
 
 
 @dataclass(frozen=True)
@@ -148,9 +192,9 @@ class Estimator:
         for name, one in self.found.items():
             self._learn(graph.results[name], one)
         for name, one in self.found.items():
-            if "seconds" in one.record:
+            if (seconds := one.seconds) is not None:
                 result = graph.results[name]
-                measured = Measured(name, one.seconds, self._work_done(result, one.details))
+                measured = Measured(name, seconds, self._work_done(result, one.details))
                 for group in _groups(result):
                     self._by[group].append(measured)
 
@@ -182,13 +226,11 @@ class Estimator:
     def spent(self, result: Result) -> Cost:
         """Return what a finished result has taken."""
         # one whose record cannot be read has taken nothing that is known
-        asked, found = self._ask(result), self.found.get(result.name)
-        seconds = float(found.record.get("seconds", 0.0)) if found else 0.0
-        disk_gb = found.disk_gb if found else 0.0
+        asked, found = self._ask(result), self.found.get(result.name, Found(None, 0.0, {}, {}))
         usd = self._usd([result])
-        parts = {"measured": seconds}
+        parts = {"measured": found.wall_s or 0.0}
         gpu = self._gpus(result, asked)
-        return Cost(parts, gpu, asked["nodes"], disk_gb, usd, Counter(measured=1))
+        return Cost(parts, gpu, asked["nodes"], found.disk_gb, usd, Counter(measured=1))
 
     def items(self, benchmark: str) -> int:
         """Return how many items a benchmark has, or is taken to have."""
@@ -224,33 +266,41 @@ class Estimator:
             return None
         details = DETAILS.get(graph.results[name].stage)
         folder = graph.root / folder_of(name, key)
-        return Found(record, _read(folder / details) if details else {})
+        return Found(
+            float(record["seconds"]) if "seconds" in record else None,
+            sum(record.get("files", {}).values()) / 1e9,
+            record.get("inputs", {}),
+            _read(folder / details) if details else {},
+        )
 
     def _learn(self, result: Result, found: Found) -> None:
         """Take note of the sizes that a finished result tells: items, steps, tokens per record."""
-        details, keys, inputs = found.details, self.graph.keys, found.record.get("inputs", {})
-        same = all(inputs.get(name) == keys[name] for name in result.inputs.get("prompts", ()))
+        details, keys = found.details, self.graph.keys
+        same = all(
+            found.inputs.get(name) == keys[name] for name in result.inputs.get("prompts", ())
+        )
         if "n_items" in details and same:  # else of a benchmark that has changed
             self._items.setdefault(details["benchmark"], details["n_items"])
         train, data = details.get("train"), (details.get("lineage") or {}).get("data")
         if result.rule == "pretrain_base" and train:
             self._steps.append(train["steps"])
-        elif train and data and "method" not in details["recipe"]:
-            recipe = Recipe.model_construct(**details["recipe"])
+        elif train and data and "method" not in (asked := details["recipe"] or {}):
+            recipe = Recipe.model_construct(**asked)
             times = passes(recipe, max(1, data["n"])) * train.get("rounds", 1)
             self._record_tokens[data["name"]] = train["tokens"] / max(1, data["n"] * times)
 
-    def _work_done(self, result: Result, details: dict[str, Any]) -> float:
+    def _work_done(self, result: Result, details: Details) -> float:
         """Return the work of a finished result, from its own figures where they tell."""
+        train, checkpoints = details.get("train"), details.get("checkpoints")
         sft = "method" not in (details.get("recipe") or {})  # else tokens are of another work
-        if result.stage == "models" and details.get("train") and result.run and sft:
-            return details["train"]["tokens"] * self._per_gpu(result, self._gpus(result))
+        if result.stage == "models" and train and result.run and sft:
+            return train["tokens"] * self._per_gpu(result, self._gpus(result))
         if result.stage == "generate" and "n_items" in details:
             samples = details["n_items"] * details["repeats"] * len(details["checkpoints"])
             budget = budget_of(Decoding.model_construct(**details["decoding"]))
             return samples * budget * self._per_gpu(result, self._gpus(result))
-        if result.scorer and "checkpoints" in details:
-            return max(1, sum(one["n"] for one in details["checkpoints"].values()))
+        if result.scorer and isinstance(checkpoints, dict):
+            return max(1, sum(one["n"] for one in checkpoints.values()))
         return self._work(result, self._gpus(result))
 
     # What is expected of a result.
@@ -481,9 +531,9 @@ def _groups(result: Result) -> list[tuple[str, ...]]:
     ]
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> Details:
     try:
-        found = json.loads(path.read_bytes())
+        found: Details = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -13,42 +13,187 @@ import json
 import os
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
+from workflow.scripts.common.cost_model import Parts
 from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.io import canonical_json, write_json
 from workflow.scripts.common.terminal import duration
 from workflow.scripts.config.planning import Budget
 from workflow.scripts.graph.estimate import Cost, Estimator
-from workflow.scripts.graph.jobs import DISPENSABLE, DONE, MISSING, STALE, TO_RUN, Graph, read_graph
+from workflow.scripts.graph.jobs import (
+    DISPENSABLE,
+    DONE,
+    MISSING,
+    STALE,
+    TO_RUN,
+    Graph,
+    Job,
+    read_graph,
+)
 from workflow.scripts.graph.results import Result
 from workflow.scripts.graph.schedule import Waits, critical_path, wall_time
 from workflow.scripts.graph.store import earlier_results
 from workflow.scripts.report.power import detectable_before_run
 
-SUMS = ("gpu_hours", "node_hours", "job_hours", "disk_gb", "usd")
 CORES_PER_NODE = 64
 
 
-def make_plan(
-    graph: Graph, nodes: int | None = None, asked: Collection[str] | None = None
-) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class Usage:
+    """What jobs take in all.
+
+    Attributes:
+        gpu_hours: Hours of one GPU.
+        node_hours: GPU-hours over the GPUs of a node.
+        job_hours: Hours of all jobs, one after the other.
+        disk_gb: What their results take.
+        usd: For an API.
+    """
+
+    gpu_hours: float = 0.0
+    node_hours: float = 0.0
+    job_hours: float = 0.0
+    disk_gb: float = 0.0
+    usd: float = 0.0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            gpu_hours=self.gpu_hours + other.gpu_hours,
+            node_hours=self.node_hours + other.node_hours,
+            job_hours=self.job_hours + other.job_hours,
+            disk_gb=self.disk_gb + other.disk_gb,
+            usd=self.usd + other.usd,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Total(Usage):
+    """How many jobs have to run, how many results they make, and what they take."""
+
+    jobs: int
+    results: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedRule(Total):
+    """A rule: its results by state, and the jobs of it that have to run.
+
+    Attributes:
+        sources: How many results are estimated from what, see `Cost`.
+    """
+
+    done: int
+    stale: int
+    missing: int
+    dispensable: int
+    sources: dict[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedJob(Usage):
+    """A job that has to run.
+
+    Attributes:
+        rule: Its rule.
+        name: As `Job` has it.
+        results: The names of those of its results that it makes.
+        seconds: From its start to its end.
+        parts: These by part of the job.
+        gpu: GPUs that it holds.
+        sources: How many results are estimated from what, see `Cost`.
+    """
+
+    rule: str
+    name: str
+    results: list[str]
+    seconds: float
+    parts: Parts
+    gpu: int
+    sources: dict[str, int]
+
+
+@dataclass(frozen=True)
+class PlannedResult:
+    """A result of the experiment, its state, and why it is stale (else no reasons)."""
+
+    name: str
+    rule: str
+    state: str
+    reasons: list[str]
+
+
+@dataclass(frozen=True)
+class CriticalPath:
+    """The chain of jobs, by name, that takes longest, and how long."""
+
+    jobs: list[str]
+    hours: float
+
+
+@dataclass(frozen=True)
+class Starts:
+    """How often an engine and a judge start."""
+
+    engines: int
+    judges: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run of an experiment would make, why, and what it takes.
+
+    Attributes:
+        experiment: The experiment's name.
+        results: All of its results, inputs before what is made from them.
+        jobs: Those that have to run.
+        rules: The results and jobs of each rule, counted and summed.
+        total: All jobs.
+        spent: What the finished results took.
+        starts: Of engines and of judges.
+        parts: GPU-hours of each rule by part of its jobs.
+        critical_path: The longest chain of jobs.
+        nodes: Nodes that it is for.
+        cores: Their cores; those of this machine, where no job holds a GPU.
+        wall_hours: Until the last job ends there.
+        at_most: The benchmarks that may have fewer items than `detectable` says.
+        detectable: The smallest losses that each benchmark could show, see `report/power.py`.
+    """
+
+    experiment: str
+    results: list[PlannedResult]
+    jobs: list[PlannedJob]
+    rules: dict[str, PlannedRule]
+    total: Total
+    spent: Usage
+    starts: Starts
+    parts: dict[str, dict[str, float]]
+    critical_path: CriticalPath
+    nodes: int
+    cores: int
+    wall_hours: float
+    at_most: list[str]
+    detectable: dict[str, dict[str, float | int | None]]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan as JSON values; only stale results have the key `reasons`."""
+        plan = asdict(self)
+        for result in plan["results"]:
+            if result["state"] != STALE:
+                del result["reasons"]
+        return plan
+
+
+def make_plan(graph: Graph, nodes: int | None = None, asked: Collection[str] | None = None) -> Plan:
     """Return the plan of an experiment.
 
     Args:
         graph: The experiment.
         nodes: Nodes to run on; default: `hardware.nodes` of the experiment.
         asked: Results that the user wants; default: those of the graph.
-
-    Returns:
-        `results` (each with rule, state and, of a stale one, the reasons), `jobs` (those that have
-        to run, with the results that they make and their cost), `rules` (sums), `total`, `spent`
-        (what the finished results took), `starts` (of engines and of judges), `parts` (GPU-hours of
-        each rule by part of its jobs), `critical_path`, `wall_hours` on `nodes` nodes, `detectable`
-        (the smallest losses that each benchmark could show, see report/power.py), `at_most`
-        (the benchmarks that may have fewer items than that).
     """
     estimator = Estimator(graph)
     nodes = nodes or int(estimator.hardware["nodes"])
@@ -60,29 +205,29 @@ def make_plan(
     gpus = any(cost.gpu for cost in costs.values())
     cores = nodes * CORES_PER_NODE if gpus else os.cpu_count() or 1
     chain, length = critical_path(waits, costs)
-    results = [_entry(graph, name, state) for name, state in states.items()]
-    jobs = [_job_entry(graph, key, work[key], cost, per_node) for key, cost in costs.items()]
+    results = [_result(graph, name, state) for name, state in states.items()]
+    jobs = [_job(graph.jobs[key], work[key], cost, per_node) for key, cost in costs.items()]
     measured = (
         one for one in graph.results.values() if one.stage == "generate" and not one.for_data
     )
     benchmarks = {one.benchmark: None for one in measured if one.benchmark}
     done = [graph.results[name] for name, state in states.items() if state == DONE]
-    return {
-        "experiment": graph.name,
-        "results": results,
-        "jobs": jobs,
-        "rules": _rules(results, jobs),
-        "total": _total(jobs),
-        "spent": _add(_sums(estimator.spent(result), per_node) for result in done),
-        "starts": count_starts(work.values()),
-        "parts": _parts(jobs),
-        "critical_path": {"jobs": [graph.jobs[key].name for key in chain], "hours": length / 3600},
-        "nodes": nodes,
-        "cores": cores,
-        "wall_hours": wall_time(waits, costs, nodes * per_node, cores) / 3600,
-        "at_most": [name for name in benchmarks if estimator.is_bound(name)],
-        "detectable": detectable_before_run({name: estimator.items(name) for name in benchmarks}),
-    }
+    return Plan(
+        experiment=graph.name,
+        results=results,
+        jobs=jobs,
+        rules=_rules(results, jobs),
+        total=_total(jobs),
+        spent=sum((_usage(estimator.spent(result), per_node) for result in done), Usage()),
+        starts=count_starts(work.values()),
+        parts=_parts(jobs),
+        critical_path=CriticalPath([graph.jobs[key].name for key in chain], length / 3600),
+        nodes=nodes,
+        cores=cores,
+        wall_hours=wall_time(waits, costs, nodes * per_node, cores) / 3600,
+        at_most=[name for name in benchmarks if estimator.is_bound(name)],
+        detectable=detectable_before_run({name: estimator.items(name) for name in benchmarks}),
+    )
 
 
 def list_work(graph: Graph, states: Mapping[str, str]) -> dict[str, list[Result]]:
@@ -108,8 +253,8 @@ def list_waits(graph: Graph, work: Mapping[str, Sequence[Result]]) -> Waits:
     return {key: waits[key] for key in TopologicalSorter(waits).static_order()}
 
 
-def count_starts(work: Iterable[Sequence[Result]]) -> dict[str, int]:
-    """Return how many starts of an engine (`engines`) and of a judge (`judges`) jobs take.
+def count_starts(work: Iterable[Sequence[Result]]) -> Starts:
+    """Return how many starts of an engine and of a judge jobs take.
 
     An engine keeps the type of its weights, so each of them is a start.
     """
@@ -118,17 +263,17 @@ def count_starts(work: Iterable[Sequence[Result]]) -> dict[str, int]:
         if made[0].rule == "generate_samples":
             engines += len({one.sections["benchmark"]["decoding"].get("dtype") for one in made})
         judges += any(one.shared and one.rule == "score_samples" for one in made)
-    return {"engines": engines, "judges": judges}
+    return Starts(engines, judges)
 
 
-def check_budget(plan: dict[str, Any], budget: Budget) -> None:
+def check_budget(plan: Plan, budget: Budget) -> None:
     """Raise `InputError` when the plan and what was spent already are beyond the budget."""
     for key, limit in budget.without_defaults().items():
-        spent, planned = plan["spent"][key], plan["total"][key]
+        spent, planned = getattr(plan.spent, key), getattr(plan.total, key)
         if spent + planned > limit:
             unit = {"gpu_hours": "GPU-hours", "disk_gb": "GB on disk", "usd": "dollars"}[key]
             raise InputError(
-                f"experiments/{plan['experiment']}.yaml: budget.{key}: {planned:.4g} {unit} "
+                f"experiments/{plan.experiment}.yaml: budget.{key}: {planned:.4g} {unit} "
                 f"planned and {spent:.4g} spent, expected at most {limit:g} in all"
             )
 
@@ -169,87 +314,83 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _entry(graph: Graph, name: str, state: str) -> dict[str, Any]:
-    entry = {"name": name, "rule": graph.results[name].rule, "state": state}
-    return {**entry, "reasons": explain(graph, name)} if state == STALE else entry
+def _result(graph: Graph, name: str, state: str) -> PlannedResult:
+    reasons = explain(graph, name) if state == STALE else []
+    return PlannedResult(name, graph.results[name].rule, state, reasons)
 
 
-def _job_entry(
-    graph: Graph, key: str, made: Sequence[Result], cost: Cost, per_node: int
-) -> dict[str, Any]:
-    return {
-        "rule": graph.jobs[key].rule,
-        "name": graph.jobs[key].name,
-        "results": [result.name for result in made],
-        **_sums(cost, per_node),
-        "seconds": round(cost.seconds, 1),
-        "parts": cost.parts,
-        "gpu": cost.gpu,
-        "sources": dict(cost.sources),
-    }
+def _job(job: Job, made: Sequence[Result], cost: Cost, gpus_per_node: int) -> PlannedJob:
+    return PlannedJob(
+        rule=job.rule,
+        name=job.name,
+        results=[result.name for result in made],
+        seconds=round(cost.seconds, 1),
+        parts=cost.parts,
+        gpu=cost.gpu,
+        sources=dict(cost.sources),
+        **vars(_usage(cost, gpus_per_node)),
+    )
 
 
-def _sums(cost: Cost, gpus_per_node: int) -> dict[str, float]:
-    return {
-        "gpu_hours": cost.gpu_hours,
-        "node_hours": cost.gpu_hours / gpus_per_node,
-        "job_hours": cost.seconds / 3600,
-        "disk_gb": cost.disk_gb,
-        "usd": cost.usd,
-    }
+def _usage(cost: Cost, gpus_per_node: int) -> Usage:
+    return Usage(
+        gpu_hours=cost.gpu_hours,
+        node_hours=cost.gpu_hours / gpus_per_node,
+        job_hours=cost.seconds / 3600,
+        disk_gb=cost.disk_gb,
+        usd=cost.usd,
+    )
 
 
-def _add(sums: Iterable[Mapping[str, float]]) -> dict[str, float]:
-    total = dict.fromkeys(SUMS, 0.0)
-    for one in sums:
-        total = {key: total[key] + one[key] for key in SUMS}
-    return total
+def _total(jobs: Sequence[PlannedJob]) -> Total:
+    made = sum(len(job.results) for job in jobs)
+    return Total(jobs=len(jobs), results=made, **vars(sum(jobs, Usage())))
 
 
-def _total(jobs: list[dict[str, Any]]) -> dict[str, float]:
-    return {"jobs": len(jobs), "results": sum(len(job["results"]) for job in jobs), **_add(jobs)}
-
-
-def _parts(jobs: list[dict[str, Any]]) -> dict[str, Counter[str]]:
-    found: dict[str, Counter[str]] = defaultdict(Counter)
+def _parts(jobs: Sequence[PlannedJob]) -> dict[str, dict[str, float]]:
+    found: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for job in jobs:
-        for part, seconds in job["parts"].items():
-            found[job["rule"]][part] += job["gpu"] * seconds / 3600
-    return dict(found)
+        for part, seconds in job.parts.items():
+            found[job.rule][part] += job.gpu * seconds / 3600
+    return {rule: dict(parts) for rule, parts in found.items()}
 
 
-def _rules(results: list[dict[str, Any]], jobs: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def _rules(results: Sequence[PlannedResult], jobs: Sequence[PlannedJob]) -> dict[str, PlannedRule]:
     counts: dict[str, Counter[str]] = defaultdict(Counter)
-    running: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    running: dict[str, list[PlannedJob]] = defaultdict(list)
     for result in results:
-        counts[result["rule"]][result["state"]] += 1
+        counts[result.rule][result.state] += 1
     for job in jobs:
-        running[job["rule"]].append(job)
+        running[job.rule].append(job)
     return {
-        rule: {
-            **{state: count[state] for state in (DONE, STALE, MISSING, DISPENSABLE)},
-            **_total(running[rule]),
-            "sources": dict(sum((Counter(job["sources"]) for job in running[rule]), Counter())),
-        }
+        rule: PlannedRule(
+            done=count[DONE],
+            stale=count[STALE],
+            missing=count[MISSING],
+            dispensable=count[DISPENSABLE],
+            sources=dict(sum((Counter(job.sources) for job in running[rule]), Counter())),
+            **vars(_total(running[rule])),
+        )
         for rule, count in counts.items()
     }
 
 
-def print_plan(plan: dict[str, Any]) -> None:
+def print_plan(plan: Plan) -> None:
     """Print the plan's table, the reasons, and how long it takes."""
     from tabulate import tabulate
 
-    rows = []
-    columns = (DONE, STALE, MISSING, "jobs", *SUMS)
-    for name, rule in plan["rules"].items():
-        sources = ", ".join(f"{n} {source}" for source, n in rule["sources"].items())
-        rows.append([name, *(rule[key] for key in columns), sources])
-    rows.append(["total", *(sum(row[i + 1] for row in rows) for i in range(len(columns))), ""])
     head = "rule done stale missing jobs GPU-h node-h job-h GB USD".split()
+    rows: list[list[Any]] = []
+    for name, rule in plan.rules.items():
+        counts = (rule.done, rule.stale, rule.missing, rule.jobs)
+        usage = (rule.gpu_hours, rule.node_hours, rule.job_hours, rule.disk_gb, rule.usd)
+        sources = ", ".join(f"{n} {source}" for source, n in rule.sources.items())
+        rows.append([name, *counts, *usage, sources])
+    rows.append(["total", *(sum(row[i] for row in rows) for i in range(1, len(head))), ""])
     print(tabulate(rows, [*head, "estimated from"], floatfmt=".3g"))
-    if not_needed := sum(rule[DISPENSABLE] for rule in plan["rules"].values()):
+    if not_needed := sum(rule.dispensable for rule in plan.rules.values()):
         print(f"\nMissing, but needed by nothing that has to run: {not_needed}")
-    if not plan["total"]["jobs"]:
+    if not plan.total.jobs:
         print("\nNothing has to run.")
         return
     _print_reasons(plan)
@@ -257,15 +398,14 @@ def print_plan(plan: dict[str, Any]) -> None:
     _print_detectable(plan)
 
 
-def _print_reasons(plan: dict[str, Any]) -> None:
+def _print_reasons(plan: Plan) -> None:
     own: Counter[tuple[str, str]] = Counter()
     follow: Counter[str] = Counter()
-    for result in plan["results"]:
-        reasons = result.get("reasons", [])
-        direct = [why for why in reasons if not why.startswith("its input")]
-        own.update((result["rule"], why) for why in direct)
-        if reasons and not direct:
-            follow[result["rule"]] += 1
+    for result in plan.results:
+        direct = [why for why in result.reasons if not why.startswith("its input")]
+        own.update((result.rule, why) for why in direct)
+        if result.reasons and not direct:
+            follow[result.rule] += 1
     if own or follow:
         print("\nStale because of")
     for (rule, why), count in own.items():
@@ -275,23 +415,22 @@ def _print_reasons(plan: dict[str, Any]) -> None:
         print(f"  inputs that have changed  ({counted})")
 
 
-def _print_times(plan: dict[str, Any]) -> None:
-    starts, path = plan["starts"], plan["critical_path"]
-    least, wall = duration(path["hours"] * 3600), duration(plan["wall_hours"] * 3600)
+def _print_times(plan: Plan) -> None:
+    starts, path = plan.starts, plan.critical_path
+    least, wall = duration(path.hours * 3600), duration(plan.wall_hours * 3600)
     print(
-        f"\nAt least {least} (critical path of {len(path['jobs'])} jobs); "
-        f"{wall} on {plan['nodes']} node{'s' * (plan['nodes'] > 1)}, "
-        f"{plan['cores']} cores\nStarts: {starts['engines']} of an engine, {starts['judges']} of a "
-        "judge"
+        f"\nAt least {least} (critical path of {len(path.jobs)} jobs); "
+        f"{wall} on {plan.nodes} node{'s' * (plan.nodes > 1)}, "
+        f"{plan.cores} cores\nStarts: {starts.engines} of an engine, {starts.judges} of a judge"
     )
 
 
-def _print_detectable(plan: dict[str, Any]) -> None:
-    if plan["detectable"]:
+def _print_detectable(plan: Plan) -> None:
+    if plan.detectable:
         print("\nSmallest loss that a benchmark shows with 80 % power, in points, for one model:")
-    for name, found in plan["detectable"].items():
+    for name, found in plan.detectable.items():
         unpaired, paired = found["unpaired"], found["paired_20_percent_differ"]
-        bound = "at most " if name in plan["at_most"] else ""
+        bound = "at most " if name in plan.at_most else ""
         print(
             f"  {name} ({bound}{found['items']} items): {_points(unpaired)} unpaired, "
             f"{_points(paired)} paired where 20 % of the items differ"
@@ -313,12 +452,12 @@ def main(argv: list[str] | None = None) -> None:
     graph = read_graph(arguments.experiment, Path.cwd(), arguments.only)
     plan = make_plan(graph, arguments.nodes)
     if arguments.json:
-        write_json(arguments.json, plan)
+        write_json(arguments.json, plan.to_json())
     print_plan(plan)
     if arguments.stale:
-        for result in plan["results"]:
-            if reasons := result.get("reasons"):
-                print(f"{result['name']}\n    " + "\n    ".join(reasons))
+        for result in plan.results:
+            if result.reasons:
+                print(f"{result.name}\n    " + "\n    ".join(result.reasons))
     check_budget(plan, graph.experiment.budget)
 
 
