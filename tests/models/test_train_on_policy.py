@@ -103,7 +103,7 @@ def test_problems_are_those_whose_answers_the_scorer_reads():
         Record("a", "what is 1 plus 2?", None, "The answer is 3.", "test"),
         Record("b", "how do I bake?", None, "Here is how.", "test"),
     ]
-    read = train_on_policy.gold_reader({"type": "integer"})
+    read = train_on_policy.gold_reader(read_scorer({"type": "integer"}, "scorer"))
     assert list_targets(records, read) == ["3", ""]
     with pytest.raises(InputError, match="none of the 1 reasoning records states an answer"):
         list_targets(records[1:], read)

@@ -5,13 +5,30 @@ from __future__ import annotations
 import os
 import resource
 import subprocess
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypedDict
 
 from workflow.scripts.cluster.node import describe_allocation
 
 
-def describe_hardware(world: int) -> dict[str, Any]:
-    """Return device kind, GPU names, driver, process count, and Slurm's job, node and GPUs."""
+class Hardware(TypedDict):
+    """What a run was computed on; GPUs are those that this process sees."""
+
+    device: str
+    """cuda or cpu"""
+    gpus: list[str]
+    """Their names"""
+    driver: str | None
+    """NVIDIA's, and its version"""
+    world_size: int
+    """Processes"""
+    cuda_visible_devices: str | None
+    slurm: Mapping[str, Any] | None
+    """See `describe_allocation`"""
+
+
+def describe_hardware(world: int) -> Hardware:
+    """Return what this process computes on, one of `world`."""
     import torch
 
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]

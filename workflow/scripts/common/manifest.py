@@ -18,10 +18,13 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict, Unpack
 
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import read_json, sha256_file, write_json
+
+if TYPE_CHECKING:
+    from workflow.scripts.common.hardware import Hardware
 
 FORMAT = 1
 SETTLED_NS = 2 * 10**9  # the coarsest clock of a file system
@@ -31,10 +34,177 @@ PACKAGES = (
 ).split()
 
 
-def describe_files(
-    folder: str | Path, record: str | Path | None = None
-) -> dict[str, dict[str, Any]]:
-    """Return {relative name: {"sha256", "bytes"}} of every file below `folder`.
+class FileHash(TypedDict):
+    """A file of a checkpoint."""
+
+    sha256: str
+    bytes: int
+
+
+class TrainingData(TypedDict):
+    """A file of training data."""
+
+    name: str
+    sha256: str
+    n: int
+    """Rows"""
+    n_truncated: NotRequired[int]
+    """Examples that were longer than the recipe's block size"""
+
+
+class Checkpoint(TypedDict):
+    """Weights of a run."""
+
+    run: str
+    checkpoint: str
+
+
+class Parent(Checkpoint):
+    """The weights that a model starts from."""
+
+    sha256: str
+    """Of the manifest's entry of the checkpoint, as canonical JSON"""
+    status: Literal["ok", "failed"]
+    lineage: Lineage | None
+    """The parent's own, down to the base"""
+    scale: NotRequired[float]
+    """Of a model that was merged: what its difference was multiplied with"""
+
+
+class Package(TypedDict):
+    """A file of an installed package."""
+
+    name: str
+    file: str
+
+
+class ModelSource(TypedDict, total=False):
+    """Where a ready-made model comes from: exactly one of hub, path and package."""
+
+    hub: str
+    revision: str
+    """The commit, of a model of the hub"""
+    path: str
+    package: Package
+
+
+class ScoredCheckpoint(Checkpoint):
+    """Weights that could be chosen."""
+
+    origin: NotRequired[str]
+    """The alignment whose settings it was trained with, where it was promoted"""
+    figures: dict[str, float | None]
+    """Metric to percent; None where it was not measured"""
+
+
+class Selection(TypedDict):
+    """A choice among models by their scores on development benchmarks."""
+
+    rule: str
+    """In words"""
+    chosen: Checkpoint
+    candidates: list[ScoredCheckpoint]
+
+
+class Promotion(Selection):
+    """A choice of settings that a model is trained with again, for longer."""
+
+    rank: int
+    """Of the chosen one; 1 is the best"""
+    origin: str
+    """The alignment whose settings they are"""
+
+
+class Lineage(TypedDict):
+    """What a model is made from."""
+
+    base: Parent | None
+    """None where it starts from no other"""
+    data: TrainingData | None
+    """None where nothing was trained"""
+    retain: NotRequired[TrainingData]
+    """Records that were trained beside primers (SafePath)"""
+    rejected: NotRequired[TrainingData]
+    """Worse answers than those of `data`"""
+    pairs: NotRequired[dict[str, int]]
+    """`n`, of a chosen and a rejected answer to the same prompt"""
+    reasoning: NotRequired[TrainingData]
+    """Problems that were asked beside the prompts of `data`"""
+    judge: NotRequired[str | None]
+    """The sha256 of the trained judge that rewarded answers; None where another one did"""
+    others: NotRequired[dict[str, Parent]]
+    """Further models, by the name of the input: a teacher, or those that were merged"""
+    source: NotRequired[ModelSource]
+    selection: NotRequired[Selection]
+    promotion: NotRequired[Promotion]
+
+
+class Training(TypedDict):
+    """How a training went; tokens and steps are those of all rounds."""
+
+    tokens: int
+    target_tokens: int
+    """Those with a loss"""
+    steps: int
+    """Of the optimizer"""
+    tokens_per_s: float
+    peak_memory_mb: float
+    """MiB of the first process: on its GPU, or resident on the CPU"""
+    attention: NotRequired[str]
+    """Implementation of transformers"""
+    wall_s: float
+    """Of training, since its last start"""
+    rounds: NotRequired[int]
+    """One, or behind a skill gate several"""
+    resumed_at_step: NotRequired[int]
+    """Step of the last round that a preempted run went on from; 0: it was not preempted"""
+    loss_history: list[dict[str, float]]
+    """What was logged of a step: `step`, `loss`, and what else the trainer keeps"""
+    probe_accuracy: NotRequired[list[float]]
+    """Share of the probe problems that was solved, each time that they were asked"""
+
+
+class RunFields(TypedDict):
+    """What the script that makes a model says of it in the manifest."""
+
+    run: str
+    """Its name, such as lrm/tiny/seed1"""
+    role: str
+    """base, lrm, aligned or attacked"""
+    chat_format: str
+    thinking: bool
+    """Whether it thinks before it answers"""
+    status: Literal["ok", "failed"]
+    status_reason: str | None
+    """Why it failed"""
+    seed: int | None
+    recipe: dict[str, Any]
+    """Whatever settings made it, as the method names them"""
+    render: NotRequired[dict[str, bool | str]]
+    """How the training data were written: of `Render` and, where another one, `chat_format`"""
+    lineage: Lineage
+    parents: dict[str, str]
+    """The sha256 of parents' manifests, by the name of the input"""
+    train: Training | None
+    """None where nothing was trained"""
+    hardware: NotRequired[Hardware]
+
+
+class Manifest(RunFields):
+    """`manifest.json` of a model run's folder."""
+
+    format: int
+    checkpoints: dict[str, dict[str, FileHash]]
+    """By name; the files of each by their relative names"""
+    final: str
+    """The name of the last checkpoint"""
+    versions: dict[str, str]
+    """Of packages"""
+    git_commit: str | None
+
+
+def describe_files(folder: str | Path, record: str | Path | None = None) -> dict[str, FileHash]:
+    """Return every file below `folder` by its relative name.
 
     Args:
         folder: Its hidden files do not count.
@@ -106,13 +276,15 @@ def hash_record(run_folder: Path, checkpoint: str) -> Path:
     return run_folder / f".{checkpoint}.hashed.json"
 
 
-def write_manifest(run_folder: str | Path, checkpoints: list[str], **fields: Any) -> None:
+def write_manifest(
+    run_folder: str | Path, checkpoints: list[str], **fields: Unpack[RunFields]
+) -> None:
     """Hash the checkpoints of a finished run and write `manifest.json` beside them.
 
     Args:
         run_folder: The run's folder.
         checkpoints: Names of its checkpoint folders, the final one last.
-        **fields: The other fields of the manifest (see the formats in the README).
+        **fields: The other fields of the manifest.
     """
     run_folder = Path(run_folder)
     files = {
@@ -132,7 +304,7 @@ def write_manifest(run_folder: str | Path, checkpoints: list[str], **fields: Any
     )
 
 
-def read_manifest(path: str | Path) -> dict[str, Any]:
+def read_manifest(path: str | Path) -> Manifest:
     """Read a run's manifest, given as the file or its folder.
 
     Raises:
@@ -142,7 +314,7 @@ def read_manifest(path: str | Path) -> dict[str, Any]:
     path = path if path.name == "manifest.json" else path / "manifest.json"
     if not path.exists():
         raise InputError(f"{path.parent}: no manifest.json, expected a complete model run")
-    manifest = read_json(path)
+    manifest: Manifest = read_json(path)
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise InputError(f"{path}: expected a manifest of format {FORMAT}")
     return manifest

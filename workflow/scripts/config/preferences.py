@@ -28,4 +28,4 @@ class KtoLoss(Section):
     """Of the loss on rejected answers"""
 
 
-LOSSES: dict[str, type[Section]] = {"dpo": DpoLoss, "kto": KtoLoss}
+LOSSES: dict[str, type[DpoLoss | KtoLoss]] = {"dpo": DpoLoss, "kto": KtoLoss}

@@ -21,6 +21,8 @@ from workflow.scripts.common.io import (
 )
 from workflow.scripts.common.manifest import (
     FORMAT,
+    Manifest,
+    Parent,
     git_commit,
     load_checkpoint,
     read_manifest,
@@ -151,7 +153,7 @@ class Job:
             return folder, None
         if self.run.base is None:
             raise InputError(f"{folder}: has adapters alone, expected --base, their model")
-        base, trained = read_manifest(self.run.base), self.manifest["lineage"]["base"]
+        base, trained = read_manifest(self.run.base), _trained_on(self.manifest)
         files = base["checkpoints"].get(trained["checkpoint"])
         if files is None or sha256_text(canonical_json(files)) != trained["sha256"]:
             raise InputError(
@@ -306,11 +308,18 @@ class Samples:
         }
 
 
+def _trained_on(adapters: Manifest) -> Parent:
+    """Return the weights that adapters are for."""
+    parent = adapters["lineage"]["base"]
+    assert parent is not None
+    return parent
+
+
 def _digest(job: Job, checkpoint: str, benchmark: Benchmark, prompting: dict[str, Any]) -> str:
     """Digest all that decides a checkpoint's completions."""
     manifest, engine = job.manifest, job.work.engine
     files = manifest["checkpoints"][job.checkpoints[checkpoint]]
-    base = {"base": manifest["lineage"]["base"]["sha256"]} if ADAPTERS in files else {}
+    base = {"base": _trained_on(manifest)["sha256"]} if ADAPTERS in files else {}
     decides = {
         "weights": files,
         **base,

@@ -19,12 +19,11 @@ import shutil
 import tempfile
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from workflow.scripts.common.chat import chat_format
 from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.io import read_json
-from workflow.scripts.common.manifest import write_manifest
+from workflow.scripts.common.manifest import ModelSource, write_manifest
 from workflow.scripts.common.result import making
 from workflow.scripts.data.hub import check_revision, hub_errors, hub_token, verify_file
 from workflow.scripts.data.packages import package_file
@@ -102,7 +101,7 @@ def check_shards(folder: Path) -> None:
             raise InputError(f"{folder / shard}: missing, though {index.name} names it")
 
 
-def fetch_model(model: dict[str, Any], revision: str | None, out: Path) -> None:
+def fetch_model(model: ModelSource, revision: str | None, out: Path) -> None:
     """Fill `out/final` with the model. Local copies appear whole, under their name, or not at all.
 
     Raises:
@@ -147,7 +146,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     chat_format(args.chat_format)
     try:
-        model = json.loads(args.model)
+        model: ModelSource = json.loads(args.model)
     except ValueError as error:
         raise InputError(f"--model: not JSON ({error})") from None
     if not isinstance(model, dict):
@@ -155,7 +154,7 @@ def main(argv: list[str] | None = None) -> None:
     with making(args.out, args.result):
         (args.out / "manifest.json").unlink(missing_ok=True)
         fetch_model(model, args.revision, args.out)
-        source = model | ({"revision": args.revision} if args.revision else {})
+        source: ModelSource = {**model, "revision": args.revision} if args.revision else model
         write_manifest(
             args.out,
             ["final"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from workflow.scripts.common.chat import ChatFormat
 from workflow.scripts.common.errors import InputError
@@ -17,22 +17,32 @@ if TYPE_CHECKING:
 NUMBER = re.compile(r"-?\d+")
 
 
-def read_probe(path: str | Path, n: int) -> list[dict[str, Any]]:
-    """Return the first `n` probe problems, rows with `prompt` and a number as `target`."""
-    rows = list(read_jsonl(path))[:n]
-    for number, row in enumerate(rows, 1):
-        if not isinstance(row.get("prompt"), str) or not NUMBER.fullmatch(str(row.get("target"))):
+class Problem(TypedDict):
+    """A probe problem of a skill gate."""
+
+    prompt: str
+    target: str
+    """A whole number"""
+
+
+def read_probe(path: str | Path, n: int) -> list[Problem]:
+    """Return the first `n` probe problems of a file."""
+    problems: list[Problem] = []
+    for number, row in enumerate(list(read_jsonl(path))[:n], 1):
+        prompt, target = row.get("prompt"), str(row.get("target"))
+        if not isinstance(prompt, str) or not NUMBER.fullmatch(target):
             raise InputError(f"{path}: row {number}: expected a prompt and a number as target")
-    if len(rows) < n:
-        raise InputError(f"{path}: {len(rows)} problems, recipe.gate.n expects {n}")
-    return rows
+        problems.append({"prompt": prompt, "target": target})
+    if len(problems) < n:
+        raise InputError(f"{path}: {len(problems)} problems, recipe.gate.n expects {n}")
+    return problems
 
 
 def probe_accuracy(
     model: Any,
     tokenizer: PreTrainedTokenizerBase,
     chat: ChatFormat,
-    problems: list[dict[str, Any]],
+    problems: list[Problem],
     gate: Gate,
 ) -> float:
     """Return the share (0 to 1) of problems whose last number in the answer is the target.

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from workflow.scripts.common.io import canonical_json, sha256_file, sha256_text
-from workflow.scripts.common.manifest import read_manifest
+from workflow.scripts.common.manifest import Parent, TrainingData, read_manifest
 
 
-def describe_parent(model: Path, checkpoint: str) -> dict[str, Any]:
+def describe_data(name: str, file: Path, n: int) -> TrainingData:
+    """Return a training set, a file of `n` rows, under its name."""
+    return {"name": name, "sha256": sha256_file(file), "n": n}
+
+
+def describe_parent(model: Path, checkpoint: str) -> Parent:
     """Return which weights a run starts from, and theirs in turn, down to the base."""
     parent = read_manifest(model)
     return {

@@ -72,7 +72,7 @@ def check_architectures(parent: Path, other: Path) -> None:
         )
 
 
-def _read_tokens(folder: Path) -> dict[str, Any]:
+def _read_tokens(folder: Path) -> dict[str, int | str]:
     """Return a tokenizer's ids by token; of one without a tokenizer.json, its files' hashes."""
     path = folder / "tokenizer.json"
     if not path.exists():

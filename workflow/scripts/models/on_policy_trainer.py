@@ -15,6 +15,12 @@ from trl import DistillationConfig, DistillationTrainer, GRPOConfig, GRPOTrainer
 from trl.experimental.sdft import SDFTConfig, SDFTTrainer
 
 from workflow.scripts.common.io import read_json, write_json
+from workflow.scripts.config.on_policy import (
+    DistillSettings,
+    GrpoSettings,
+    OpsaSettings,
+    Rollouts,
+)
 from workflow.scripts.models.prompts import Prompts
 from workflow.scripts.models.trainer import Task
 
@@ -82,32 +88,32 @@ def read_failure(file: Path) -> str | None:
     )
 
 
-def configure(method: str, arguments: dict[str, Any], settings: dict[str, Any]) -> Any:
+def configure(arguments: dict[str, Any], settings: Rollouts) -> Any:
     """Return TRL's configuration.
 
     Args:
-        method: `grpo`, `distill` or `opsa`.
         arguments: Those of `SFTConfig`.
         settings: The method's section.
     """
     shared = {name: value for name, value in arguments.items() if name not in SFT_ONLY}
     shared |= {
-        "max_completion_length": settings["max_new_tokens"],
-        "temperature": settings["temperature"],
+        "max_completion_length": settings.max_new_tokens,
+        "temperature": settings.temperature,
         "remove_unused_columns": False,
         "disable_dropout": False,
     }
-    if method == "grpo":
-        return GRPOConfig(**shared, num_generations=settings["samples"], beta=settings["beta"])
-    if method == "distill":
-        return DistillationConfig(**shared, beta=settings["beta"])
+    if isinstance(settings, GrpoSettings):
+        return GRPOConfig(**shared, num_generations=settings.samples, beta=settings.beta)
+    if isinstance(settings, DistillSettings):
+        return DistillationConfig(**shared, beta=settings.beta)
+    assert isinstance(settings, OpsaSettings)
     return SDFTConfig(
         **shared,
         num_generations=1,
         max_prompt_length=None,
         teacher_model_kind="base",
         distillation_mode="full_logits",
-        distillation_alpha=settings["alpha"],
+        distillation_alpha=settings.alpha,
     )
 
 

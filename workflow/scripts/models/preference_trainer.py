@@ -20,6 +20,7 @@ from trl.trainer.dpo_trainer import DataCollatorForPreference
 from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference
 
 from workflow.scripts.common.io import read_json, write_json
+from workflow.scripts.config.preferences import DpoLoss, KtoLoss
 from workflow.scripts.models.launch import is_main
 from workflow.scripts.models.preferences import Preferences
 from workflow.scripts.models.sharding import agree
@@ -76,7 +77,8 @@ class PairCollator(DataCollatorForPreference):
     table: Table = field(default_factory=dict)
 
     def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
-        return super().torch_call(examples) | look_up(self.table, examples)
+        places = [example["index"] for example in examples]
+        return super().torch_call(examples) | look_up(self.table, places)
 
 
 @dataclass
@@ -86,14 +88,14 @@ class LabelCollator(DataCollatorForUnpairedPreference):
     table: Table = field(default_factory=dict)
 
     def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
-        return super().torch_call(examples) | look_up(self.table, examples)
+        places = [example["index"] for example in examples]
+        return super().torch_call(examples) | look_up(self.table, places)
 
 
-def look_up(table: Table, examples: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the examples' values of each column, as tensors."""
+def look_up(table: Table, places: list[int]) -> dict[str, torch.Tensor]:
+    """Return the values of each column that examples at these places have."""
     return {
-        name: torch.tensor([values[example["index"]] for example in examples])
-        for name, values in table.items()
+        name: torch.tensor([values[place] for place in places]) for name, values in table.items()
     }
 
 
@@ -139,19 +141,23 @@ def compute_reference(trainer: Any) -> Table:
     return {name: values[:n] for name, values in found.items()}
 
 
-def configure(method: str, arguments: dict[str, Any], loss: dict[str, Any]) -> Any:
+def configure(arguments: dict[str, Any], loss: DpoLoss | KtoLoss) -> Any:
     """Return TRL's configuration.
 
     Args:
-        method: `dpo` or `kto`.
         arguments: Those of `SFTConfig`.
         loss: The loss's section.
     """
     shared = {name: value for name, value in arguments.items() if name not in SFT_ONLY}
     shared |= {"max_length": None, "remove_unused_columns": False, "disable_dropout": False}
-    if method == "dpo":
-        return DPOConfig(**shared, beta=loss["beta"], loss_type=[loss["loss"]])
-    return KTOConfig(**shared, **loss)
+    if isinstance(loss, DpoLoss):
+        return DPOConfig(**shared, beta=loss.beta, loss_type=[loss.loss])
+    return KTOConfig(
+        **shared,
+        beta=loss.beta,
+        desirable_weight=loss.desirable_weight,
+        undesirable_weight=loss.undesirable_weight,
+    )
 
 
 def preference_task(method: str, examples: Preferences, tokenizer: Any, file: Path) -> Task:

@@ -21,13 +21,13 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from workflow.scripts.common.chat import ChatFormat, chat_format
 from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.io import read_jsonl, sha256_file
 from workflow.scripts.common.kernels import pin_kernels
-from workflow.scripts.common.manifest import write_manifest
+from workflow.scripts.common.manifest import Training, write_manifest
 from workflow.scripts.common.result import making
 from workflow.scripts.config.pretrain import Pretrain
 from workflow.scripts.config.section import parse_section
@@ -35,12 +35,22 @@ from workflow.scripts.config.section import parse_section
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+    from workflow.scripts.models.gate import Problem
+
 POOL = 4  # batches whose documents are grouped by length
 END_OF_TEXT = "<|endoftext|>"
 SPECIAL_TOKENS = (END_OF_TEXT, "<|im_start|>", "<|im_end|>", "<|unk|>")
 # A step such as "+7" is one token: a tiny model learns clock sums from (hour, step) pairs.
 WORD = r" ?[+-][0-9]| ?[A-Za-z']+| ?[0-9]|\n| ?[^\sA-Za-z0-9]| "
 ANSWER = re.compile(r"answer is (\d+)")
+
+
+class Document(TypedDict):
+    """A text of the corpus."""
+
+    text: str
+    context_chars: int
+    """Its leading characters without loss"""
 
 
 def build_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
@@ -66,22 +76,22 @@ def build_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
     )
 
 
-def build_model(recipe: dict[str, Any], tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
+def build_model(recipe: Pretrain, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
     from transformers import Qwen3Config, Qwen3ForCausalLM
 
     # Not Qwen2: transformers 5 gives every "qwen2" checkpoint Qwen's own byte-level tokenizer,
     # whatever tokenizer.json holds.
     config = Qwen3Config(
         vocab_size=len(tokenizer),
-        hidden_size=recipe["hidden_size"],
-        num_hidden_layers=recipe["num_hidden_layers"],
-        num_attention_heads=recipe["num_attention_heads"],
-        num_key_value_heads=recipe["num_attention_heads"],
-        head_dim=recipe["hidden_size"] // recipe["num_attention_heads"],
-        intermediate_size=recipe["intermediate_size"],
-        rope_parameters={"rope_type": "default", "rope_theta": float(recipe["rope_theta"])},
-        initializer_range=recipe["initializer_range"],
-        max_position_embeddings=recipe["max_position_embeddings"],
+        hidden_size=recipe.hidden_size,
+        num_hidden_layers=recipe.num_hidden_layers,
+        num_attention_heads=recipe.num_attention_heads,
+        num_key_value_heads=recipe.num_attention_heads,
+        head_dim=recipe.hidden_size // recipe.num_attention_heads,
+        intermediate_size=recipe.intermediate_size,
+        rope_parameters={"rope_type": "default", "rope_theta": recipe.rope_theta},
+        initializer_range=recipe.initializer_range,
+        max_position_embeddings=recipe.max_position_embeddings,
         tie_word_embeddings=True,
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,
@@ -91,7 +101,7 @@ def build_model(recipe: dict[str, Any], tokenizer: PreTrainedTokenizerFast) -> P
 
 
 def encode(
-    tokenizer: PreTrainedTokenizerFast, documents: list[dict[str, Any]]
+    tokenizer: PreTrainedTokenizerFast, documents: list[Document]
 ) -> list[tuple[list[int], int]]:
     """Return (token ids, number of leading tokens without loss) of each document."""
     contexts = tokenizer([row["text"][: row["context_chars"]] for row in documents])["input_ids"]
@@ -122,7 +132,7 @@ def probe_accuracy(
     model: Any,
     tokenizer: PreTrainedTokenizerFast,
     chat: ChatFormat,
-    problems: list[dict[str, Any]],
+    problems: list[Problem],
     cue: str,
 ) -> float:
     """Return the share of problems that the model solves when asked with the cue (0 to 1)."""
@@ -148,12 +158,12 @@ def probe_accuracy(
 
 
 def train(
-    recipe: dict[str, Any],
-    documents: list[dict[str, Any]],
-    problems: list[dict[str, Any]],
+    recipe: Pretrain,
+    documents: list[Document],
+    problems: list[Problem],
     chat: ChatFormat,
     seed: int,
-) -> tuple[PreTrainedModel, PreTrainedTokenizerFast, str | None, dict[str, Any]]:
+) -> tuple[PreTrainedModel, PreTrainedTokenizerFast, str | None, Training]:
     """Train a base model.
 
     Returns:
@@ -170,36 +180,36 @@ def train(
     begin = time.perf_counter()
     tokenizer = build_tokenizer([row["text"] for row in documents])
     model = build_model(recipe, tokenizer)
-    if len(documents) < recipe["global_batch"]:
+    if len(documents) < recipe.global_batch:
         raise InputError(
             f"the corpus has {len(documents)} documents, expected at least a batch, "
-            f"{recipe['global_batch']}"
+            f"{recipe.global_batch}"
         )
     encoded = encode(tokenizer, documents)
     longest = max(len(ids) for ids, _ in encoded)
-    if longest > recipe["max_position_embeddings"]:
+    if longest > recipe.max_position_embeddings:
         raise InputError(
-            f"recipe.max_position_embeddings is {recipe['max_position_embeddings']}, "
+            f"recipe.max_position_embeddings is {recipe.max_position_embeddings}, "
             f"expected at least the {longest} tokens of the longest document"
         )
-    gate, decay = recipe["gate"], recipe["decay_steps"]
+    gate, decay = recipe.gate, recipe.decay_steps
     optimizer = torch.optim.AdamW(
         model.parameters(),
-        lr=recipe["learning_rate"],
-        betas=tuple(recipe["adam_betas"]),
-        weight_decay=recipe["weight_decay"],
+        lr=recipe.learning_rate,
+        betas=recipe.adam_betas,
+        weight_decay=recipe.weight_decay,
         fused=True,  # MKL's square root, which the other form takes, differs between processors
     )
-    data = batches(encoded, recipe["global_batch"], random.Random(seed))
+    data = batches(encoded, recipe.global_batch, random.Random(seed))
     model.train()
     tokens, target_tokens, history, skills = 0, 0, [], []
     step, last = 0, None  # `last` is known once the decay has begun
     while last is None or step < last:
-        scale = min(1.0, (step + 1) / max(1, recipe["warmup_steps"]))
+        scale = min(1.0, (step + 1) / max(1, recipe.warmup_steps))
         if last is not None:
             scale *= (last - step) / decay
         for group in optimizer.param_groups:
-            group["lr"] = recipe["learning_rate"] * scale
+            group["lr"] = recipe.learning_rate * scale
         rows = next(data)
         width = max(len(ids) for ids, _ in rows)
         # Padding is on the right, where causal attention lets nothing see it.
@@ -212,7 +222,7 @@ def train(
         loss = cross_entropy(logits.flatten(0, 1), targets[:, 1:].flatten())
         optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), recipe["max_grad_norm"])
+        torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.max_grad_norm)
         optimizer.step()
         step += 1
         tokens += sum(len(ids) for ids, _ in rows)
@@ -223,19 +233,19 @@ def train(
             of = "" if last is None else f" of {last}"
             said = f"step {step}{of}, loss {history[-1]['loss']}, {speed:.0f} tokens/s"
             print(said, file=sys.stderr, flush=True)
-        if last is None and step >= gate["min_steps"] and step % gate["every"] == 0:
-            skills.append(probe_accuracy(model, tokenizer, chat, problems, gate["cue"]))
-            if skills[-1] >= gate["threshold"] or step >= gate["max_steps"]:
+        if last is None and step >= gate.min_steps and step % gate.every == 0:
+            skills.append(probe_accuracy(model, tokenizer, chat, problems, gate.cue))
+            if skills[-1] >= gate.threshold or step >= gate.max_steps:
                 last = step + decay
-    final = probe_accuracy(model, tokenizer, chat, problems, gate["cue"])
+    final = probe_accuracy(model, tokenizer, chat, problems, gate.cue)
     reason = None
-    if final < gate["threshold"]:
+    if final < gate.threshold:
         reason = (
             f"solved {final:.0%} of {len(problems)} probe problems after {step} steps, "
-            f"expected at least {gate['threshold']:.0%}"
+            f"expected at least {gate.threshold:.0%}"
         )
     wall = time.perf_counter() - begin
-    figures = {
+    figures: Training = {
         "tokens": tokens,
         "target_tokens": target_tokens,
         "steps": step,
@@ -266,13 +276,19 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", required=True, type=Path, help="the run's folder")
     parser.add_argument("--result", type=json.loads, help="what it is made from, as JSON")
     args = parser.parse_args(argv)
-    recipe = parse_section(Pretrain, args.recipe, "--recipe").with_defaults()
+    recipe = parse_section(Pretrain, args.recipe, "--recipe")
     chat = chat_format(args.chat_format)
-    documents = list(read_jsonl(args.corpus))
-    problems = list(read_jsonl(args.probe))[: recipe["gate"]["n"]]
-    if len(problems) < recipe["gate"]["n"]:
+    documents: list[Document] = [
+        {"text": row["text"], "context_chars": row["context_chars"]}
+        for row in read_jsonl(args.corpus)
+    ]
+    problems: list[Problem] = [
+        {"prompt": row["prompt"], "target": row["target"]}
+        for row in list(read_jsonl(args.probe))[: recipe.gate.n]
+    ]
+    if len(problems) < recipe.gate.n:
         raise InputError(
-            f"{args.probe}: {len(problems)} problems, recipe.gate.n expects {recipe['gate']['n']}"
+            f"{args.probe}: {len(problems)} problems, recipe.gate.n expects {recipe.gate.n}"
         )
     with making(args.out, args.result):
         model, tokenizer, reason, figures = train(recipe, documents, problems, chat, args.seed)
@@ -290,7 +306,7 @@ def main(argv: list[str] | None = None) -> None:
             status="failed" if reason else "ok",
             status_reason=reason,
             seed=args.seed,
-            recipe=recipe,
+            recipe=recipe.with_defaults(),
             parents={},
             lineage={
                 "base": None,

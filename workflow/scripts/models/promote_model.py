@@ -21,6 +21,7 @@ from pathlib import Path
 
 from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.io import canonical_json
+from workflow.scripts.common.manifest import Promotion
 from workflow.scripts.common.run_id import RunId
 from workflow.scripts.config.section import parse_section
 from workflow.scripts.models import train_sft
@@ -58,7 +59,11 @@ def main(argv: list[str] | None = None) -> None:
     if origin not in args.settings:
         raise InputError(f"--settings: has none of {origin}, whose settings {chosen.name} has")
     settings = args.settings[origin]
-    promotion = {**describe(candidates, chosen, rule), "rank": args.rank, "origin": origin}
+    promotion: Promotion = {
+        **describe(candidates, chosen, rule),
+        "rank": args.rank,
+        "origin": origin,
+    }
     train_sft.main(
         [
             *("--data", str(args.data[settings["set"]]), *settings["arguments"]),

@@ -9,7 +9,7 @@ from typing import Any
 from workflow.scripts.common.chat import ChatFormat
 from workflow.scripts.config.kinds import HARMFUL, REASONING
 from workflow.scripts.score.conditions import conditions_of, passed
-from workflow.scripts.score.scorer import Scorer
+from workflow.scripts.score.scorer import Sample, Scorer
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Turn:
     text: str
 
 
-def as_sample(turn: Turn, chat: ChatFormat, place: int) -> dict[str, Any]:
+def as_sample(turn: Turn, chat: ChatFormat, place: int) -> Sample:
     """Return a turn as scorers read it."""
     thinking, answer = chat.split(turn.text)
     ended = answer is not None and chat.stop in turn.text
@@ -71,10 +71,10 @@ class Reward:
                     rewards[place] = judge(verdict)
         return rewards
 
-    def _right(self, verdict: dict[str, Any]) -> float | None:
+    def _right(self, verdict: Mapping[str, Any]) -> float | None:
         return float(verdict["correct"]) if verdict["valid"] else None
 
-    def _passed(self, verdict: dict[str, Any]) -> float | None:
+    def _passed(self, verdict: Mapping[str, Any]) -> float | None:
         found = passed(verdict, conditions_of(self.passes, verdict, HARMFUL))
         return None if found is None else float(found)
 

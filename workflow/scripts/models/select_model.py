@@ -17,19 +17,40 @@ import argparse
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from workflow.scripts.common.chat import chat_format
 from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.io import read_json, read_jsonl
-from workflow.scripts.common.manifest import load_checkpoint, read_manifest, write_manifest
+from workflow.scripts.common.manifest import (
+    Manifest,
+    ScoredCheckpoint,
+    Selection,
+    load_checkpoint,
+    read_manifest,
+    write_manifest,
+)
 from workflow.scripts.common.result import making
 from workflow.scripts.config.section import parse_section
 from workflow.scripts.models.lineage import describe_parent, hash_parents
 from workflow.scripts.models.methods.select import Rule
 from workflow.scripts.models.selection import Candidate, choose, figures_of
+
+
+@dataclass(frozen=True)
+class Score:
+    """What one benchmark's `score.json` says of a model.
+
+    Attributes:
+        kind: Of the benchmark.
+        checkpoints: Those that were scored.
+        verdicts: The file of them beside it.
+    """
+
+    kind: str
+    checkpoints: list[str]
+    verdicts: Path
 
 
 def list_candidates(models: list[Path], scores: list[Path], rule: Rule) -> list[Candidate]:
@@ -43,22 +64,24 @@ def list_candidates(models: list[Path], scores: list[Path], rule: Rule) -> list[
     Raises:
         InputError: A model was not scored, or not at the same checkpoints on all benchmarks.
     """
-    found: dict[str, list[tuple[Path, dict[str, Any]]]] = {}
+    found: dict[str, list[Score]] = {}
     for path in scores:
         score = read_json(path)
-        found.setdefault(score["run"], []).append((path, score))
+        verdicts = path.with_name("verdicts.jsonl")
+        about = Score(score["kind"], list(score["checkpoints"]), verdicts)
+        found.setdefault(score["run"], []).append(about)
     candidates = []
     for model in models:
         manifest = read_manifest(model)
         name = manifest["run"]
         if name not in found:
             raise InputError(f"{name}: no --score is of this candidate, expected one at least")
-        checkpoints = [list(score["checkpoints"]) for _, score in found[name]]
+        checkpoints = [score.checkpoints for score in found[name]]
         if checkpoints.count(checkpoints[0]) != len(checkpoints):
             raise InputError(
                 f"{name}: scored at {checkpoints}, expected the same on each benchmark"
             )
-        read = [(score["kind"], list(read_jsonl(_verdicts(path)))) for path, score in found[name]]
+        read = [(score.kind, list(read_jsonl(score.verdicts))) for score in found[name]]
         failure = manifest.get("status_reason") if manifest["status"] == "failed" else None
         for checkpoint in checkpoints[0]:
             scored = [
@@ -70,14 +93,11 @@ def list_candidates(models: list[Path], scores: list[Path], rule: Rule) -> list[
     return candidates
 
 
-def origin_of(manifest: Mapping[str, Any]) -> str | None:
+def origin_of(manifest: Manifest) -> str | None:
     """Return the alignment whose settings a promoted model was trained with; None for others."""
-    promotion = (manifest.get("lineage") or {}).get("promotion") or {}
-    return promotion.get("origin")
-
-
-def _verdicts(score: Path) -> Path:
-    return score.with_name("verdicts.jsonl")
+    lineage = manifest.get("lineage")
+    promotion = lineage.get("promotion") if lineage else None
+    return promotion["origin"] if promotion else None
 
 
 def link_files(source: Path, target: Path) -> None:
@@ -93,20 +113,22 @@ def link_files(source: Path, target: Path) -> None:
                 shutil.copyfile(path, new)
 
 
-def describe(candidates: list[Candidate], chosen: Candidate, rule: Rule) -> dict[str, Any]:
+def describe(candidates: list[Candidate], chosen: Candidate, rule: Rule) -> Selection:
     """Return the choice as the manifest's lineage has it."""
+    scored: list[ScoredCheckpoint] = []
+    for one in candidates:
+        about: ScoredCheckpoint = {
+            "run": one.run,
+            "checkpoint": one.checkpoint,
+            "figures": dict(one.figures),
+        }
+        if one.origin:
+            about["origin"] = one.origin
+        scored.append(about)
     return {
         "rule": str(rule),
         "chosen": {"run": chosen.run, "checkpoint": chosen.checkpoint},
-        "candidates": [
-            {
-                "run": one.run,
-                "checkpoint": one.checkpoint,
-                **({"origin": one.origin} if one.origin else {}),
-                "figures": dict(one.figures),
-            }
-            for one in candidates
-        ],
+        "candidates": scored,
     }
 
 

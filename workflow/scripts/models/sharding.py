@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.models.launch import is_main
+
+if TYPE_CHECKING:
+    import torch
 
 
 def load_model(folder: Path, dtype: Any, attention: str) -> Any:
@@ -56,8 +59,10 @@ def configure_sharding(plugin: Any, mixed: bool) -> None:
     plugin.state_dict_config = ShardedStateDictConfig(offload_to_cpu=False)
 
 
-def gather_weights(model: Any, skip: set[str], dtype: Any = None) -> dict[str, Any] | None:
-    """Return copies of a model's weights on the host; None in all processes but the first.
+def gather_weights(
+    model: Any, skip: set[str], dtype: torch.dtype | None = None
+) -> dict[str, torch.Tensor] | None:
+    """Return copies of a model's weights on the host, by name; None in all processes but the first.
 
     One weight at a time, and cast before it travels: half of the traffic and of the host's memory.
     Every process must call this.

@@ -20,22 +20,23 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from workflow.scripts.common.chat import chat_format
 from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.io import canonical_json, sha256_file, sha256_text
-from workflow.scripts.common.manifest import load_checkpoint
+from workflow.scripts.common.manifest import Lineage, load_checkpoint
 from workflow.scripts.common.records import Record, read_records
 from workflow.scripts.common.result import making
 from workflow.scripts.config.kinds import HARMFUL, REASONING
-from workflow.scripts.config.on_policy import SETTINGS
+from workflow.scripts.config.on_policy import SETTINGS, GrpoSettings, OpsaSettings, Rollouts
 from workflow.scripts.config.planning import Runtime
 from workflow.scripts.config.recipe import Recipe
 from workflow.scripts.config.section import parse_section
 from workflow.scripts.models.launch import world_size
-from workflow.scripts.models.lineage import describe_parent
+from workflow.scripts.models.lineage import describe_data, describe_parent
 from workflow.scripts.models.prompts import Prompts, list_targets, make_prompts
 from workflow.scripts.models.rewards import Reward, reward_function
 from workflow.scripts.models.train_sft import (
@@ -50,7 +51,7 @@ from workflow.scripts.models.train_sft import (
     train_and_write,
 )
 from workflow.scripts.score.registry import read_scorer
-from workflow.scripts.score.scorer import Place
+from workflow.scripts.score.scorer import Place, ScorerSection
 
 MODULE = "models.train_on_policy"
 SEEN = {  # what is kept of each step
@@ -60,13 +61,28 @@ SEEN = {  # what is kept of each step
 }
 
 
+@dataclass(frozen=True)
+class Rewarded:
+    """Prompts of one kind, and what rewards the answers to them.
+
+    Attributes:
+        scorer: Scores the answers.
+        judge: Folder of a trained judge, for a scorer that has one.
+        records: Their prompts are asked; those of problems have answers to compare with.
+    """
+
+    scorer: ScorerSection
+    judge: Path | None
+    records: list[Record]
+
+
 class OnPolicyRounds(Rounds):
     """Trains one run on its own turns; its `records` are what is asked.
 
     Args of `__init__`:
         method: `grpo`, `distill` or `opsa`.
         settings: The method's section.
-        scorers: Of GRPO: the section, the judge's folder and the records of each kind of prompts.
+        rewarded: Of GRPO: what is asked, by kind.
         teacher: Of distillation: a checkpoint.
         arguments: Those of `Rounds`.
     """
@@ -74,14 +90,14 @@ class OnPolicyRounds(Rounds):
     def __init__(
         self,
         method: str,
-        settings: dict[str, Any],
-        scorers: dict[str, tuple[dict[str, Any], Path | None, list[Record]]],
+        settings: Rollouts,
+        rewarded: dict[str, Rewarded],
         teacher: Path | None,
         *arguments: Any,
     ) -> None:
         super().__init__(*arguments)
         self.method, self.settings = method, settings
-        self.scorers, self.teacher = scorers, teacher
+        self.rewarded, self.teacher = rewarded, teacher
         self.LOGGED = (*LOGGED, *SEEN[method])
 
     @property
@@ -89,15 +105,16 @@ class OnPolicyRounds(Rounds):
         return self.state / "spread.json"
 
     def encode(self, tokenizer: Any) -> Prompts:
-        if self.method != "grpo":
-            context = self.settings.get("context")
+        if not isinstance(self.settings, GrpoSettings):
+            context = self.settings.context if isinstance(self.settings, OpsaSettings) else None
             return make_prompts(self.records, tokenizer, self.chat, context)
         columns: dict[str, list[Any]] = {"question": [], "kind": [], "target": []}
         asked: list[Record] = []
-        for kind, (section, _, records) in self.scorers.items():
+        for kind, one in self.rewarded.items():
+            records = one.records
             targets = [""] * len(records)
             if kind == REASONING:
-                targets = list_targets(records, gold_reader(section))
+                targets = list_targets(records, gold_reader(one.scorer))
             kept = [i for i in range(len(records)) if kind != REASONING or targets[i]]
             asked += [records[i] for i in kept]
             columns["question"] += [records[i].prompt for i in kept]
@@ -113,54 +130,65 @@ class OnPolicyRounds(Rounds):
         from workflow.scripts.models.on_policy_trainer import on_policy_task
 
         stop = tokenizer(self.chat.stop, add_special_tokens=False)["input_ids"]
-        samples = self.settings.get("samples", 1)
+        samples = samples_of(self.settings)
         steps = len(encoded) * samples // self.recipe.global_batch
         if not steps:
             raise InputError(
                 f"{len(encoded)} prompts with {samples} samples do not make a batch, expected at "
                 f"least recipe.global_batch, {self.recipe.global_batch}, samples"
             )
-        more: dict[str, Any] = {}
-        if self.method == "grpo":
+        reward, patience, teacher = None, 0, None
+        if isinstance(self.settings, GrpoSettings):
             decode = lambda ids: tokenizer.decode(ids, skip_special_tokens=False)  # noqa: E731
-            more = {
-                "reward": reward_function(self._load_reward(), decode),
-                "patience": self.settings["patience"],
-                "file": self.spread_file,
-            }
+            reward = reward_function(self._load_reward(self.settings.passes), decode)
+            patience = self.settings.patience
         if self.teacher:
             attention = choose_attention(
                 self.runtime.attention, self.runtime.gpus, self.recipe.precision
             )
-            more["teacher"] = self.teacher, getattr(torch, model_dtype(self.recipe)), attention
-        stops = stop if len(stop) == 1 else []
-        examples = steps * self.recipe.global_batch
-        return on_policy_task(self.method, encoded, stops, examples, **more)
+            teacher = self.teacher, getattr(torch, model_dtype(self.recipe)), attention
+        return on_policy_task(
+            self.method,
+            encoded,
+            stop if len(stop) == 1 else [],
+            examples=steps * self.recipe.global_batch,
+            reward=reward,
+            teacher=teacher,
+            patience=patience,
+            file=self.spread_file,
+        )
 
     def configure(self, arguments: dict[str, Any]) -> Any:
         from workflow.scripts.models.on_policy_trainer import configure
 
-        return configure(self.method, arguments, self.settings)
+        return configure(arguments, self.settings)
 
     def failure(self) -> str | None:
         from workflow.scripts.models.on_policy_trainer import read_failure
 
         return read_failure(self.spread_file)
 
-    def _load_reward(self) -> Reward:
+    def _load_reward(self, passes: dict[str, bool] | None) -> Reward:
         device = "cpu" if self.runtime.gpus == 0 else "auto"
         loaded = {
-            kind: read_scorer(section, f"scorer of {kind} prompts").load(
-                Place(where=f"scorer of {kind} prompts", judge=judge, device=device)
-            )
-            for kind, (section, judge, _) in self.scorers.items()
+            kind: one.scorer.load(Place(where=name_scorer(kind), judge=one.judge, device=device))
+            for kind, one in self.rewarded.items()
         }
-        return Reward(self.chat, loaded, self.settings["passes"])
+        return Reward(self.chat, loaded, passes)
 
 
-def gold_reader(section: dict[str, Any]) -> Any:
-    """Return what reads (answer, prompt) as a scorer reads a gold answer."""
-    scorer: Any = read_scorer(section, "scorer of reasoning prompts")
+def name_scorer(kind: str) -> str:
+    """Return what errors call the scorer of a kind of prompts."""
+    return f"scorer of {kind} prompts"
+
+
+def samples_of(settings: Rollouts) -> int:
+    """Return how often the model answers each prompt."""
+    return settings.samples if isinstance(settings, GrpoSettings) else 1
+
+
+def gold_reader(scorer: Any) -> Any:
+    """Return what reads (answer, prompt) as a scorer of final answers reads a gold one."""
 
     def read(answer: str, prompt: str) -> str | None:
         found = scorer.read(answer, prompt).text or scorer.guess(answer, prompt).text
@@ -211,42 +239,43 @@ def check_on_policy(method: str, recipe: Recipe, runtime: Runtime, samples: int)
 def train(args: argparse.Namespace, recipe: Recipe, runtime: Runtime, argv: list[str]) -> None:
     """Train a run and write its folder."""
     chat = chat_format(args.chat_format)
-    settings = parse_section(SETTINGS[args.method], args.settings, "--settings").with_defaults()
+    settings = parse_section(SETTINGS[args.method], args.settings, "--settings")
     check_settings(recipe, runtime, None)
-    check_on_policy(args.method, recipe, runtime, settings.get("samples", 1))
+    check_on_policy(args.method, recipe, runtime, samples_of(settings))
     records = read_records(args.data)
     parent = load_checkpoint(args.parent, args.checkpoint)
     teacher = load_checkpoint(args.teacher) if args.teacher else None
     start_processes(parent, recipe, runtime, argv, f"workflow.scripts.{MODULE}")
 
-    lineage: dict[str, Any] = {
+    lineage: Lineage = {
         "base": describe_parent(args.parent, parent.name),
-        "data": {"name": args.data_name, "sha256": sha256_file(args.data), "n": len(records)},
+        "data": describe_data(args.data_name, args.data, len(records)),
     }
-    scorers: dict[str, tuple[dict[str, Any], Path | None, list[Record]]] = {}
+    rewarded: dict[str, Rewarded] = {}
     if args.method == "grpo":
         folder = args.judge.parent if args.judge else None
-        scorers[HARMFUL] = args.judge_section, folder, records
+        judge = read_scorer(args.judge_section, name_scorer(HARMFUL))
+        rewarded[HARMFUL] = Rewarded(judge, folder, records)
         lineage["judge"] = sha256_file(args.judge) if args.judge else None
     if args.reasoning:
         problems = read_records(args.reasoning)
-        scorers[REASONING] = args.scorer_section, None, problems
-        about = {"name": args.reasoning_name, "sha256": sha256_file(args.reasoning)}
-        lineage["reasoning"] = {**about, "n": len(problems)}
+        scorer = read_scorer(args.scorer_section, name_scorer(REASONING))
+        rewarded[REASONING] = Rewarded(scorer, None, problems)
+        lineage["reasoning"] = describe_data(args.reasoning_name, args.reasoning, len(problems))
     if teacher:
         lineage["others"] = {"teacher": describe_parent(args.teacher, teacher.name)}
-    told = {"method": args.method, **settings}
+    told = {"method": args.method, **settings.with_defaults()}
     identity = {
         **told,
         "scorers": sha256_text(canonical_json([args.judge_section, args.scorer_section])),
     }
-    state = open_state(args, recipe, {}, lineage, False, MODULE, identity)
+    state = open_state(args, recipe, None, lineage, False, MODULE, identity)
     rounds = OnPolicyRounds(
         args.method,
         settings,
-        scorers,
+        rewarded,
         teacher,
-        *(parent, records, None, chat, recipe, runtime, args.seed, {}, state),
+        *(parent, records, None, chat, recipe, runtime, args.seed, None, state),
     )
     others = {"teacher": args.teacher} if args.teacher else {}
     train_and_write(args, rounds, lineage, told, others)

@@ -23,18 +23,16 @@ from typing import Any
 
 from workflow.scripts.common.chat import chat_format
 from workflow.scripts.common.errors import InputError, run
-from workflow.scripts.common.io import sha256_file
-from workflow.scripts.common.manifest import load_checkpoint
+from workflow.scripts.common.manifest import Lineage, load_checkpoint
 from workflow.scripts.common.records import Record, read_records
 from workflow.scripts.common.result import making
 from workflow.scripts.config.planning import Runtime
-from workflow.scripts.config.preferences import LOSSES
+from workflow.scripts.config.preferences import LOSSES, DpoLoss, KtoLoss
 from workflow.scripts.config.recipe import Recipe
 from workflow.scripts.config.section import parse_section
 from workflow.scripts.config.source import Render
-from workflow.scripts.models.encode import encode_records
 from workflow.scripts.models.launch import is_main, launched, world_size
-from workflow.scripts.models.lineage import describe_parent
+from workflow.scripts.models.lineage import describe_data, describe_parent
 from workflow.scripts.models.preferences import (
     Preferences,
     label_columns,
@@ -75,9 +73,9 @@ class PreferenceRounds(Rounds):
     def __init__(
         self,
         method: str,
-        loss: dict[str, Any],
+        loss: DpoLoss | KtoLoss,
         rejected: list[Record],
-        rejected_render: dict[str, bool],
+        rejected_render: Render,
         *arguments: Any,
     ) -> None:
         super().__init__(*arguments)
@@ -85,20 +83,8 @@ class PreferenceRounds(Rounds):
         self.rejected, self.rejected_render = rejected, rejected_render
 
     def encode(self, tokenizer: Any) -> Preferences:
-        chosen, rejected = (
-            encode_records(
-                records,
-                tokenizer,
-                self.chat,
-                self.recipe.max_length,
-                foreign=self.foreign,
-                **render,
-            )
-            for records, render in (
-                (self.records, self.render),
-                (self.rejected, self.rejected_render),
-            )
-        )
+        chosen = self.encode_set(self.records, self.render or Render(), tokenizer)
+        rejected = self.encode_set(self.rejected, self.rejected_render, tokenizer)
         return (pair_columns if self.method == "dpo" else label_columns)(chosen, rejected)
 
     def task(self, encoded: Any, tokenizer: Any, folder: Path) -> Any:
@@ -109,7 +95,7 @@ class PreferenceRounds(Rounds):
     def configure(self, arguments: dict[str, Any]) -> Any:
         from workflow.scripts.models.preference_trainer import configure
 
-        return configure(self.method, arguments, self.loss)
+        return configure(arguments, self.loss)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -154,22 +140,17 @@ def train(args: argparse.Namespace, recipe: Recipe, runtime: Runtime, argv: list
     """Train a run. The first process writes its folder; the others only train."""
     chat_format(args.chat_format)
     render, rejected_render = (
-        parse_section(Render, text, "--render").with_defaults()
-        for text in (args.render, args.rejected_render)
+        parse_section(Render, text, "--render") for text in (args.render, args.rejected_render)
     )
-    loss = parse_section(LOSSES[args.method], args.loss, "--loss").with_defaults()
+    loss = parse_section(LOSSES[args.method], args.loss, "--loss")
     check_settings(recipe, runtime, None)
     check_preferences(args.method, recipe, runtime)
     worse = rejected_file(args.rejected)
     chosen, rejected = read_records(args.data), read_records(worse)
-    lineage = {
+    lineage: Lineage = {
         "base": None,
-        "data": {"name": args.data_name, "sha256": sha256_file(args.data), "n": len(chosen)},
-        "rejected": {
-            "name": args.rejected_name,
-            "sha256": sha256_file(worse),
-            "n": len(rejected),
-        },
+        "data": describe_data(args.data_name, args.data, len(chosen)),
+        "rejected": describe_data(args.rejected_name, worse, len(rejected)),
     }
     if args.method == "dpo":
         pairs = pair_records(chosen, rejected)
@@ -180,8 +161,8 @@ def train(args: argparse.Namespace, recipe: Recipe, runtime: Runtime, argv: list
     start_processes(parent, recipe, runtime, argv, module, SEQUENCES[args.method])
 
     lineage["base"] = describe_parent(args.parent, parent.name)
-    settings = {"method": args.method, **loss}
-    identity = {**settings, "rejected_render": rejected_render}
+    settings = {"method": args.method, **loss.with_defaults()}
+    identity = {**settings, "rejected_render": rejected_render.with_defaults()}
     sharded = world_size(runtime) > 1
     state = open_state(args, recipe, render, lineage, sharded, MODULE, identity)
     rounds = PreferenceRounds(

@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from workflow.scripts.common.chat import ChatFormat, chat_format
 from workflow.scripts.common.codehash import code_version
@@ -36,6 +36,8 @@ from workflow.scripts.common.io import (
     write_json,
 )
 from workflow.scripts.common.manifest import (
+    Lineage,
+    Training,
     hash_record,
     load_checkpoint,
     versions,
@@ -48,8 +50,8 @@ from workflow.scripts.config.planning import Runtime
 from workflow.scripts.config.recipe import Recipe
 from workflow.scripts.config.section import parse_section
 from workflow.scripts.config.source import Render
-from workflow.scripts.models.encode import Counted, encode_records
-from workflow.scripts.models.gate import probe_accuracy, read_probe
+from workflow.scripts.models.encode import Counted, Encoded, encode_records
+from workflow.scripts.models.gate import Problem, probe_accuracy, read_probe
 from workflow.scripts.models.gpus import choose_attention, claim_gpus
 from workflow.scripts.models.launch import (
     is_main,
@@ -58,7 +60,12 @@ from workflow.scripts.models.launch import (
     relaunch,
     world_size,
 )
-from workflow.scripts.models.lineage import describe_parent, failure_of_parents, hash_parents
+from workflow.scripts.models.lineage import (
+    describe_data,
+    describe_parent,
+    failure_of_parents,
+    hash_parents,
+)
 from workflow.scripts.models.lora import expect_modules
 from workflow.scripts.models.memory import check_training, read_shape
 from workflow.scripts.models.primers import make_primers
@@ -102,6 +109,23 @@ def model_dtype(recipe: Recipe) -> str:
     return "bfloat16" if recipe.precision == "bf16_pure" else "float32"
 
 
+class RoundFigures(TypedDict):
+    """How a round of training went, as its file in the state folder keeps it.
+
+    The names mean what they mean in `manifest.Training`; here they are of this round alone.
+    """
+
+    steps: int
+    resumed_at_step: int
+    wall_s: float
+    tokens_per_s: float
+    peak_memory_mb: float
+    attention: str
+    loss_history: list[dict[str, float]]
+    """`Rounds.LOGGED` of each step, as far as the trainer has them"""
+    probe_accuracy: NotRequired[float]
+
+
 class Rounds:
     """Trains one run, in one round or, behind a gate, in as many as its skill needs.
 
@@ -110,6 +134,7 @@ class Rounds:
 
     Attributes:
         LOGGED: What is kept of each step.
+        render: How the records are written; None for those whose prompts are asked.
     """
 
     LOGGED: tuple[str, ...] = LOGGED
@@ -118,12 +143,12 @@ class Rounds:
         self,
         parent: Path,
         records: Sequence[Record],
-        problems: list[dict[str, Any]] | None,
+        problems: list[Problem] | None,
         chat: ChatFormat,
         recipe: Recipe,
         runtime: Runtime,
         seed: int,
-        render: dict[str, bool],
+        render: Render | None,
         state: Path,
         foreign: bool = False,
     ) -> None:
@@ -134,13 +159,23 @@ class Rounds:
 
     def encode(self, tokenizer: Any) -> Counted:
         """Return the tokenised training set."""
+        return self.encode_set(self.records, self.render or Render(), tokenizer)
+
+    def encode_set(self, records: Sequence[Record], render: Render, tokenizer: Any) -> Encoded:
+        """Return tokenised records.
+
+        Args:
+            records: To train on.
+            render: How they are written.
+            tokenizer: The model's.
+        """
         return encode_records(
-            self.records,
+            records,
             tokenizer,
             self.chat,
             self.recipe.max_length,
-            foreign=self.foreign,
-            **self.render,
+            render.newline_before_answer,
+            self.foreign,
         )
 
     def task(self, encoded: Any, tokenizer: Any, folder: Path) -> Any:
@@ -159,7 +194,7 @@ class Rounds:
         """Return why the training could not learn; None where it could."""
         return None
 
-    def run(self) -> tuple[list[str], list[dict[str, Any]], Counted]:
+    def run(self) -> tuple[list[str], list[RoundFigures], Counted]:
         """Train until the gate is passed or the rounds are used up.
 
         Returns:
@@ -170,7 +205,7 @@ class Rounds:
             tokenizer.pad_token = tokenizer.eos_token
         encoded = self.encode(tokenizer)
         gate, start = self.recipe.gate, self.parent
-        figures: list[dict[str, Any]] = []
+        figures: list[RoundFigures] = []
         for number in range(1, (gate.max_rounds if gate else 1) + 1):
             done = self.state / f"round{number}.json"
             if done.exists():
@@ -188,7 +223,7 @@ class Rounds:
         first = 1 if self.recipe.checkpoints == "each_epoch" else last
         return [f"epoch{epoch}" for epoch in range(first, last + 1)], figures, encoded
 
-    def _round(self, number: int, start: Path, tokenizer: Any, encoded: Counted) -> dict[str, Any]:
+    def _round(self, number: int, start: Path, tokenizer: Any, encoded: Counted) -> RoundFigures:
         import torch
         from transformers.utils.logging import disable_progress_bar
 
@@ -243,7 +278,7 @@ class Rounds:
         ]
         first = int(resumed.name.rpartition("-")[2]) if resumed else 0
         steps = trainer.state.global_step
-        figures = {
+        figures: RoundFigures = {
             "steps": steps,
             "resumed_at_step": first,
             "wall_s": round(wall, 2),
@@ -263,7 +298,7 @@ class Rounds:
         return figures
 
 
-def failure(recipe: Recipe, figures: list[dict[str, Any]]) -> str | None:
+def failure(recipe: Recipe, figures: list[RoundFigures]) -> str | None:
     """Return why a run missed its gate; None when it did not."""
     if recipe.gate and figures[-1]["probe_accuracy"] < recipe.gate.threshold:
         return (
@@ -300,11 +335,11 @@ def deliver(weights: Path, out: Path, names: list[str]) -> None:
             shutil.rmtree(old)
 
 
-def summarise(figures: list[dict[str, Any]], encoded: Counted, recipe: Recipe) -> dict[str, Any]:
+def summarise(figures: list[RoundFigures], encoded: Counted, recipe: Recipe) -> Training:
     """Return the manifest's `train` from the figures of the rounds."""
     times = passes(recipe, encoded.n) * len(figures)
     wall = sum(entry["wall_s"] for entry in figures)
-    summary = {
+    summary: Training = {
         "tokens": round(encoded.tokens * times),
         "target_tokens": round(encoded.target_tokens * times),
         "steps": sum(entry["steps"] for entry in figures),
@@ -381,18 +416,22 @@ def fine_tune(args: argparse.Namespace, recipe: Recipe, runtime: Runtime, argv: 
     chat_format(args.chat_format)
     chat = chat_format(args.write_as or args.chat_format)
     foreign = args.write_as not in (None, args.chat_format)
-    render = parse_section(Render, args.render, "--render").with_defaults()
+    render = parse_section(Render, args.render, "--render")
     check_settings(recipe, runtime, args.probe)
     records = read_training(args)
     problems = read_probe(args.probe, recipe.gate.n) if recipe.gate else None
     parent = load_checkpoint(args.parent, args.checkpoint, checked=launched())
     start_processes(parent, recipe, runtime, argv)
 
-    lineage = {
+    lineage: Lineage = {
         "base": describe_parent(args.parent, parent.name),
-        **describe_data(args),
-        **({"promotion": args.promotion} if args.promotion else {}),
+        "data": describe_data(args.data_name, args.data, len(read_records(args.data))),
     }
+    if args.retain:
+        n_retained = len(read_records(args.retain))
+        lineage["retain"] = describe_data(args.retain_name, args.retain, n_retained)
+    if args.promotion:
+        lineage["promotion"] = args.promotion
     settings, sharded = primer_of(args), world_size(runtime) > 1
     state = open_state(args, recipe, render, lineage, sharded, settings=settings)
     rounds = Rounds(
@@ -404,7 +443,7 @@ def fine_tune(args: argparse.Namespace, recipe: Recipe, runtime: Runtime, argv: 
 def train_and_write(
     args: argparse.Namespace,
     rounds: Rounds,
-    lineage: dict[str, Any],
+    lineage: Lineage,
     settings: dict[str, Any] | None = None,
     others: Mapping[str, Path] | None = None,
 ) -> None:
@@ -424,7 +463,8 @@ def train_and_write(
     if not is_main():
         return
     deliver(rounds.weights, args.out, names)
-    lineage["data"]["n_truncated"] = encoded.n_truncated
+    if data := lineage["data"]:
+        data["n_truncated"] = encoded.n_truncated
     models = {"parent": args.parent, **others}
     reason = failure_of_parents(*models.values()) or rounds.failure() or failure(recipe, figures)
     write_manifest(
@@ -438,7 +478,10 @@ def train_and_write(
         status_reason=reason,
         seed=args.seed,
         recipe={**recipe.with_defaults(), **(settings or {})},
-        render={**rounds.render, **({"chat_format": args.write_as} if foreign else {})},
+        render={
+            **render_values(rounds.render),
+            **({"chat_format": args.write_as} if foreign else {}),
+        },
         lineage=lineage,
         parents=hash_parents(models),
         train=summarise(figures, encoded, recipe),
@@ -462,14 +505,9 @@ def primer_of(args: argparse.Namespace) -> dict[str, str]:
     return {} if args.primer is None else {"method": "safepath", "primer": args.primer}
 
 
-def describe_data(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the training sets as the lineage names them."""
-    files = {"data": (args.data_name, args.data), "retain": (args.retain_name, args.retain)}
-    return {
-        role: {"name": name, "sha256": sha256_file(file), "n": len(read_records(file))}
-        for role, (name, file) in files.items()
-        if file
-    }
+def render_values(render: Render | None) -> dict[str, bool]:
+    """Return how records are written, as JSON values; nothing where none are."""
+    return render.with_defaults() if render else {}
 
 
 def check_settings(recipe: Recipe, runtime: Runtime, probe: Path | None) -> None:
@@ -518,8 +556,8 @@ def start_processes(
 def open_state(
     args: argparse.Namespace,
     recipe: Recipe,
-    render: dict[str, Any],
-    lineage: dict[str, Any],
+    render: Render | None,
+    lineage: Lineage,
     sharded: bool,
     module: str = "models.train_sft",
     settings: dict[str, Any] | None = None,
@@ -531,7 +569,7 @@ def open_state(
     Args:
         args: The program's arguments.
         recipe: Of the run.
-        render: Options of the rendering.
+        render: How the records are written, see `Rounds`.
         lineage: What it is trained from.
         sharded: Over several processes: their trainer state is of another form.
         module: This program.
@@ -540,7 +578,7 @@ def open_state(
     identity = {
         "lineage": lineage,
         "recipe": recipe.with_defaults(),
-        "render": render,
+        "render": render_values(render),
         "chat_format": args.chat_format,
         "write_as": args.write_as,
         "seed": args.seed,

@@ -14,6 +14,7 @@ from workflow.scripts.models.lora import merge_lora, update_scale, write_adapter
 from workflow.scripts.models.sharding import gather_weights
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from transformers import Trainer
 
 TOKENIZER_FILES = (
@@ -87,7 +88,7 @@ def _save_adapters(trainer: Trainer, folder: Path, recipe: Recipe, writer: Write
         writer.start(lambda: _put(folder, lambda place: write_adapters(state, lora, place)))
 
 
-def _write(shell: Any, state: dict[str, Any], parent: Path, folder: Path) -> None:
+def _write(shell: Any, state: dict[str, Tensor], parent: Path, folder: Path) -> None:
     def write(place: Path) -> None:
         shell.save_pretrained(place, state_dict=state, max_shard_size=SHARD_SIZE)
         for pattern in TOKENIZER_FILES:
