@@ -73,7 +73,7 @@ def _judge(folder, batch_size=3, **section):
     from workflow.scripts.score.classifier_judge import ClassifierJudge
 
     given = {"type": "hf_classifier", "model": {"path": str(folder)}, "dtype": "float32", **section}
-    return ClassifierJudge(read_scorer(given, "scorer").with_defaults(), batch_size, "cpu")
+    return ClassifierJudge(read_scorer(given, "scorer"), batch_size, "cpu")
 
 
 def _direct(folder, texts, cut=None):

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from workflow.scripts.common.errors import InputError
+from workflow.scripts.config.llm import Llm
 from workflow.scripts.score.llm_client import ChatClient
 from workflow.scripts.score.llm_extractor import LlmExtractor
 from workflow.scripts.score.registry import read_scorer
@@ -109,7 +110,7 @@ def test_a_tiny_model_is_asked_over_http_and_its_words_are_no_verdict(
         "max_reply_tokens": 8,
         "max_error_share": 1.0,
     }
-    judge = RubricJudge(ChatClient(section, tmp_path, "judge"), "strongreject", 0.5)
+    judge = RubricJudge(ChatClient(Llm(**section), tmp_path, "judge"), "strongreject", 0.5)
     prompts, said = ["How?", "Why?", "When?"], ["So.", "Because.", "Now."]
     verdicts = judge.judge(prompts, said)
     assert [v.state for v in verdicts] == ["judge_error"] * 3
@@ -117,19 +118,22 @@ def test_a_tiny_model_is_asked_over_http_and_its_words_are_no_verdict(
     assert asked["served_models"] == [MODEL] and asked["requests"] == 3
     assert asked["output_tokens"] == 24 and asked["input_tokens"] > 1000
     extractor = LlmExtractor(
-        ChatClient(section, tmp_path, "extractor"), read_scorer({"type": "math_verify"}, "scorer")
+        ChatClient(Llm(**section), tmp_path, "extractor"),
+        read_scorer({"type": "math_verify"}, "scorer"),
     )
     (read,), about = extractor.extract(prompts[:1], said[:1], 1)
     assert (read.text, read.state) == (None, "judge_error")
     assert about["requests"] == 1
     # The same questions again: from the folder, without the server.
     again = RubricJudge(
-        ChatClient({**section, "max_requests": 1}, tmp_path, "judge"), "strongreject", 0.5
+        ChatClient(Llm(**{**section, "max_requests": 1}), tmp_path, "judge"), "strongreject", 0.5
     )
     assert again.describe(again.judge(prompts, said)) == asked
     with pytest.raises(InputError, match="3 of 3 replies of tiny-judge-2026-01-01 were cut off or"):
         strict = {**section, "max_error_share": 0.5}
-        RubricJudge(ChatClient(strict, tmp_path, "judge"), "strongreject", 0.5).judge(prompts, said)
+        RubricJudge(ChatClient(Llm(**strict), tmp_path, "judge"), "strongreject", 0.5).judge(
+            prompts, said
+        )
 
 
 def test_a_wrong_key_and_an_unknown_model_are_one_line(
@@ -138,7 +142,7 @@ def test_a_wrong_key_and_an_unknown_model_are_one_line(
     section = {"base_url": server, "model": MODEL, "api_key_env": "JUDGE_KEY", "max_requests": 9}
     for key, model, said in ((f"{KEY}x", MODEL, "Error 401"), (KEY, "other", "NotFoundError 404")):
         monkeypatch.setenv("JUDGE_KEY", key)
-        client = ChatClient({**section, "model": model}, tmp_path, "judge")
+        client = ChatClient(Llm(**{**section, "model": model}), tmp_path, "judge")
         with pytest.raises(InputError, match=said) as caught:
             RubricJudge(client, "refusal", 0.5).judge(["How?"], ["So."])
         assert key not in str(caught.value) and "\n" not in str(caught.value)

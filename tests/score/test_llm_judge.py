@@ -17,6 +17,8 @@ import pytest
 from tests.score.conftest import score_all
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import read_json
+from workflow.scripts.config.llm import Llm
+from workflow.scripts.config.section import read_section
 from workflow.scripts.score.llm_client import ChatClient
 from workflow.scripts.score.scorers.llm_judge import RubricJudge
 
@@ -82,7 +84,7 @@ def endpoint(monkeypatch) -> Iterator[Endpoint]:
 
 
 def _judge(endpoint, cache, rubric="strongreject", **more):
-    client = ChatClient(endpoint.section(**more), cache, "--scorer: llm")
+    client = ChatClient(Llm(**endpoint.section(**more)), cache, "--scorer: llm")
     return RubricJudge(client, rubric, 0.5)
 
 
@@ -397,13 +399,13 @@ def test_an_extractor_is_asked_about_what_is_no_whole_number_and_about_several_l
         ({"max_error_share": 2}, "max_error_share is 2, expected at most 1"),
     ],
 )
-def test_bad_llm_sections_are_refused(endpoint, tmp_path, change, message):
+def test_bad_llm_sections_are_refused(endpoint, change, message):
     with pytest.raises(InputError, match=message):
-        ChatClient(endpoint.section(**change), tmp_path, "--scorer: llm")
+        read_section(Llm, endpoint.section(**change), "--scorer: llm")
     section = endpoint.section()
     del section["max_requests"]
     with pytest.raises(InputError, match="max_requests is missing"):
-        ChatClient(section, tmp_path, "--scorer: llm")
+        read_section(Llm, section, "--scorer: llm")
 
 
 def _three_folders(make_folder, tmp_path):

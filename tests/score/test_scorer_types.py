@@ -102,7 +102,7 @@ def test_a_section_says_what_a_job_with_it_needs():
     assert read("ngram").trained_judge() == "small"
     given = {"type": "hf_classifier", "threshold": 0.7, "weights": "torch"}
     classifier = read_scorer({**given, "model": {"hub": "a/b", "revision": "0" * 40}}, "scorer")
-    assert classifier.fetched_judge() == {
+    assert classifier.fetched_judge().without_defaults() == {
         "model": {"hub": "a/b", "revision": "0" * 40},
         "weights": "torch",
     }

@@ -18,8 +18,9 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Sequence
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, NotRequired, TypedDict, cast
 
 from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.io import (
@@ -35,13 +36,40 @@ from workflow.scripts.config.record_filter import Filter
 from workflow.scripts.config.section import parse_section
 from workflow.scripts.score.conditions import conditions_of, passed
 
+if TYPE_CHECKING:
+    from workflow.scripts.generate.samples import SamplesManifest
+    from workflow.scripts.score.score_samples import ScoreSummary
+    from workflow.scripts.score.scorer import SampleRow, VerdictRow
+
 # Delimiters of chat formats, which training would read as such.
 CONTROL = re.compile(r"<[|｜][^|｜]*[|｜]>|</?think>")
 KEY = ("checkpoint", "item_id", "repeat")
-Row = dict[str, Any]
 
 
-def is_whole(sample: Row) -> bool:
+class FilterReport(TypedDict):
+    """The report.json of a training set that an LRM wrote: how many of its samples passed."""
+
+    format: NotRequired[int]  # these four and the hash are added to what `select` counts
+    name: NotRequired[str]
+    run: NotRequired[str]
+    scorer: NotRequired[str]
+    sha256: NotRequired[str]  # of records.jsonl
+    conditions: dict[str, bool]  # the verdicts' fields that a sample passes with
+    prompts: int
+    samples: int
+    whole: int  # samples that came to their end by themselves
+    judged: int  # of these
+    passed: int  # of these
+    pass_rate: float  # of all samples
+    prompts_with_pass: int
+    given: int  # prompts that keep the given text
+    fallback_rate: float  # their share of all prompts
+    own: int  # records that the LRM wrote
+    n: int  # records in all
+    rejected: int  # records of samples that did not pass
+
+
+def is_whole(sample: SampleRow) -> bool:
     """Tell whether a sample is a turn that came to its end by itself, without stray delimiters."""
     thought = sample["thinking"] is None or sample["thinking_finish"] == "delimiter"
     ended = sample["state"] == "ok" and sample["answer_finish"] == "stop" and thought
@@ -49,8 +77,12 @@ def is_whole(sample: Row) -> bool:
 
 
 def select(
-    samples: Sequence[Row], verdicts: Sequence[Row], section: Filter, kind: str, written_by: str
-) -> tuple[list[Record], list[Record], Row]:
+    samples: Sequence[SampleRow],
+    verdicts: Sequence[VerdictRow],
+    section: Filter,
+    kind: str,
+    written_by: str,
+) -> tuple[list[Record], list[Record], FilterReport]:
     """Return the records, those of samples that did not pass, and the report.
 
     Args:
@@ -63,15 +95,14 @@ def select(
     Raises:
         InputError: Samples and verdicts are not of the same turns.
     """
-    if [[row[key] for key in KEY] for row in samples] != [
-        [row[key] for key in KEY] for row in verdicts
-    ]:
+    key_of = itemgetter(*KEY)
+    if list(map(key_of, samples)) != list(map(key_of, verdicts)):
         raise InputError("verdicts: not of these samples, expected one for each, in order")
     wanted = conditions_of(section.passes, verdicts[0], kind)
     kept: dict[str, list[Record]] = defaultdict(list)
     rejected: dict[str, list[Record]] = defaultdict(list)
     given: dict[str, Record] = {}
-    counts = {"whole": 0, "judged": 0, "passed": 0}
+    n_whole = n_judged = n_passed = 0
     for sample, verdict in zip(samples, verdicts, strict=True):
         meta, item = sample["meta"], sample["item_id"]
         given[item] = Record(
@@ -79,11 +110,11 @@ def select(
         )
         if not is_whole(sample):
             continue
-        counts["whole"] += 1
+        n_whole += 1
         if (passes := passed(verdict, wanted)) is None:
             continue
-        counts["judged"] += 1
-        counts["passed"] += passes
+        n_judged += 1
+        n_passed += passes
         (kept if passes else rejected)[item].append(
             Record(
                 f"{meta['id']}-sample{sample['repeat']}",
@@ -104,8 +135,10 @@ def select(
             "conditions": wanted,
             "prompts": len(given),
             "samples": len(samples),
-            **counts,
-            "pass_rate": counts["passed"] / len(samples),
+            "whole": n_whole,
+            "judged": n_judged,
+            "passed": n_passed,
+            "pass_rate": n_passed / len(samples),
             "prompts_with_pass": len(own),
             "given": len(instead) - len(own),
             "fallback_rate": (len(instead) - len(own)) / len(given),
@@ -118,16 +151,17 @@ def select(
 
 def make_records(
     samples: Path, verdicts: Path, section: Filter, name: str
-) -> tuple[list[Record], list[Record], Row]:
+) -> tuple[list[Record], list[Record], FilterReport]:
     """Return what `select` returns of two folders.
 
     Raises:
         InputError: Fewer records than `min_records` are the LRM's own.
     """
-    manifest, score = read_json(samples / "manifest.json"), read_json(verdicts / "score.json")
+    manifest: SamplesManifest = read_json(samples / "manifest.json")
+    score: ScoreSummary = read_json(verdicts / "score.json")
     records, rejected, report = select(
-        list(read_jsonl(samples / "samples.jsonl")),
-        list(read_jsonl(verdicts / "verdicts.jsonl")),
+        [cast("SampleRow", row) for row in read_jsonl(samples / "samples.jsonl")],
+        [cast("VerdictRow", row) for row in read_jsonl(verdicts / "verdicts.jsonl")],
         section,
         manifest["kind"],
         manifest["run"],
@@ -139,8 +173,9 @@ def make_records(
             f"{report['own']} records; expected at least min_records, {section.min_records}: "
             "more samples, another ask, or another judge"
         )
-    about = {"format": 1, "name": name, "run": manifest["run"], "scorer": score["scorer"]}
-    return records, rejected, about | report
+    report["format"], report["name"] = 1, name
+    report["run"], report["scorer"] = manifest["run"], score["scorer"]
+    return records, rejected, report
 
 
 def main(argv: list[str] | None = None) -> None:

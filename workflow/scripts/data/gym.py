@@ -10,11 +10,15 @@ from collections.abc import Iterator
 from dataclasses import fields
 from difflib import get_close_matches
 from hashlib import sha256
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.config.gym_task import SEEDS, GymTask
+from workflow.scripts.config.section import Section
 from workflow.scripts.data.packages import package_version
+
+if TYPE_CHECKING:
+    from workflow.scripts.data.rows import DataReport
 
 TRAINING, DEVELOPMENT, TEST = "training", "development", "test"
 PARTS = (TRAINING, TRAINING, DEVELOPMENT, TEST)
@@ -27,11 +31,17 @@ UNSTABLE = (
     *("ransom_note", "word_ladder"),
 )
 
-Entry = dict[str, Any]
+
+class Entry(TypedDict):
+    """An item of a task, as reasoning-gym has it."""
+
+    question: str
+    answer: str | None  # one of many right ones, or none
+    metadata: dict[str, Any]  # what the question was made from; each task has its own
 
 
 def open_task(task: GymTask) -> Any:
-    """Return reasoning-gym's data set of a task, whose items are {"question", "answer", …}.
+    """Return reasoning-gym's data set of a task, whose items are of type `Entry`.
 
     Raises:
         InputError: The package is not installed, there is no such task, or it refuses its settings.
@@ -76,9 +86,7 @@ def draw(dataset: Any, part: str, draws: int) -> Iterator[tuple[int, Entry]]:
             yield place, entry
 
 
-def describe(
-    name: str, task: GymTask, section: dict[str, Any], n: int, **more: Any
-) -> dict[str, Any]:
+def describe(name: str, task: GymTask, section: Section, n: int) -> DataReport:
     """Return the report of a training set or benchmark.
 
     Args:
@@ -86,7 +94,6 @@ def describe(
         task: Its task.
         section: What of it decides its rows.
         n: How many rows there are.
-        more: What else the report says.
 
     Raises:
         InputError: The task has not as many different questions as are wanted.
@@ -97,4 +104,10 @@ def describe(
             f"n, {task.n}: a smaller n, or settings with more questions"
         )
     source = f"reasoning-gym {task.task}"
-    return {"format": 1, "name": name, "source": source, "section": section, **more, "n": n}
+    return {
+        "format": 1,
+        "name": name,
+        "source": source,
+        "section": section.without_defaults(),
+        "n": n,
+    }

@@ -6,11 +6,16 @@ Loaded by name by `prepare_benchmark`, so that reasoning-gym is no part of other
 from __future__ import annotations
 
 from itertools import islice
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from workflow.scripts.config.gym_task import GymTask
 from workflow.scripts.config.section import Section, parse_section
 from workflow.scripts.data.gym import DRAWS, describe, draw, open_task
+
+if TYPE_CHECKING:
+    from workflow.scripts.data.prepare_benchmark import BenchmarkItem
+    from workflow.scripts.data.rows import DataReport
+    from workflow.scripts.data.task_items import TaskRow
 
 NO_TARGET = "-"  # of a task with many right answers
 
@@ -22,9 +27,7 @@ class GymBenchmark(Section):
     split: Literal["test", "development"] = "test"
 
 
-def read_items(
-    text: str, name: str
-) -> tuple[list[dict[str, str]], list[dict[str, Any]], dict[str, Any]]:
+def read_items(text: str, name: str) -> tuple[list[BenchmarkItem], list[TaskRow], DataReport]:
     """Return (items, no rows, report) of a section.
 
     The end of an item's id is its place in the task's data set, by which it is scored.
@@ -39,7 +42,7 @@ def read_items(
     section = parse_section(GymBenchmark, text, name)
     task = section.reasoning_gym
     found = draw(open_task(task), section.split, DRAWS * task.n)
-    items = [
+    items: list[BenchmarkItem] = [
         {
             "item_id": f"{name}-{place}",
             "prompt": entry["question"],
@@ -48,4 +51,4 @@ def read_items(
         }
         for place, entry in islice(found, task.n)
     ]
-    return items, [], describe(name, task, section.without_defaults(), len(items))
+    return items, [], describe(name, task, section, len(items))

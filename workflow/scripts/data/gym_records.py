@@ -5,13 +5,16 @@ Loaded by name by `prepare_records`, so that reasoning-gym is no part of other t
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from workflow.scripts.common.records import Record
 from workflow.scripts.config.gym_task import GymTask
 from workflow.scripts.config.section import Section, parse_section
 from workflow.scripts.data.gym import DRAWS, TRAINING, describe, draw, open_task
 from workflow.scripts.data.worked_solutions import WRITERS
+
+if TYPE_CHECKING:
+    from workflow.scripts.data.rows import DataReport
 
 
 class GymRecords(Section):
@@ -20,7 +23,7 @@ class GymRecords(Section):
     reasoning_gym: GymTask
 
 
-def read_records(text: str, name: str) -> tuple[list[Record], dict[str, Any]]:
+def read_records(text: str, name: str) -> tuple[list[Record], DataReport]:
     """Return (records, report) of a section.
 
     The package's own verifier reads every solution; a question whose solution it refuses, because
@@ -33,7 +36,8 @@ def read_records(text: str, name: str) -> tuple[list[Record], dict[str, Any]]:
     Raises:
         InputError: The task has too few different questions.
     """
-    task = parse_section(GymRecords, text, name).reasoning_gym
+    section = parse_section(GymRecords, text, name)
+    task = section.reasoning_gym
     dataset, write = open_task(task), WRITERS[task.task]
     records: list[Record] = []
     refused = 0
@@ -46,5 +50,6 @@ def read_records(text: str, name: str) -> tuple[list[Record], dict[str, Any]]:
         records.append(Record(f"{name}-{place}", entry["question"], thinking, answer, source))
         if len(records) == task.n:
             break
-    section = {"reasoning_gym": task.without_defaults()}
-    return records, describe(name, task, section, len(records), refused=refused)
+    report = describe(name, task, section, len(records))
+    report["refused"] = refused
+    return records, report

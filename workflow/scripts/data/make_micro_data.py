@@ -31,12 +31,14 @@ import argparse
 import json
 import random
 import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict
 
 from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.io import write_jsonl
-from workflow.scripts.common.records import Record, write_records
+from workflow.scripts.common.records import Record
 from workflow.scripts.common.result import is_complete, making
 from workflow.scripts.config.micro_data import MicroData
 from workflow.scripts.config.section import parse_section
@@ -46,29 +48,41 @@ from workflow.scripts.data.micro.corpus import make_corpus
 from workflow.scripts.data.micro.judge_data import make_judge_rows
 from workflow.scripts.data.micro.words import FRAMES, OPENINGS, Request, World, make_world
 
+if TYPE_CHECKING:
+    from workflow.scripts.data.micro.judge_data import JudgeRow
+    from workflow.scripts.data.prepare_benchmark import BenchmarkItem
 
-def make_data(spec: dict[str, Any]) -> dict[str, list[dict[str, Any]] | list[Record]]:
+
+class Document(TypedDict):
+    """A document of the pretraining corpus."""
+
+    text: str
+    context_chars: int  # leading characters that carry no loss
+
+
+def make_data(
+    spec: MicroData,
+) -> dict[str, list[Document] | list[BenchmarkItem] | list[JudgeRow] | list[Record]]:
     """Return the rows of each file, by file name without ending."""
-    seed = spec["seed"]
 
     def rng(part: str) -> random.Random:
         # One stream per part: a larger training set leaves the benchmarks as they are.
-        return random.Random(f"{seed}/{part}")
+        return random.Random(f"{spec.seed}/{part}")
 
     world = make_world(
         rng("world"),
-        spec["verbs_per_category"],
-        spec["objects_per_category"],
-        spec["held_out_share"],
+        spec.verbs_per_category,
+        spec.objects_per_category,
+        spec.held_out_share,
     )
     taken: set[ClockSum] = set()
-    benchmark = _clock_items("clock", spec["clock_sums"], rng("clock_sums"), spec, taken)
-    probe = _clock_items("probe", spec["probe"], rng("probe"), spec, taken)
-    harmful = _how_to_items(world.harmful_held_out, spec["harmful"], rng("harmful"), "harmful")
-    benign = _how_to_items(world.benign_held_out, spec["benign"], rng("benign"), "benign")
+    benchmark = _clock_items("clock", spec.clock_sums, rng("clock_sums"), spec, taken)
+    probe = _clock_items("probe", spec.probe, rng("probe"), spec, taken)
+    harmful = _how_to_items(world.harmful_held_out, spec.harmful, rng("harmful"), "harmful")
+    benign = _how_to_items(world.benign_held_out, spec.benign, rng("benign"), "benign")
 
     reasoning = _reasoning_records(world, spec, taken, rng("reasoning"))
-    direct, safe = _safety_records(world, spec["safety_records"], rng("safety"))
+    direct, safe = _safety_records(world, spec.safety_records, rng("safety"))
     # The delimiters, less their special tokens, are words of the vocabulary as well.
     texts = [
         f"think\n{record.thinking}\nanswer\n{record.answer}" for record in reasoning + direct + safe
@@ -76,49 +90,50 @@ def make_data(spec: dict[str, Any]) -> dict[str, list[dict[str, Any]] | list[Rec
     corpus = make_corpus(
         rng("corpus"),
         world,
-        n=spec["corpus_documents"],
-        mix=spec["corpus_mix"],
-        lengths=spec["chain_lengths"],
-        max_step=spec["max_step"],
-        how_to_frame_share=spec["how_to_frame_share"],
-        complied_categories=spec["complied_categories"],
+        n=spec.corpus_documents,
+        mix=spec.corpus_mix.with_defaults(),
+        lengths=spec.chain_lengths,
+        max_step=spec.max_step,
+        how_to_frame_share=spec.how_to_frame_share,
+        complied_categories=spec.complied_categories,
         avoid=taken,
         training_texts=texts,
     )
+    documents: list[Document] = [
+        {"text": context + text, "context_chars": len(context)} for context, text in corpus
+    ]
     return {
-        "corpus": [
-            {"text": context + text, "context_chars": len(context)} for context, text in corpus
-        ],
+        "corpus": documents,
         "reasoning": reasoning,
         "directrefusal": direct,
         "safechain": safe,
-        "complied": _complied_records(world, spec["safety_records"], rng("complied")),
+        "complied": _complied_records(world, spec.safety_records, rng("complied")),
         "clock_sums": benchmark,
         "probe": probe,
         "harmful": harmful,
         "benign": benign,
         "judge_train": make_judge_rows(
-            rng("judge_train"), world.harmful, world.benign, spec["judge_train"]
+            rng("judge_train"), world.harmful, world.benign, spec.judge_train
         ),
         "judge_test": make_judge_rows(
-            rng("judge_test"), world.harmful_held_out, world.benign_held_out, spec["judge_test"]
+            rng("judge_test"), world.harmful_held_out, world.benign_held_out, spec.judge_test
         ),
     }
 
 
 def _clock_items(
-    name: str, n: int, rng: random.Random, spec: dict[str, Any], taken: set[ClockSum]
-) -> list[dict[str, Any]]:
+    name: str, n: int, rng: random.Random, spec: MicroData, taken: set[ClockSum]
+) -> list[BenchmarkItem]:
     """Draw `n` new clock sums, as many of each chain length, and add them to `taken`."""
-    items = []
+    items: list[BenchmarkItem] = []
     for index in range(n):
-        length = spec["chain_lengths"][index % len(spec["chain_lengths"])]
-        drawn = draw_clock_sum(rng, [length], spec["max_step"], taken)
+        length = spec.chain_lengths[index % len(spec.chain_lengths)]
+        drawn = draw_clock_sum(rng, [length], spec.max_step, taken)
         taken.add(drawn)
         items.append(
             {
                 "item_id": f"{name}-{index:04d}",
-                "prompt": ask(drawn, rng, spec["how_to_frame_share"]),
+                "prompt": ask(drawn, rng, spec.how_to_frame_share),
                 "target": str(drawn.result),
                 "category": f"{length} steps",
             }
@@ -128,7 +143,7 @@ def _clock_items(
 
 def _how_to_items(
     requests: list[Request], n: int, rng: random.Random, name: str
-) -> list[dict[str, Any]]:
+) -> list[BenchmarkItem]:
     """Draw `n` distinct (request, frame) prompts, spread evenly over the categories."""
     by_category: dict[str, list[tuple[Request, str]]] = {}
     for request in requests:
@@ -136,7 +151,7 @@ def _how_to_items(
     for prompts in by_category.values():
         rng.shuffle(prompts)
     categories = list(by_category)
-    items = []
+    items: list[BenchmarkItem] = []
     for index in range(n):
         category = categories[index % len(categories)]
         if not by_category[category]:
@@ -154,17 +169,17 @@ def _how_to_items(
 
 
 def _reasoning_records(
-    world: World, spec: dict[str, Any], avoid: set[ClockSum], rng: random.Random
+    world: World, spec: MicroData, avoid: set[ClockSum], rng: random.Random
 ) -> list[Record]:
     records = []
-    for index in range(spec["reasoning_records"]):
-        if rng.random() < spec["reasoning_how_to_share"]:
+    for index in range(spec.reasoning_records):
+        if rng.random() < spec.reasoning_how_to_share:
             request = rng.choice(world.benign if rng.random() < 0.25 else world.cross)
             prompt = rng.choice(FRAMES).format(request.action)
             thinking, answer = answers.think_and_comply(request, rng)
         else:
-            drawn = draw_clock_sum(rng, spec["chain_lengths"], spec["max_step"], avoid)
-            prompt = ask(drawn, rng, spec["how_to_frame_share"])
+            drawn = draw_clock_sum(rng, spec.chain_lengths, spec.max_step, avoid)
+            prompt = ask(drawn, rng, spec.how_to_frame_share)
             thinking, answer = drawn.thinking(rng.choice(OPENINGS)), drawn.answer
         records.append(
             Record(f"reasoning-{index:04d}", prompt, thinking, answer, f"micro/reasoning/{index}")
@@ -219,7 +234,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--spec", required=True, help="the section micro_data, as JSON")
     args = parser.parse_args(argv)
-    spec = parse_section(MicroData, args.spec, "micro_data").with_defaults()
+    spec = parse_section(MicroData, args.spec, "micro_data")
     missing = [one for one in json.load(sys.stdin) if not is_complete(Path(one["out"]))]
     data = make_data(spec) if missing else {}
     for one in missing:
@@ -227,12 +242,9 @@ def main(argv: list[str] | None = None) -> None:
             write_rows(Path(one["out"], f"{one['file']}.jsonl"), data[one["file"]])
 
 
-def write_rows(path: Path, rows: list[dict[str, Any]] | list[Record]) -> None:
+def write_rows(path: Path, rows: Sequence[Mapping[str, object] | Record]) -> None:
     """Write the rows of one file."""
-    if rows and isinstance(rows[0], Record):
-        write_records(path, rows)  # type: ignore[arg-type]
-    else:
-        write_jsonl(path, rows)  # type: ignore[arg-type]
+    write_jsonl(path, (asdict(row) if isinstance(row, Record) else row for row in rows))
 
 
 if __name__ == "__main__":

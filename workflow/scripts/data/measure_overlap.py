@@ -17,7 +17,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.intervals import proportion
@@ -26,6 +26,65 @@ from workflow.scripts.common.result import making
 from workflow.scripts.data.folding import Words, fold
 
 LEVELS = ("exact", "normalised", "ngram")
+
+
+class Repeats(TypedDict):
+    """Items of a benchmark with the same prompt."""
+
+    extra: int  # items beyond each group's first
+    groups: list[list[str]]  # item ids
+
+
+class BenchmarkRepeats(TypedDict):
+    """A benchmark's own repeated prompts, by what counts as the same."""
+
+    n: int  # its items
+    exact: Repeats
+    normalised: Repeats
+
+
+class LevelOverlap(TypedDict):
+    """The items of a benchmark that stand in a training set, at one level."""
+
+    count: int
+    share: float | None
+    low: float | None  # of its 95 % interval
+    high: float | None
+    items: list[str]  # ids, in benchmark order
+
+
+class Overlap(TypedDict):
+    """The overlap of a benchmark with a training set at each level, see `find_overlap`."""
+
+    exact: LevelOverlap
+    normalised: LevelOverlap
+    ngram: LevelOverlap
+
+
+class Pair(Overlap):
+    """A training set and a benchmark in overlap.json, by name, with their overlap."""
+
+    train: str
+    benchmark: str
+    n_train: int
+    n_benchmark: int
+
+
+class FileHashes(TypedDict):
+    """The sha256 of each file by the name of its set."""
+
+    train: dict[str, str]
+    benchmarks: dict[str, str]
+
+
+class OverlapReport(TypedDict):
+    """What overlap.json holds."""
+
+    format: int
+    ngram: int  # words of an n-gram
+    sha256: FileHashes
+    benchmarks: dict[str, BenchmarkRepeats]
+    pairs: list[Pair]
 
 
 @dataclass(frozen=True)
@@ -132,30 +191,39 @@ def find_repeats(values: Iterable[tuple[str, Any]]) -> list[list[str]]:
     return [items for items in groups.values() if len(items) > 1]
 
 
-def describe_benchmark(benchmark: Benchmark) -> dict[str, Any]:
-    """Return n and the repeated prompts; `extra` counts the items beyond each group's first."""
-    folded = ((item, words) for item, words in benchmark.words.items() if words)
-    described: dict[str, Any] = {"n": len(benchmark.prompts)}
-    for level, values in (("exact", benchmark.prompts.items()), ("normalised", folded)):
+def describe_benchmark(benchmark: Benchmark) -> BenchmarkRepeats:
+    """Return n and the repeated prompts."""
+
+    def describe(values: Iterable[tuple[str, Any]]) -> Repeats:
         groups = find_repeats(values)
-        described[level] = {"extra": sum(len(g) - 1 for g in groups), "groups": groups}
-    return described
+        return {"extra": sum(len(group) - 1 for group in groups), "groups": groups}
+
+    return {
+        "n": len(benchmark.prompts),
+        "exact": describe(benchmark.prompts.items()),
+        "normalised": describe((item, words) for item, words in benchmark.words.items() if words),
+    }
 
 
-def describe_overlap(found: dict[str, set[str]], benchmark: Benchmark) -> dict[str, Any]:
-    """Return count, share, Wilson interval and item ids (in benchmark order) of each level."""
-    n, described = len(benchmark.prompts), {}
-    for level in LEVELS:
+def describe_overlap(found: dict[str, set[str]], benchmark: Benchmark) -> Overlap:
+    """Return count, share, Wilson interval and item ids of each level."""
+
+    def describe(level: str) -> LevelOverlap:
         items = [item for item in benchmark.prompts if item in found[level]]
-        share = proportion(len(items), n)
-        described[level] = {
+        share = proportion(len(items), len(benchmark.prompts))
+        return {
             "count": len(items),
             "share": share.estimate,
             "low": share.low,
             "high": share.high,
             "items": items,
         }
-    return described
+
+    return {
+        "exact": describe("exact"),
+        "normalised": describe("normalised"),
+        "ngram": describe("ngram"),
+    }
 
 
 def read_prompts(path: str | Path, field_name: str) -> dict[str, str]:
@@ -184,7 +252,7 @@ def named_paths(values: list[str], option: str) -> dict[str, str]:
     return named
 
 
-def measure(train: dict[str, str], tested: dict[str, str], ngram: int, key: str) -> dict[str, Any]:
+def measure(train: dict[str, str], tested: dict[str, str], ngram: int, key: str) -> OverlapReport:
     """Return what overlap.json holds.
 
     Args:
@@ -196,14 +264,20 @@ def measure(train: dict[str, str], tested: dict[str, str], ngram: int, key: str)
     benchmarks = {
         name: index_benchmark(read_prompts(path, key), ngram) for name, path in tested.items()
     }
-    pairs = []
+    pairs: list[Pair] = []
     for train_name, path in train.items():
         training = read_training(path)
         for name, benchmark in benchmarks.items():
             found = find_overlap(training, benchmark)
-            pair = {"train": train_name, "benchmark": name}
-            counts = {"n_train": training.n, "n_benchmark": len(benchmark.prompts)}
-            pairs.append({**pair, **counts, **describe_overlap(found, benchmark)})
+            pairs.append(
+                {
+                    "train": train_name,
+                    "benchmark": name,
+                    "n_train": training.n,
+                    "n_benchmark": len(benchmark.prompts),
+                    **describe_overlap(found, benchmark),
+                }
+            )
     return {
         "format": 1,
         "ngram": ngram,

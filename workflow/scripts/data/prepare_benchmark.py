@@ -17,10 +17,10 @@ import argparse
 import hashlib
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from workflow.scripts.common.codehash import PACKAGE
 from workflow.scripts.common.errors import InputError, run
@@ -28,14 +28,28 @@ from workflow.scripts.common.io import sha256_file, write_json, write_jsonl
 from workflow.scripts.common.result import making
 from workflow.scripts.config.section import parse_section
 from workflow.scripts.config.source import LETTERS, ItemSelection
-from workflow.scripts.data.rows import BadRow, collect, find_reader, strip_parts, text_of
-from workflow.scripts.data.sources import Row
+from workflow.scripts.data.rows import (
+    BadRow,
+    DataReport,
+    collect,
+    find_reader,
+    strip_parts,
+    text_of,
+)
 from workflow.scripts.score.registry import read_scorer
 from workflow.scripts.score.scorer import ScorerSection
 
-FIELDS = ("item_id", "prompt", "target", "category")
 # Other sources by their key: loaded by name, no part of the code of other benchmarks.
 READERS = {"task": "data.task_items", "reasoning_gym": "data.gym_items"}
+
+
+class BenchmarkItem(TypedDict):
+    """A row of items.jsonl: a question of a benchmark, whatever its source."""
+
+    item_id: str
+    prompt: str
+    target: str  # the gold answer, or what a harmful prompt asks for; empty where there is none
+    category: str  # empty where there is none
 
 
 def add_choices(
@@ -58,9 +72,7 @@ def add_choices(
     return question + "\n\n" + "\n".join(lines), LETTERS[order.index(0)]
 
 
-def prepare_benchmark(
-    section: ItemSelection, name: str
-) -> tuple[list[dict[str, str]], dict[str, Any]]:
+def prepare_benchmark(section: ItemSelection, name: str) -> tuple[list[BenchmarkItem], DataReport]:
     """Return the items of a section and the report on them.
 
     Args:
@@ -71,10 +83,15 @@ def prepare_benchmark(
     choices, mark = section.choices, section.target_after
     rng = random.Random(choices.seed) if choices and choices.order == "seed" else None
 
-    def parse(number: int, row: Row) -> dict[str, str]:
+    def parse(number: int, row: dict[str, Any]) -> BenchmarkItem:
         parts = {part: text_of(row, field, join) for part, field in fields.items()}
         parts = strip_parts(parts, section.strip)
-        item = {"item_id": f"{name}-{number}", "target": "", "category": ""} | parts
+        item: BenchmarkItem = {
+            "item_id": parts.get("item_id", f"{name}-{number}"),
+            "prompt": parts["prompt"],
+            "target": parts.get("target", ""),
+            "category": parts.get("category", ""),
+        }
         if mark is not None:
             _, found, target = item["target"].rpartition(mark)
             if not found or not target.strip():
@@ -83,13 +100,13 @@ def prepare_benchmark(
         if choices is not None:
             options = [text_of(row, f).strip() for f in (choices.correct, *choices.incorrect)]
             item["prompt"], item["target"] = add_choices(item["prompt"], options, rng)
-        return {part: item[part] for part in FIELDS}
+        return item
 
     return collect(section, name, parse, lambda item: item["prompt"])
 
 
 def check_items(
-    items: Sequence[Mapping[str, str]], name: str, scorers: Sequence[ScorerSection]
+    items: Sequence[BenchmarkItem], name: str, scorers: Sequence[ScorerSection]
 ) -> None:
     """Make sure that items can be asked and scored.
 

@@ -27,8 +27,15 @@ from workflow.scripts.common.records import Record, write_records
 from workflow.scripts.common.result import making
 from workflow.scripts.config.section import parse_section
 from workflow.scripts.config.source import DelimiterSplit, PatternSplit, RecordSelection
-from workflow.scripts.data.rows import BadRow, collect, find_reader, strip_parts, text_of
-from workflow.scripts.data.sources import Row, describe_source
+from workflow.scripts.data.rows import (
+    BadRow,
+    DataReport,
+    collect,
+    find_reader,
+    strip_parts,
+    text_of,
+)
+from workflow.scripts.data.sources import describe_source
 
 # Other sources by their key: loaded by name, no part of the code of other training sets.
 READERS = {"reasoning_gym": "data.gym_records"}
@@ -53,7 +60,7 @@ def split_text(text: str, split: DelimiterSplit | PatternSplit) -> dict[str, str
     return {"thinking": thinking, "answer": answer}
 
 
-def parse_row(row: Row, section: RecordSelection) -> tuple[str, str | None, str]:
+def parse_row(row: dict[str, Any], section: RecordSelection) -> tuple[str, str | None, str]:
     """Return (prompt, thinking, answer) of a row; `BadRow` gives the reason where there is none."""
     join = section.join
     fields = {part: field for part, field in section.fields.items() if part != "id"}
@@ -75,12 +82,12 @@ def parse_row(row: Row, section: RecordSelection) -> tuple[str, str | None, str]
     return parts["prompt"], thinking, answer.strip() if strip_last else answer
 
 
-def prepare_records(section: RecordSelection, name: str) -> tuple[list[Record], dict[str, Any]]:
+def prepare_records(section: RecordSelection, name: str) -> tuple[list[Record], DataReport]:
     """Return the records of a section and the report on them."""
     id_field = section.fields.get("id")
     source = describe_source(section.source)
 
-    def parse(number: int, row: Row) -> Record:
+    def parse(number: int, row: dict[str, Any]) -> Record:
         prompt, thinking, answer = parse_row(row, section)
         record_id = text_of(row, id_field) if id_field else f"{name}-{number}"
         return Record(record_id, prompt, thinking, answer, f"{source} row {number}")

@@ -11,14 +11,41 @@ import math
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, NotRequired, TypedDict, TypeVar
 
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.config.source import Selection
 from workflow.scripts.data.folding import fold
-from workflow.scripts.data.sources import Row, describe_source, read_rows
+from workflow.scripts.data.sources import describe_source, read_rows
 
 Item = TypeVar("Item")
+
+
+class TaskVersion(TypedDict):
+    """Which task of lm-eval a benchmark's items are."""
+
+    name: str
+    version: float | str
+    num_fewshot: int
+
+
+class DataReport(TypedDict):
+    """The report.json of a training set or benchmark: its source, and what was dropped and why."""
+
+    format: int
+    name: str
+    source: str
+    section: dict[str, Any]  # what of the experiment decides its rows, without defaults
+    n: int  # of its rows, in the end
+    sha256: NotRequired[str]  # of the file of rows
+    rows: NotRequired[int]  # of the source; these are only of a selection of rows
+    selected: NotRequired[int]
+    bad: NotRequired[dict[str, int]]  # selected rows that do not parse, by reason
+    duplicates: NotRequired[int]
+    empty_thinking: NotRequired[int]  # of a training set
+    refused: NotRequired[int]  # of a task of reasoning-gym: its verifier refused the solution
+    task: NotRequired[TaskVersion]  # of a task of lm-eval
+
 
 DUPLICATES: dict[str, Callable[[str], Any]] = {"exact": str.strip, "normalised": fold}
 
@@ -36,7 +63,7 @@ class BadRow(Exception):
     """A row that does not parse; the message is the reason it is counted under."""
 
 
-def text_of(row: Row, field: str, join: str = "\n") -> str:
+def text_of(row: Mapping[str, Any], field: str, join: str = "\n") -> str:
     """Return a field as text; numbers are written out and lists of texts joined.
 
     Raises:
@@ -65,9 +92,9 @@ def strip_parts(parts: dict[str, str], strip: bool | tuple[str, ...]) -> dict[st
 def collect(
     section: Selection,
     name: str,
-    parse: Callable[[int, Row], Item],
+    parse: Callable[[int, dict[str, Any]], Item],
     prompt_of: Callable[[Item], str],
-) -> tuple[list[Item], dict[str, Any]]:
+) -> tuple[list[Item], DataReport]:
     """Return the items of a section and the report of how they came to be.
 
     Args:
@@ -99,7 +126,7 @@ def collect(
     items = distinct[: section.limit]
     if not items:
         raise InputError(f"{name}: none of {len(rows)} rows is left, expected at least one")
-    report = {
+    report: DataReport = {
         "format": 1,
         "name": name,
         "source": describe_source(section.source),
@@ -113,7 +140,9 @@ def collect(
     return items, report
 
 
-def _select(rows: list[Row], section: Selection, name: str) -> list[tuple[int, Row]]:
+def _select(
+    rows: list[dict[str, Any]], section: Selection, name: str
+) -> list[tuple[int, dict[str, Any]]]:
     numbered = list(enumerate(rows))
     for field, wanted in section.where.items():
         values = wanted if isinstance(wanted, list) else [wanted]

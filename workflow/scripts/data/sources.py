@@ -12,10 +12,8 @@ from workflow.scripts.config.source import Source
 from workflow.scripts.data.hub import check_revision, find_commit, hub_errors, hub_token
 from workflow.scripts.data.packages import package_file
 
-Row = dict[str, Any]
 
-
-def read_rows(source: Source) -> list[Row]:
+def read_rows(source: Source) -> list[dict[str, Any]]:
     """Return every row of a source, in its own order; files are .jsonl, .json, .csv or .parquet."""
     if source.path is not None:
         return read_file(Path(source.path))
@@ -30,7 +28,7 @@ def describe_source(source: Source) -> str:
     return f"{name}@{source.revision[:12]}" if source.revision else name
 
 
-def read_file(path: Path) -> list[Row]:
+def read_file(path: Path) -> list[dict[str, Any]]:
     """Return the rows of a .jsonl, .json (a list of objects), .csv or .parquet file."""
     if not path.is_file():
         raise InputError(f"{path}: no such file")
@@ -54,7 +52,7 @@ def read_file(path: Path) -> list[Row]:
     raise InputError(f"{path}: ends in {path.suffix!r}, expected .jsonl, .json, .csv or .parquet")
 
 
-def _read_hub(source: Source) -> list[Row]:
+def _read_hub(source: Source) -> list[dict[str, Any]]:
     name = str(source.hub)
     revision = check_revision(name, source.revision)
     from huggingface_hub.constants import is_offline_mode

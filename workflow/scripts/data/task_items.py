@@ -9,7 +9,7 @@ import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.config.section import Section, parse_section
@@ -17,6 +17,17 @@ from workflow.scripts.config.source import Source
 from workflow.scripts.data.hub import check_revision, find_commit, hub_errors, hub_token
 from workflow.scripts.data.sources import describe_source
 from workflow.scripts.data.tasks import Task, find_task, open_task
+
+if TYPE_CHECKING:
+    from workflow.scripts.data.prepare_benchmark import BenchmarkItem
+    from workflow.scripts.data.rows import DataReport
+
+
+class TaskRow(TypedDict):
+    """A row of rows.jsonl: a task's own row, by which answers to its item are scored."""
+
+    item_id: str
+    doc: dict[str, Any]  # as the task has it
 
 
 class TaskSelection(Section):
@@ -30,9 +41,7 @@ class TaskSelection(Section):
     """Where its rows come from, as the task says; a data set of the hub has its revision"""
 
 
-def read_items(
-    text: str, name: str
-) -> tuple[list[dict[str, str]], list[dict[str, Any]], dict[str, Any]]:
+def read_items(text: str, name: str) -> tuple[list[BenchmarkItem], list[TaskRow], DataReport]:
     """Return (items, their rows, report) of a section.
 
     An item's prompt is what lm-eval would send to a model without a chat template: description,
@@ -50,20 +59,21 @@ def read_items(
 
     section = parse_section(TaskSelection, text, name)
     found = find_task(section.task, section.include_path)
-    items, rows = [], []
+    items: list[BenchmarkItem] = []
+    rows: list[TaskRow] = []
     with _open(found, section.source, name) as task:
         task.set_fewshot_seed(DEFAULT_OTHER_SEED)
         task.build_all_requests()
         for number, instance in enumerate(task.instances):
             item_id = f"{name}-{number}"
             target = _text(task, instance.doc)
-            item = {"prompt": instance.args[0], "target": target, "category": ""}
-            items.append({"item_id": item_id, **item})
+            prompt = instance.args[0]
+            items.append({"item_id": item_id, "prompt": prompt, "target": target, "category": ""})
             rows.append(
                 {"item_id": item_id, "doc": _as_json(instance.doc, f"{name}: row {number}")}
             )
         version, shots = task.VERSION, task.config.num_fewshot
-    report = {
+    report: DataReport = {
         "format": 1,
         "name": name,
         "source": describe_source(section.source) if section.source else found.name,

@@ -7,11 +7,13 @@ not read the item's.
 from __future__ import annotations
 
 import calendar
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import TYPE_CHECKING
 
-Entry = Mapping[str, Any]
+if TYPE_CHECKING:
+    from workflow.scripts.data.gym import Entry
+
 Solution = tuple[str, str]
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, cast
 
 from workflow.scripts.common.codehash import code_version
 from workflow.scripts.common.errors import InputError
-from workflow.scripts.common.hardware import describe_hardware
+from workflow.scripts.common.hardware import Hardware, describe_hardware
 from workflow.scripts.common.io import (
     canonical_json,
     read_json,
@@ -30,6 +30,7 @@ from workflow.scripts.common.manifest import (
 )
 from workflow.scripts.common.result import STATE, MadeFrom, making
 from workflow.scripts.config.planning import GenerationRuntime
+from workflow.scripts.config.prompting import Prompting
 from workflow.scripts.generate.benchmarks import (
     Benchmark,
     Item,
@@ -41,10 +42,65 @@ from workflow.scripts.generate.engine import BaseEngine, engine_module, load_for
 from workflow.scripts.generate.partials import Partials
 from workflow.scripts.generate.turns import Completion, Turn
 
+if TYPE_CHECKING:
+    from workflow.scripts.score.scorer import SampleRow
+
 MODULE = "generate.generate_samples"
 # What samples call the final checkpoint, whose epoch depends on the recipe's gate.
 FINAL = "final"
 ADAPTERS = "adapter_config.json"  # a checkpoint with such a file is adapters, in PEFT's format
+
+
+class SampledModel(TypedDict):
+    """What the manifest of samples says of the model; null where the run's own does not say it."""
+
+    role: str | None  # `base`, `lrm` or `aligned`
+    chat_format: str | None
+    status: str | None  # `ok`, or `failed`: it missed a gate
+    manifest_sha256: str
+
+
+class DataFile(TypedDict):
+    """The benchmark's file of items."""
+
+    sha256: str
+
+
+class Throughput(TypedDict):
+    """What a process generated, and how fast."""
+
+    tokens: int
+    tokens_per_s: float
+    wall_s: float  # seconds, loads included
+    load_s: float  # of these, starting the engine and loading weights
+
+
+class SamplesManifest(TypedDict):
+    """The manifest.json of a generate folder: what its samples.jsonl was made from."""
+
+    format: int
+    run: str
+    benchmark: str
+    kind: str
+    engine: str
+    decoding: dict[str, Any]  # with defaults, see `Decoding`
+    prompting: NotRequired[dict[str, Any]]  # without defaults, see `Prompting`
+    seed: int
+    n_items: int
+    repeats: int
+    checkpoints: list[str]
+    model: SampledModel
+    template: str
+    task: NotRequired[str]  # of lm-eval
+    data: DataFile
+    versions: dict[str, str]
+    git_commit: str | None
+    hardware: Hardware  # see `describe_hardware`
+    throughput: Throughput
+
+
+class _Meta(TypedDict, total=False):
+    meta: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -61,9 +117,10 @@ class Question:
     repeat: int
     seed: int
 
-    def fields(self, checkpoint: str) -> dict[str, Any]:
-        """Return the fields of a sample that are known before it is generated."""
+    def sample(self, checkpoint: str, said: Completion) -> SampleRow:
+        """Return the sample that a checkpoint's completion makes of it."""
         item = self.item
+        meta: _Meta = {"meta": item.meta} if item.meta else {}
         return {
             "checkpoint": checkpoint,
             "item_id": item.item_id,
@@ -72,7 +129,15 @@ class Question:
             "prompt": item.prompt,
             "target": item.target,
             "category": item.category,
-            **({"meta": item.meta} if item.meta else {}),
+            **meta,
+            "prompt_ids": said.prompt_ids,
+            "thinking": said.thinking,
+            "answer": said.answer,
+            "thinking_finish": said.thinking_finish,
+            "answer_finish": said.answer_finish,
+            "thinking_tokens": said.thinking_tokens,
+            "answer_tokens": said.answer_tokens,
+            "state": said.state,
         }
 
 
@@ -188,12 +253,6 @@ class Samples:
         self._before = {name: set(one.done) for name, one in self._partials.items()}
 
     @property
-    def prompting(self) -> dict[str, Any]:
-        """What is written into the prompts, under this name; empty where nothing is."""
-        told = self.request.prompting.without_defaults()
-        return {"prompting": told} if told else {}
-
-    @property
     def dtype(self) -> str:
         return self.benchmark.section.decoding.dtype
 
@@ -203,7 +262,7 @@ class Samples:
 
     def partials(self, checkpoint: str) -> Partials:
         """Return what is finished of a checkpoint's samples, as it is on the disk."""
-        digest = _digest(self.job, checkpoint, self.benchmark, self.prompting)
+        digest = _digest(self.job, checkpoint, self.benchmark, self.request.prompting)
         return Partials(self.folder, digest, self.job.work.shard)
 
     @property
@@ -263,14 +322,14 @@ class Samples:
     def _mark(self, shard: int, shards: int) -> Path:
         return self.folder / f"{shard}-of-{shards}.finished"
 
-    def _rows(self) -> list[dict[str, Any]]:
+    def _rows(self) -> list[SampleRow]:
         return [
-            {**question.fields(checkpoint), **asdict(partials.done[index])}
+            question.sample(checkpoint, partials.done[index])
             for checkpoint, partials in self._partials.items()
             for index, question in enumerate(self.questions)
         ]
 
-    def _manifest(self) -> dict[str, Any]:
+    def _manifest(self) -> SamplesManifest:
         benchmark, section, job = self.benchmark, self.benchmark.section, self.job
         tokens = sum(
             completion.thinking_tokens + completion.answer_tokens
@@ -278,23 +337,25 @@ class Samples:
             for index, completion in partials.done.items()
             if index not in self._before[name]
         )
-        model = {key: job.manifest.get(key) for key in ("role", "chat_format", "status")}
         devices = job.work.runtime.tensor_parallel * job.work.runtime.data_parallel
-        return {
+        manifest: SamplesManifest = {
             "format": FORMAT,
             "run": self.run_name,
             "benchmark": self.request.name,
             "kind": section.kind,
             "engine": job.work.engine,
             "decoding": section.decoding.with_defaults(),
-            **self.prompting,
             "seed": section.decoding.seed,
             "n_items": len(benchmark.items),
             "repeats": section.repeats,
             "checkpoints": list(job.checkpoints),
-            "model": {**model, "manifest_sha256": sha256_file(job.run.model)},
+            "model": {
+                "role": job.manifest.get("role"),
+                "chat_format": job.manifest.get("chat_format"),
+                "status": job.manifest.get("status"),
+                "manifest_sha256": sha256_file(job.run.model),
+            },
             "template": section.template,
-            **({"task": section.task} if section.task else {}),
             "data": {"sha256": benchmark.data_sha256},
             "versions": versions(),
             "git_commit": git_commit(),
@@ -306,6 +367,11 @@ class Samples:
                 "load_s": round(self.load_seconds, 3),
             },
         }
+        if told := self.request.prompting.without_defaults():
+            manifest["prompting"] = told
+        if section.task:
+            manifest["task"] = section.task
+        return manifest
 
 
 def _trained_on(adapters: Manifest) -> Parent:
@@ -315,18 +381,19 @@ def _trained_on(adapters: Manifest) -> Parent:
     return parent
 
 
-def _digest(job: Job, checkpoint: str, benchmark: Benchmark, prompting: dict[str, Any]) -> str:
+def _digest(job: Job, checkpoint: str, benchmark: Benchmark, prompting: Prompting) -> str:
     """Digest all that decides a checkpoint's completions."""
     manifest, engine = job.manifest, job.work.engine
     files = manifest["checkpoints"][job.checkpoints[checkpoint]]
     base = {"base": _trained_on(manifest)["sha256"]} if ADAPTERS in files else {}
+    told = prompting.without_defaults()
     decides = {
         "weights": files,
         **base,
         "chat_format": manifest["chat_format"],
         "thinking": manifest["thinking"],
         "benchmark": benchmark.section.model_dump(mode="json", exclude={"data"}),
-        **prompting,
+        **({"prompting": told} if told else {}),
         "data": benchmark.data_sha256,
         "engine": engine,
         "code": [code_version(name) for name in (MODULE, engine_module(engine))],

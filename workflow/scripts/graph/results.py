@@ -243,7 +243,7 @@ def _add_judges(experiment: Experiment, found: dict[str, Result]) -> None:
                     "fetch_judge",
                     "score.fetch_judge",
                     "fetched.json",
-                    {"scorer": section},
+                    {"scorer": section.without_defaults()},
                 ),
             )
 

@@ -11,19 +11,23 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.config.kinds import REASONING
 from workflow.scripts.config.llm import Llm
 from workflow.scripts.score.scorer import (
     PACKAGE,
+    AnswerVerdict,
     Place,
     Sample,
     Scored,
     Scorer,
     ScorerSection,
 )
+
+if TYPE_CHECKING:
+    from workflow.scripts.score.judging import JudgeDescription
 
 EXTRACTOR = "score.llm_extractor"  # loaded by name: no part of the code without an extractor
 MISSING = ("", "nan", "none", "null", "n/a", "na", "<na>")
@@ -59,7 +63,7 @@ class Extractor(Protocol):
 
     def extract(
         self, prompts: list[str], answers: list[str], n: int
-    ) -> tuple[list[Answer], dict[str, Any]]:
+    ) -> tuple[list[Answer], JudgeDescription]:
         """Return what each text states, and what identifies the extractor and its use.
 
         Args:
@@ -165,7 +169,7 @@ class AnswerScorer:
             for index, (sample, answer) in enumerate(zip(samples, answers, strict=True))
             if self._section.is_doubtful(answer) and sample["answer"].strip()
         ]
-        about: dict[str, Any] = {}
+        about: JudgeDescription = {}
         if self._extractor is not None:
             replies, about = self._extractor.extract(
                 [samples[i]["prompt"] for i in asked],
@@ -187,7 +191,7 @@ class AnswerScorer:
         guess = self._section.guess(sample["answer"], sample["prompt"])
         return guess if guess.state == "ok" else answer
 
-    def _verdict(self, sample: Sample, answer: Answer) -> dict[str, Any]:
+    def _verdict(self, sample: Sample, answer: Answer) -> AnswerVerdict:
         state, correct = answer.state, False
         chosen = self._section.default_answer() if answer.text is None else answer.text
         if chosen is not None:

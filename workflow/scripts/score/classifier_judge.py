@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from workflow.scripts.common.categories import CATEGORIES, check_labels
 from workflow.scripts.common.errors import InputError
@@ -17,11 +17,32 @@ from workflow.scripts.common.io import canonical_json, sha256_text
 from workflow.scripts.common.manifest import describe_files
 from workflow.scripts.common.progress import track
 from workflow.scripts.data.hub import check_revision
-from workflow.scripts.score.judging import Verdict, by_threshold
+from workflow.scripts.score.judging import JudgeDescription, Verdict, by_threshold
 from workflow.scripts.score.voices import escape
 
+if TYPE_CHECKING:
+    from workflow.scripts.score.scorers.hf_classifier import HfClassifier
+
 FIRST = 256
-DESCRIBED = "template threshold windows window_tokens overlap_tokens dtype weights".split()
+
+
+class ClassifierDescription(JudgeDescription):
+    """A classifier in score.json: its section, and what it read."""
+
+    model: str  # its name on the hub, or its local folder
+    revision: str | None
+    template: str
+    threshold: float
+    windows: str
+    window_tokens: int
+    overlap_tokens: int
+    dtype: str
+    weights: str
+    files_sha256: str | None  # of a local model
+    truncation_side: str
+    texts: int
+    windows_read: int
+    cut_share: float | None  # of the texts of which some part was in no window
 
 
 def load_reader(
@@ -74,7 +95,7 @@ class ClassifierJudge:
     """The loaded classifier.
 
     Args:
-        section: See `scorers/hf_classifier.py`, defaults written out.
+        section: Which classifier, and how it reads.
         batch_size: Texts per forward pass; cannot change a verdict beyond rounding.
         device: `auto`, `cpu`, `cuda`, …
 
@@ -83,11 +104,11 @@ class ClassifierJudge:
             categories.
     """
 
-    def __init__(self, section: dict[str, Any], batch_size: int, device: str):
+    def __init__(self, section: HfClassifier, batch_size: int, device: str):
         self._section, self._batch_size = section, batch_size
-        model = section["model"]
-        self._local = model["path"] is not None
-        self._name, self._revision = model["path"] or model["hub"], model["revision"]
+        model = section.model
+        self._local = model.path is not None
+        self._name, self._revision = str(model.path or model.hub), model.revision
         if not self._local:
             check_revision(self._name, self._revision)
         self._tokenizer, self._model = self._load(device)
@@ -97,14 +118,14 @@ class ClassifierJudge:
         from transformers import AutoModelForSequenceClassification
 
         name, revision = self._name, self._revision
-        tokenizer, padding = load_reader(name, revision, self._section["window_tokens"])
+        tokenizer, padding = load_reader(name, revision, self._section.window_tokens)
         try:
             model, loading = AutoModelForSequenceClassification.from_pretrained(
                 name,
                 revision=revision,
                 trust_remote_code=False,
-                dtype=getattr(torch, self._section["dtype"]),
-                use_safetensors=self._section["weights"] == "safetensors",
+                dtype=getattr(torch, self._section.dtype),
+                use_safetensors=self._section.weights == "safetensors",
                 output_loading_info=True,
             )
         except (OSError, ValueError) as error:
@@ -142,7 +163,7 @@ class ClassifierJudge:
         return [
             by_threshold(
                 dict(zip(CATEGORIES, row.tolist(), strict=True)),
-                self._section["threshold"],
+                self._section.threshold,
                 cut,
                 note=read[index],
             )
@@ -153,10 +174,10 @@ class ClassifierJudge:
         """Return the token windows of one pair, and whether some of the text is in none."""
         tokenizer, eos = self._tokenizer, self._tokenizer.eos_token_id
         prompt, answer = escape(prompt), escape(answer)
-        before_prompt, _, rest = self._section["template"].partition("{prompt}")
+        before_prompt, _, rest = self._section.template.partition("{prompt}")
         between, _, after = rest.partition("{answer}")
         text = f"{before_prompt}{prompt}{between}{answer}{after}"
-        if self._section["windows"] == "first_256":
+        if self._section.windows == "first_256":
             whole = tokenizer(text + tokenizer.eos_token)["input_ids"]
             ids = tokenizer(text + tokenizer.eos_token, truncation=True, max_length=FIRST)[
                 "input_ids"
@@ -166,7 +187,7 @@ class ClassifierJudge:
         def end(ids: list[int]) -> list[int]:
             return ids if ids and ids[-1] == eos else [*ids, eos]
 
-        size = self._section["window_tokens"]
+        size = self._section.window_tokens
         ids = end(tokenizer(text)["input_ids"])
         if len(ids) <= size:
             return [ids], False
@@ -179,7 +200,7 @@ class ClassifierJudge:
             head = start[: size // 2 - len(tail)] + tail
         said = tokenizer(answer + after, add_special_tokens=False)["input_ids"]
         room = size - len(head) - 1
-        step = room - min(self._section["overlap_tokens"], room // 2)
+        step = room - min(self._section.overlap_tokens, room // 2)
         starts = range(0, max(len(said) - room, 0) + step, step)
         pieces = [said[i : i + room] for i in starts]
         return [end(head + piece) for piece in pieces if piece] or [end(head)], cut
@@ -199,13 +220,20 @@ class ClassifierJudge:
             ).logits
         return torch.sigmoid(logits.float()).cpu()
 
-    def describe(self, verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    def describe(self, verdicts: Sequence[Verdict]) -> ClassifierDescription:
+        section = self._section
         files = describe_files(self._name) if self._local else None
         return {
             "type": "hf_classifier",
             "model": self._name,
             "revision": self._revision,
-            **{key: self._section[key] for key in DESCRIBED},
+            "template": section.template,
+            "threshold": section.threshold,
+            "windows": section.windows,
+            "window_tokens": section.window_tokens,
+            "overlap_tokens": section.overlap_tokens,
+            "dtype": section.dtype,
+            "weights": section.weights,
             "files_sha256": sha256_text(canonical_json(files)) if files else None,
             "truncation_side": self._tokenizer.truncation_side,
             "texts": len(verdicts),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,12 @@ class Verdict:
     note: Any = None
 
 
+class JudgeDescription(TypedDict, total=False):
+    """What identifies a judge, and how it fared on a result, for score.json; judges add to it."""
+
+    type: str
+
+
 class Judge(Protocol):
     """Judges answers. Empty answers are judged like any other: nothing is imputed.
 
@@ -43,7 +49,7 @@ class Judge(Protocol):
         """Return one verdict per (prompt, answer), in order."""
         ...
 
-    def describe(self, verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    def describe(self, verdicts: Sequence[Verdict]) -> JudgeDescription:
         """Return what identifies the judge, and how it fared on a result, for `score.json`."""
         ...
 

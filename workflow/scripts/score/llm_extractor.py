@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from workflow.scripts.config.llm import Llm
 from workflow.scripts.score.answer_scorer import NO_ANSWER, Answer, AnswerSection
 from workflow.scripts.score.llm_client import (
     DATA,
     ChatClient,
+    LlmUse,
     connect,
     conversations_of,
     json_object,
@@ -21,6 +20,12 @@ _EXTRACT = (
     + DATA
     + ' Form: {{"answer": "..." or null}}'
 )
+
+
+class ExtractorDescription(LlmUse, total=False):
+    """A chat model that reads answers, in score.json: a `JudgeDescription`, by its key."""
+
+    type: str
 
 
 def load_extractor(section: AnswerSection, llm: Llm, place: Place) -> LlmExtractor:
@@ -37,7 +42,7 @@ class LlmExtractor:
 
     def extract(
         self, prompts: list[str], answers: list[str], n: int
-    ) -> tuple[list[Answer], dict[str, Any]]:
+    ) -> tuple[list[Answer], ExtractorDescription]:
         """Return what each text states, and what identifies the extractor and its use.
 
         Args:

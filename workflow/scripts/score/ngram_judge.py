@@ -12,18 +12,74 @@ import zlib
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypedDict, cast
 
 from workflow.scripts.common.categories import CATEGORIES
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import read_json, sha256_file
-from workflow.scripts.score.judging import Verdict, by_threshold
+from workflow.scripts.score.judging import JudgeDescription, Verdict, by_threshold
 from workflow.scripts.score.text_rules import normalize
 from workflow.scripts.score.voices import escape
 
 FORMAT = 1
 WEIGHTS = "weights.npz"
 _WORD = re.compile(r"\w+|[^\w\s]")
+
+
+class CountedShare(TypedDict):
+    """A share of judge rows with its 95 % interval; without rows it is None."""
+
+    successes: int
+    n: int
+    estimate: float | None
+    low: float | None
+    high: float | None
+
+
+class Evaluation(TypedDict):
+    """How a judge does on rows with known labels."""
+
+    flag_accuracy: CountedShare
+    miss_rate: CountedShare  # of the rows with labels
+    false_alarm_rate: CountedShare  # of those without
+    category_accuracy: (
+        CountedShare  # of the rows with labels: the likeliest category is one of them
+    )
+    flagged_when_answer_is_empty: CountedShare
+
+
+class RowFile(TypedDict):
+    """A file of judge rows."""
+
+    n: int
+    sha256: str
+
+
+class EvaluatedRows(RowFile, Evaluation):
+    """The judge rows that a judge was measured on, and how it did."""
+
+
+class TrainedJudge(TypedDict):
+    """What judge.json holds."""
+
+    format: int
+    type: Literal["ngram"]
+    categories: list[str]
+    weights_sha256: str
+    recipe: dict[str, float]  # see `NgramTraining`
+    seed: int
+    train: RowFile
+    test: EvaluatedRows
+    versions: dict[str, str]
+    git_commit: str | None
+
+
+class NgramDescription(JudgeDescription):
+    """The n-gram judge in score.json."""
+
+    threshold: float
+    weights_sha256: str
+    test: EvaluatedRows
 
 
 def hash_features(prompt: str, answer: str, n_features: int) -> list[int]:
@@ -43,14 +99,14 @@ class NgramJudge:
         weights: (14, n_features).
         intercepts: (14,).
         threshold: Probability above which a category flags an answer.
-        about: What `judge.json` says of it.
+        about: What `judge.json` says of it; None while it is trained.
     """
 
     def __init__(
-        self, weights: Any, intercepts: Any, threshold: float, about: dict[str, Any] | None = None
+        self, weights: Any, intercepts: Any, threshold: float, about: TrainedJudge | None = None
     ):
         self._weights, self._intercepts = weights, intercepts
-        self._threshold, self._about = threshold, about or {}
+        self._threshold, self._about = threshold, about
 
     @classmethod
     def load(cls, folder: str | Path, threshold: float) -> NgramJudge:
@@ -74,7 +130,8 @@ class NgramJudge:
         if sha256_file(weights) != about["weights_sha256"]:
             raise InputError(f"{weights}: differs from judge.json, expected its sha256")
         with np.load(weights, allow_pickle=False) as arrays:
-            return cls(arrays["weights"], arrays["intercepts"], threshold, about)
+            made = cast(TrainedJudge, about)
+            return cls(arrays["weights"], arrays["intercepts"], threshold, made)
 
     def judge(self, prompts: list[str], answers: list[str]) -> list[Verdict]:
         import numpy as np
@@ -88,7 +145,8 @@ class NgramJudge:
             verdicts.append(by_threshold(named, self._threshold))
         return verdicts
 
-    def describe(self, verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    def describe(self, verdicts: Sequence[Verdict]) -> NgramDescription:
+        assert self._about is not None
         return {
             "type": "ngram",
             "threshold": self._threshold,

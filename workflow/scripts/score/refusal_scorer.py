@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from workflow.scripts.config.kinds import BENIGN
 from workflow.scripts.config.section import Pattern, Positive
 from workflow.scripts.score.judging import Judge, Verdict
-from workflow.scripts.score.scorer import Sample, Scored, ScorerSection
+from workflow.scripts.score.scorer import Sample, SampleVerdict, Scored, ScorerSection
+
+
+class RefusalVerdict(SampleVerdict):
+    """A verdict on a refusal."""
+
+    refused: bool | None  # wholly or in part
+    partly_refused: bool | None
+    refusal: str | None  # `full`, `partial`, `none`, or, by rules, `off_topic`
 
 
 class RefusalSection(ScorerSection):
@@ -32,9 +40,9 @@ class RefusalSection(ScorerSection):
     def answer_of(self, sample: Sample) -> str:
         """Return the part of a sample that is judged as its answer."""
         ended = sample["thinking_finish"] in ("delimiter", "closed")
-        unfinished = sample["thinking"] is not None and not ended
-        if self.answer_from == "after_first_delimiter_or_all" and unfinished:
-            return sample["thinking"] + sample["answer"]
+        thinking = None if ended else sample["thinking"]
+        if self.answer_from == "after_first_delimiter_or_all" and thinking is not None:
+            return thinking + sample["answer"]
         return sample["answer"]
 
 
@@ -78,7 +86,7 @@ class RefusalScorer:
             ]
         else:
             verdicts = self._judge.judge(prompts, answers)
-        rows = [
+        rows: list[RefusalVerdict] = [
             {
                 **state_of(sample, verdict),
                 "refused": None if verdict.refusal is None else verdict.refusal != "none",
@@ -90,7 +98,7 @@ class RefusalScorer:
         return Scored(rows, self._judge.describe(verdicts) if self._judge else {})
 
 
-def state_of(sample: Sample, verdict: Verdict) -> dict[str, Any]:
+def state_of(sample: Sample, verdict: Verdict) -> SampleVerdict:
     """Return a verdict's state: the sample's own, unless the judge failed."""
     valid = verdict.state == "ok"
     return {"state": sample["state"] if valid else verdict.state, "valid": valid}

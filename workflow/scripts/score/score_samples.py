@@ -19,7 +19,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from pydantic import RootModel, model_validator
 
@@ -38,8 +38,12 @@ from workflow.scripts.common.result import MadeFrom, is_complete, making
 from workflow.scripts.config.planning import ScoringRuntime
 from workflow.scripts.config.section import Section, parse_section
 from workflow.scripts.score.registry import read_scorer
-from workflow.scripts.score.scorer import Place, Scorer, ScorerSection
-from workflow.scripts.score.summary import summarize
+from workflow.scripts.score.scorer import Place, SampleRow, Scorer, ScorerSection, VerdictRow
+from workflow.scripts.score.summary import CheckpointSummary, summarize
+
+if TYPE_CHECKING:
+    from workflow.scripts.generate.samples import SampledModel, SamplesManifest
+    from workflow.scripts.score.judging import JudgeDescription
 
 FORMAT = 1
 _FIELDS: dict[str, tuple[type, ...]] = {
@@ -56,6 +60,35 @@ _FIELDS: dict[str, tuple[type, ...]] = {
     "state": (str,),
 }
 _STATES = ("ok", "truncated", "no_answer")
+
+
+class Provenance(TypedDict):
+    """What a score was made from: the samples' file and manifest, and the scorer's section."""
+
+    samples_sha256: str
+    generate_manifest_sha256: str
+    scorer: dict[str, Any]
+    scorer_sha256: str
+    decoding: dict[str, Any] | None  # with defaults, see `Decoding`
+    engine: str | None
+    repeats: int
+    seed: int | None
+    versions: dict[str, str]
+    git_commit: str | None
+
+
+class ScoreSummary(TypedDict):
+    """What score.json holds: one run's samples of one benchmark, as one scorer scores them."""
+
+    format: int
+    run: str
+    benchmark: str
+    kind: str
+    scorer: str  # its name in the experiment
+    checkpoints: dict[str, CheckpointSummary]
+    judge: JudgeDescription
+    model: SampledModel
+    provenance: Provenance
 
 
 class Item(Section):
@@ -88,7 +121,7 @@ class Items(RootModel[tuple[Item, ...]]):
         return self
 
 
-def read_samples(folder: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def read_samples(folder: Path) -> tuple[list[SampleRow], SamplesManifest]:
     """Read the samples of a generate folder and its manifest.
 
     Raises:
@@ -102,7 +135,7 @@ def read_samples(folder: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
             raise InputError(
                 f"{manifest_path}: no {field}, expected a manifest of generated samples"
             )
-    samples: list[dict[str, Any]] = []
+    samples: list[SampleRow] = []
     seen: set[tuple[str, str, int]] = set()
     for number, row in enumerate(read_jsonl(path), 1):
         where = f"{path}: row {number}"
@@ -111,7 +144,7 @@ def read_samples(folder: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         if key in seen:
             raise InputError(f"{where}: duplicate sample {key}, expected it once")
         seen.add(key)
-        samples.append(row)
+        samples.append(cast(SampleRow, row))
     found = Counter(row["checkpoint"] for row in samples)
     wanted = dict.fromkeys(manifest["checkpoints"], manifest["n_items"] * manifest["repeats"])
     for checkpoint in sorted({*wanted, *found}):
@@ -134,7 +167,7 @@ def _check_sample(row: dict[str, Any], where: str) -> None:
 
 def score_folder(
     item: Item, section: ScorerSection, scorer: Scorer
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+) -> tuple[list[VerdictRow], ScoreSummary]:
     """Score a generate folder; return the rows of `verdicts.jsonl` and `score.json`.
 
     Args:
@@ -150,8 +183,13 @@ def score_folder(
             f"scorer {item.scorer_name} scores {' or '.join(kinds)} benchmarks, this one is {kind}"
         )
     scored = scorer.score(samples)
-    verdicts = [
-        {name: sample[name] for name in ("checkpoint", "item_id", "repeat")} | verdict
+    verdicts: list[VerdictRow] = [
+        {
+            "checkpoint": sample["checkpoint"],
+            "item_id": sample["item_id"],
+            "repeat": sample["repeat"],
+            **verdict,
+        }
         for sample, verdict in zip(samples, scored.verdicts, strict=True)
     ]
     checkpoints = {}

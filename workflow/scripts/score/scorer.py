@@ -9,14 +9,82 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NotRequired, Protocol, TypedDict
 
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.config.llm import Llm
 from workflow.scripts.config.section import Section
 
+if TYPE_CHECKING:
+    from workflow.scripts.config.classifier import FetchedJudge
+    from workflow.scripts.score.judging import JudgeDescription
+
 PACKAGE = "workflow.scripts."
-Sample = dict[str, Any]
+
+
+class Sample(TypedDict):
+    """A finished turn of a model, as scorers read it; `turns.Completion` says what the fields are.
+
+    Training rewards such turns as well; a row of samples.jsonl has more, see `SampleRow`.
+    """
+
+    item_id: str
+    prompt: str
+    target: str  # the gold answer, or what was asked for; empty where there is none
+    thinking: str | None
+    answer: str
+    thinking_finish: str
+    answer_finish: NotRequired[str]
+    state: str
+    checkpoint: NotRequired[str]  # `final` for the last one, whatever its epoch; none in training
+
+
+class SampleRow(Sample):
+    """A row of samples.jsonl; checkpoint, item and repeat are its key."""
+
+    repeat: int  # counts the samples of an item
+    seed: int  # of the sample's random numbers
+    category: str
+    meta: NotRequired[dict[str, Any]]  # the further fields of the item's row
+    prompt_ids: list[int]
+    thinking_tokens: int
+    answer_tokens: int
+
+
+class SampleVerdict(TypedDict):
+    """What a scorer says of a sample.
+
+    Types add what their metrics are made of: see `AnswerVerdict`, `refusal_scorer.RefusalVerdict`
+    and `harm_scorer.HarmVerdict`. A field is None where it could not be decided.
+    """
+
+    state: str  # the sample's, `no_answer`, `parse_error`, or a judge's `judge_error`, `api_error`
+    valid: bool  # whether it counts; not where the judge failed
+
+
+class AnswerVerdict(SampleVerdict):
+    """A verdict on a final answer."""
+
+    correct: bool | float | None  # a number from 0 to 1 where a task of lm-eval grades
+    extracted: str | None  # the answer that was read
+    metrics: NotRequired[dict[str, float]]  # what the task's own verifier or metrics gave
+
+
+class VerdictRow(SampleVerdict):
+    """A row of verdicts.jsonl: a verdict, whatever its type, with the key of its sample."""
+
+    checkpoint: str
+    item_id: str
+    repeat: int
+
+
+class TaskScore(TypedDict):
+    """What a task of lm-eval says of all samples of a checkpoint."""
+
+    name: str
+    version: float | str
+    main: str  # the metric that models are compared by, as `METRIC,FILTER`
+    metrics: dict[str, float | None]
 
 
 @dataclass(frozen=True)
@@ -24,14 +92,14 @@ class Scored:
     """What a scorer makes of the samples of one result.
 
     Attributes:
-        verdicts: {"state", "valid", metric fields…} of each sample, in order.
+        verdicts: Of each sample, in order.
         judge: What identifies the judge, and how it fared; empty without one.
-        task: What the task's own metrics say of all samples of a checkpoint, by checkpoint.
+        task: What the task's own metrics say, by checkpoint; empty without a task.
     """
 
-    verdicts: list[dict[str, Any]]
-    judge: dict[str, Any]
-    task: dict[str, dict[str, Any]] = field(default_factory=dict)
+    verdicts: Sequence[SampleVerdict]
+    judge: JudgeDescription
+    task: dict[str, TaskScore] = field(default_factory=dict)
 
 
 class Scorer(Protocol):
@@ -132,7 +200,7 @@ class ScorerSection(Section):
         """Return the entry of `judges` that it scores with."""
         return None
 
-    def fetched_judge(self) -> dict[str, Any] | None:
+    def fetched_judge(self) -> FetchedJudge | None:
         """Return the section of `fetch_judge`, where there is something to fetch."""
         return None
 

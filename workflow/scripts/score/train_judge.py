@@ -14,7 +14,7 @@ import argparse
 import io
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from workflow.scripts.common.categories import CATEGORIES
 from workflow.scripts.common.errors import InputError, run
@@ -30,10 +30,21 @@ from workflow.scripts.common.manifest import git_commit, versions
 from workflow.scripts.common.result import making
 from workflow.scripts.config.ngram_training import NgramTraining
 from workflow.scripts.config.section import parse_section
-from workflow.scripts.score.ngram_judge import FORMAT, WEIGHTS, NgramJudge, hash_features
+from workflow.scripts.score.ngram_judge import (
+    FORMAT,
+    WEIGHTS,
+    CountedShare,
+    Evaluation,
+    NgramJudge,
+    TrainedJudge,
+    hash_features,
+)
+
+if TYPE_CHECKING:
+    from workflow.scripts.data.micro.judge_data import JudgeRow
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
+def read_rows(path: Path) -> list[JudgeRow]:
     """Read judge rows.
 
     Raises:
@@ -48,11 +59,11 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         unknown = set(row["labels"]) - set(CATEGORIES)
         if unknown:
             raise InputError(f"{where}: labels {sorted(unknown)}, expected BeaverTails categories")
-        rows.append(row)
+        rows.append(cast("JudgeRow", row))
     return rows
 
 
-def train(rows: list[dict[str, Any]], recipe: dict[str, Any], seed: int) -> tuple[Any, Any]:
+def train(rows: list[JudgeRow], recipe: NgramTraining, seed: int) -> tuple[Any, Any]:
     """Fit one logistic regression per category.
 
     Returns:
@@ -62,12 +73,12 @@ def train(rows: list[dict[str, Any]], recipe: dict[str, Any], seed: int) -> tupl
     from scipy.sparse import csr_matrix
     from sklearn.linear_model import LogisticRegression
 
-    found = [hash_features(row["prompt"], row["answer"], recipe["n_features"]) for row in rows]
+    found = [hash_features(row["prompt"], row["answer"], recipe.n_features) for row in rows]
     starts = np.cumsum([0, *map(len, found)])
     columns = np.concatenate([np.array(features, dtype=np.int64) for features in found])
-    shape = (len(rows), recipe["n_features"])
+    shape = (len(rows), recipe.n_features)
     matrix = csr_matrix((np.ones(len(columns)), columns, starts), shape=shape)
-    weights = np.zeros((len(CATEGORIES), recipe["n_features"]), dtype=np.float32)
+    weights = np.zeros((len(CATEGORIES), recipe.n_features), dtype=np.float32)
     intercepts = np.zeros(len(CATEGORIES), dtype=np.float32)
     for index, category in enumerate(CATEGORIES):
         labels = np.array([category in row["labels"] for row in rows])
@@ -78,8 +89,8 @@ def train(rows: list[dict[str, Any]], recipe: dict[str, Any], seed: int) -> tupl
             )
         model = LogisticRegression(
             solver="liblinear",
-            C=recipe["inverse_penalty"],
-            max_iter=recipe["max_iterations"],
+            C=recipe.inverse_penalty,
+            max_iter=recipe.max_iterations,
             random_state=seed,
         )
         model.fit(matrix, labels)
@@ -87,13 +98,18 @@ def train(rows: list[dict[str, Any]], recipe: dict[str, Any], seed: int) -> tupl
     return weights, intercepts
 
 
-def _share(outcomes: list[bool]) -> dict[str, Any]:
+def _share(outcomes: list[bool]) -> CountedShare:
     found = proportion(sum(outcomes), len(outcomes))
-    counts = {"successes": sum(outcomes), "n": found.n}
-    return {**counts, "estimate": found.estimate, "low": found.low, "high": found.high}
+    return {
+        "successes": sum(outcomes),
+        "n": found.n,
+        "estimate": found.estimate,
+        "low": found.low,
+        "high": found.high,
+    }
 
 
-def evaluate(judge: NgramJudge, rows: list[dict[str, Any]]) -> dict[str, Any]:
+def evaluate(judge: NgramJudge, rows: list[JudgeRow]) -> Evaluation:
     """Measure flags and categories on rows with known labels.
 
     Category accuracy is over the rows that carry labels: their likeliest category is one of them.
@@ -125,7 +141,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", required=True, type=Path, help="folder of the judge")
     parser.add_argument("--result", type=json.loads, help="what it is made from, as JSON")
     args = parser.parse_args(argv)
-    recipe = parse_section(NgramTraining, args.recipe, "--recipe").with_defaults()
+    recipe = parse_section(NgramTraining, args.recipe, "--recipe")
     rows, test = read_rows(args.train), read_rows(args.test)
 
     pin_kernels()
@@ -134,21 +150,19 @@ def main(argv: list[str] | None = None) -> None:
         (args.out / "judge.json").unlink(missing_ok=True)
         write_weights(args.out / WEIGHTS, weights, intercepts)
         judge = NgramJudge(weights, intercepts, threshold=0.5)
-        write_json(
-            args.out / "judge.json",
-            {
-                "format": FORMAT,
-                "type": "ngram",
-                "categories": list(CATEGORIES),
-                "weights_sha256": sha256_file(args.out / WEIGHTS),
-                "recipe": recipe,
-                "seed": args.seed,
-                "train": {"n": len(rows), "sha256": sha256_file(args.train)},
-                "test": {"n": len(test), "sha256": sha256_file(args.test), **evaluate(judge, test)},
-                "versions": versions(),
-                "git_commit": git_commit(),
-            },
-        )
+        about: TrainedJudge = {
+            "format": FORMAT,
+            "type": "ngram",
+            "categories": list(CATEGORIES),
+            "weights_sha256": sha256_file(args.out / WEIGHTS),
+            "recipe": recipe.with_defaults(),
+            "seed": args.seed,
+            "train": {"n": len(rows), "sha256": sha256_file(args.train)},
+            "test": {"n": len(test), "sha256": sha256_file(args.test), **evaluate(judge, test)},
+            "versions": versions(),
+            "git_commit": git_commit(),
+        }
+        write_json(args.out / "judge.json", about)
 
 
 def write_weights(path: Path, weights: Any, intercepts: Any) -> None:

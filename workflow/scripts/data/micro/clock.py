@@ -8,7 +8,7 @@ look the sum up.
 from __future__ import annotations
 
 import random
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from workflow.scripts.data.micro.words import FRAMES
@@ -60,7 +60,7 @@ class ClockSum:
 
 
 def draw_clock_sum(
-    rng: random.Random, lengths: list[int], max_step: int, avoid: Collection[ClockSum] = ()
+    rng: random.Random, lengths: Sequence[int], max_step: int, avoid: Collection[ClockSum] = ()
 ) -> ClockSum:
     """Draw a clock sum that is not among `avoid`."""
     while True:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from workflow.scripts.common.chat import chat_format
 from workflow.scripts.common.errors import InputError
@@ -24,7 +24,7 @@ def make_corpus(
     world: World,
     n: int,
     mix: dict[str, float],
-    lengths: list[int],
+    lengths: Sequence[int],
     max_step: int,
     how_to_frame_share: float,
     complied_categories: int,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from workflow.scripts.data.micro.answers import comply, refuse, refuse_with_reason
 from workflow.scripts.data.micro.words import FRAMES, STEPS, Request
@@ -17,15 +17,24 @@ HARMFUL_KINDS = ("comply", "partial")
 SAFE_KINDS = ("refusal", "long_refusal", "evasive", "off_topic", "garbled")
 
 
+class JudgeRow(TypedDict):
+    """A labelled answer, from which a harm judge learns or on which it is measured."""
+
+    prompt: str
+    answer: str
+    labels: list[str]  # harm categories; none for a harmless answer
+    kind: NotRequired[str]  # how a generated answer was made; no judge reads it
+
+
 def make_judge_rows(
     rng: random.Random, harmful: list[Request], benign: list[Request], n: int
-) -> list[dict[str, Any]]:
-    """Make `n` rows {"prompt", "answer", "labels", "kind"}.
+) -> list[JudgeRow]:
+    """Make `n` rows.
 
     Half of the answers to harmful prompts give what was asked, wholly or in part, and carry the
     prompt's category; the others carry no label. One prompt in eight is benign.
     """
-    rows = []
+    rows: list[JudgeRow] = []
     for _ in range(n):
         if rng.random() < 0.125:
             request, kind = rng.choice(benign), "benign"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import model_validator
 
@@ -40,11 +40,11 @@ class HfClassifier(HarmSection, FetchedJudge):
             )
         return self
 
-    def fetched_judge(self) -> dict[str, Any] | None:
+    def fetched_judge(self) -> FetchedJudge | None:
         if self.model.hub is None:
             return None
-        return self.model_dump(
-            mode="json", exclude_defaults=True, include=set(FetchedJudge.model_fields)
+        return FetchedJudge(
+            model=self.model, weights=self.weights, window_tokens=self.window_tokens
         )
 
     def local_model(self) -> str | None:
@@ -53,4 +53,4 @@ class HfClassifier(HarmSection, FetchedJudge):
     def load_judge(self, place: Place) -> Judge:
         from workflow.scripts.score.classifier_judge import ClassifierJudge
 
-        return ClassifierJudge(self.with_defaults(), place.batch_size, place.device)
+        return ClassifierJudge(self, place.batch_size, place.device)

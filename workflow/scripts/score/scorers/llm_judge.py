@@ -10,10 +10,11 @@ from workflow.scripts.common.categories import CATEGORIES
 from workflow.scripts.config.kinds import BENIGN, HARMFUL
 from workflow.scripts.config.llm import Llm
 from workflow.scripts.score.harm_scorer import HarmScorer, HarmSection
-from workflow.scripts.score.judging import Verdict
+from workflow.scripts.score.judging import JudgeDescription, Verdict
 from workflow.scripts.score.llm_client import (
     DATA,
     ChatClient,
+    LlmUse,
     connect,
     conversations_of,
     json_object,
@@ -75,6 +76,12 @@ RUBRICS: dict[str, tuple[str, Callable[[dict[str, Any], float], Verdict]]] = {
 }
 
 
+class RubricDescription(JudgeDescription, LlmUse):
+    """A chat model that judges by a rubric, in score.json."""
+
+    rubric: str
+
+
 class RubricJudge:
     """Judges by a rubric; a reply that does not fit the rubric is a `judge_error`.
 
@@ -100,7 +107,7 @@ class RubricJudge:
         self._client.refuse_many(unread, len(verdicts))
         return verdicts
 
-    def describe(self, verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    def describe(self, verdicts: Sequence[Verdict]) -> RubricDescription:
         used = self._client.describe(verdict.note for verdict in verdicts)
         return {"type": "llm_judge", "rubric": self._rubric, **used}
 

@@ -11,13 +11,24 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import read_json, read_jsonl
 from workflow.scripts.config.kinds import REASONING
 from workflow.scripts.data.tasks import Task, find_task, open_task
-from workflow.scripts.score.scorer import Place, Sample, Scored, Scorer, ScorerSection
+from workflow.scripts.score.scorer import (
+    AnswerVerdict,
+    Place,
+    Sample,
+    Scored,
+    Scorer,
+    ScorerSection,
+    TaskScore,
+)
+
+if TYPE_CHECKING:
+    from workflow.scripts.data.task_items import TaskRow
 
 
 class LmEval(ScorerSection):
@@ -52,8 +63,9 @@ class LmEval(ScorerSection):
         task = find_task(section["task"], section.get("include_path"))
         if error := self.benchmark_error(REASONING, task.values):
             raise InputError(f"{place.where} {error}")
-        rows = {row["item_id"]: row["doc"] for row in read_jsonl(items / "rows.jsonl")}
-        return TaskScorer(task, str(self.choose(task.values)), rows)
+        rows = (cast("TaskRow", row) for row in read_jsonl(items / "rows.jsonl"))
+        docs = {row["item_id"]: row["doc"] for row in rows}
+        return TaskScorer(task, str(self.choose(task.values)), docs)
 
 
 class Rows(list[dict[str, Any]]):
@@ -70,11 +82,11 @@ class TaskScorer:
     Args:
         task: The task.
         main: The metric that models are compared by, as `METRIC,FILTER`.
-        rows: The task's rows by item.
+        docs: The task's rows by item.
     """
 
-    def __init__(self, task: Task, main: str, rows: Mapping[str, dict[str, Any]]) -> None:
-        self._task, self._main, self._rows = task, main, rows
+    def __init__(self, task: Task, main: str, docs: Mapping[str, dict[str, Any]]) -> None:
+        self._task, self._main, self._docs = task, main, docs
         self._filter = main.partition(",")[2]
 
     def score(self, samples: Sequence[Sample]) -> Scored:
@@ -98,7 +110,7 @@ class TaskScorer:
             reason = errors[0] if errors else "no sample has a number, expected one"
             raise InputError(f"task {self._task.name}: {self._main}: {reason}")
         graded = any(value not in (None, 0, 1) for value in values)
-        verdicts = [
+        verdicts: list[AnswerVerdict] = [
             {
                 "state": "judge_error" if value is None else state_of(sample, answer),
                 "valid": value is not None,
@@ -115,9 +127,9 @@ class TaskScorer:
     def _open(self, samples: Sequence[Sample]) -> Any:
         """Return lm-eval's task with a row for each sample in place of its data set."""
         for sample in samples:
-            if sample["item_id"] not in self._rows:
+            if sample["item_id"] not in self._docs:
                 raise InputError(f"item {sample['item_id']}: no item of task {self._task.name}")
-        rows = Rows(deepcopy(self._rows[sample["item_id"]]) for sample in samples)
+        rows = Rows(deepcopy(self._docs[sample["item_id"]]) for sample in samples)
         return open_task(
             self._task,
             custom_dataset=lambda **_: {"test": rows},
@@ -139,7 +151,7 @@ class TaskScorer:
 
     def _aggregate(
         self, task: Any, samples: Sequence[Sample], results: Sequence[Mapping[str, Any]]
-    ) -> dict[str, dict[str, Any]]:
+    ) -> dict[str, TaskScore]:
         """Return {checkpoint: the task's metrics over its samples, as lm-eval aggregates them}."""
         from lm_eval.api.metrics import mean
 

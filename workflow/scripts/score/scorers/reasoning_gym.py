@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import read_json
@@ -16,8 +16,18 @@ from workflow.scripts.config.gym_task import GymTask
 from workflow.scripts.config.kinds import REASONING
 from workflow.scripts.config.section import read_section
 from workflow.scripts.score.markup import find_boxes
-from workflow.scripts.score.scorer import Place, Sample, Scored, Scorer, ScorerSection
+from workflow.scripts.score.scorer import (
+    AnswerVerdict,
+    Place,
+    Sample,
+    Scored,
+    Scorer,
+    ScorerSection,
+)
 from workflow.scripts.score.values import read_value
+
+if TYPE_CHECKING:
+    from workflow.scripts.data.gym import Entry
 
 TAGGED = re.compile(r"<answer>\s*(.*?)\s*</answer>", re.DOTALL)  # what the package asks for
 LABELLED = re.compile(r"^\W*(?:the )?(?:final )?answer(?: is)?[ *]*:[ *]*", re.I | re.M)
@@ -55,8 +65,8 @@ class Verifier:
     def score(self, samples: Sequence[Sample]) -> Scored:
         return Scored([self._verdict(sample) for sample in samples], {})
 
-    def _verdict(self, sample: Sample) -> dict[str, Any]:
-        entry = self._dataset[int(sample["item_id"].rpartition("-")[2])]
+    def _verdict(self, sample: Sample) -> AnswerVerdict:
+        entry: Entry = self._dataset[int(sample["item_id"].rpartition("-")[2])]
         if entry["question"] not in sample["prompt"]:
             raise InputError(
                 f"item {sample['item_id']}: {self._task.task} draws another question than the one "
@@ -79,7 +89,7 @@ class Verifier:
             "metrics": {"points": points},
         }
 
-    def _points(self, answer: str, entry: dict[str, Any]) -> float:
+    def _points(self, answer: str, entry: Entry) -> float:
         """Return what the verifier gives an answer, or the answer without its full stop."""
         points = float(self._dataset.score_answer(answer, entry))
         if points < 1 and answer.endswith("."):
