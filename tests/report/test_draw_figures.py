@@ -156,7 +156,7 @@ def test_bands_are_over_seeds_and_items_and_missing_limits_stay_missing(
         )
         found = float(point["low"]), float(point["high"])
         assert found == pytest.approx((100 * accuracy["all_low"], 100 * accuracy["all_high"]))
-    unknown = {"metrics": {"truncated": {"estimate": 0.5, "low": None, "high": None}}}
+    unknown = {"truncated": {"estimate": 0.5, "low": None, "high": None}}
     assert points.percent(unknown, "truncated") == (50.0, None, None)
 
 

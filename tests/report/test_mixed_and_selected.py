@@ -73,7 +73,8 @@ def test_the_table_of_selections_shows_the_development_figures_of_every_candidat
     score = {"run": RUN, "benchmark": "b", "scorer": "s", "folder": str(tmp_path)}
     value = {"experiment": experiment, "scores": [score], "models": {RUN: str(tmp_path)}}
     inputs = Inputs.model_validate_json(json.dumps(value))
-    table = selections({"origins": read_origins(inputs)})
+    origins, _ = read_origins(inputs)
+    table = selections({"origins": origins})
     assert table.rows == [
         [RUN, RULE, CHOSEN, "epoch1", "Reasoning accuracy 91.2, Harmful score –", ""],
         [RUN, RULE, CHOSEN, "final", "Reasoning accuracy 88.0, Harmful score 2.0", "yes"],
@@ -135,12 +136,16 @@ def test_the_rejected_answers_are_named_among_a_models_data(
     (tmp_path / "manifest.json").write_text(json.dumps(about))
     score = {"run": RUN, "benchmark": "b", "scorer": "s", "folder": str(tmp_path)}
     value = {"experiment": changed, "scores": [score], "models": {RUN: str(tmp_path)}}
-    data = read_origins(Inputs.model_validate_json(json.dumps(value)))["data"]
-    assert [(one["name"], one["n"]) for one in data] == [("refusals", 500), ("complied", 400)]
+    origins, _ = read_origins(Inputs.model_validate_json(json.dumps(value)))
+    assert [(one["name"], one["n"]) for one in origins["data"]] == [
+        ("refusals", 500),
+        ("complied", 400),
+    ]
     # where both are of one set, its size is that of the chosen ones
     about["lineage"]["rejected"]["name"] = "refusals"
     (tmp_path / "manifest.json").write_text(json.dumps(about))
-    (data,) = read_origins(Inputs.model_validate_json(json.dumps(value)))["data"]
+    origins, _ = read_origins(Inputs.model_validate_json(json.dumps(value)))
+    (data,) = origins["data"]
     assert (data["name"], data["n"]) == ("refusals", 500)
 
 

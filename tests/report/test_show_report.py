@@ -92,7 +92,7 @@ def test_no_number_is_cut_off_at_any_width(
     )
     (row,) = (n for n, line in enumerate(lines) if re.match(r"refuse +[\d.]+ ", line))
     assert lines[row].split()[-1] == number(tax["estimate"])
-    limits = interval(over_both(tax), "")
+    limits = interval(over_both(tax))
     assert lines[row + 1].rstrip().endswith(limits) is (columns >= 80)
 
 

@@ -38,6 +38,7 @@ from workflow.scripts.graph.results import Result
 from workflow.scripts.graph.schedule import Waits, critical_path, wall_time
 from workflow.scripts.graph.store import earlier_results
 from workflow.scripts.report.power import detectable_before_run
+from workflow.scripts.report.schema import SmallestLoss
 
 CORES_PER_NODE = 64
 
@@ -176,7 +177,7 @@ class Plan:
     cores: int
     wall_hours: float
     at_most: list[str]
-    detectable: dict[str, dict[str, float | int | None]]
+    detectable: dict[str, SmallestLoss]
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as JSON values; only stale results have the key `reasons`."""

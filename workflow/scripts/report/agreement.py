@@ -63,7 +63,7 @@ def _shown(results: Results) -> Iterator[tuple[dict[str, Any], Sequence[Model]]]
     """Yield what names some models in the tables, and the models; all of them last."""
     groups = [group for lrm in results.experiment["lrms"] for group in results.groups(lrm)]
     for group in groups:
-        yield results.about(group), group.models
+        yield results.about(group), group.models  # type: ignore
     everyone = [model for group in groups for model in group.models]
     yield {"lrm": None, "role": "all", "alignment": None, "status": "ok"}, everyone
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import read_json, sha256_text
@@ -24,20 +25,19 @@ from workflow.scripts.report.power import WANTED_WIDTH
 from workflow.scripts.report.published import against_published
 from workflow.scripts.report.results import Results
 from workflow.scripts.report.rows import build_rows
+from workflow.scripts.report.schema import MeasuredBenchmark, Overlap, Report, SharedPrompts
 from workflow.scripts.report.stability import stability
 from workflow.scripts.report.titles import read_titles, with_titles, with_titles_of_rows
 from workflow.scripts.report.verdicts import FORMAT, read_verdicts
 
-LEVELS = ("exact", "normalised", "ngram")
 
-
-def build_report(inputs: Inputs) -> dict[str, Any]:
+def build_report(inputs: Inputs) -> Report:
     """Return the report: fractions from 0 to 1, texts as they are.
 
     Raises:
         InputError: A file is absent or wrong, or no score belongs to a model of the experiment.
     """
-    experiment = inputs.experiment
+    experiment = inputs.sections
     wanted = experiment.get("report", {})
     verdicts = read_verdicts(inputs)
     results = Results(experiment, verdicts)
@@ -47,10 +47,10 @@ def build_report(inputs: Inputs) -> dict[str, Any]:
         raise InputError("scores: none belongs to a model of the experiment's lrms")
     overlap = read_json(inputs.overlap) if inputs.overlap else {}
     pairs = overlap.get("pairs", [])
-    origins = read_origins(inputs)
+    origins, in_common = read_origins(inputs)
     titles = read_titles(experiment)
     titled_rows = with_titles_of_rows(rows, titles)
-    report = {
+    report: Report = {
         "format": FORMAT,
         "description": experiment.get("description", ""),
         "seeds": experiment.get("seeds", []),
@@ -62,40 +62,42 @@ def build_report(inputs: Inputs) -> dict[str, Any]:
         "rows": rows,
         "alignments": compare_alignments(results),
         "frontier": build_frontiers(results, costs),
-        "durability": build_durability(results),
-        "categories": harm_by_category(results),
-        "clean": harm_on_clean_items(results, pairs),
-        "published": against_published(rows, wanted.get("published", [])),
-        "overlap": [_shared(pair) for pair in pairs],
+        "durability": build_durability(results),  # type: ignore
+        "categories": harm_by_category(results),  # type: ignore
+        "clean": harm_on_clean_items(results, pairs),  # type: ignore
+        "published": against_published(rows, wanted.get("published", [])),  # type: ignore
+        "overlap": [_overlap(pair) for pair in pairs],
         "ngram": overlap.get("ngram"),
         "judges": _judges(verdicts.judges, inputs),
-        "agreement": agreement_of_scorers(results),
-        "detectable": detectable(results, rows),
-        "stability": stability(results, wanted.get("interval_width", WANTED_WIDTH) / 100),
+        "agreement": agreement_of_scorers(results),  # type: ignore
+        "detectable": detectable(results, rows),  # type: ignore
+        "stability": stability(results, wanted.get("interval_width", WANTED_WIDTH) / 100),  # type: ignore
         "methods": list(METHODS),
         "provenance": {
-            **origins.pop("common"),
+            **in_common,
             "score_files": len(verdicts.digests),
             "verdicts_sha256": sha256_text("\n".join(sorted(verdicts.digests))),
         },
         "origins": origins,
+        "limits": [],
     }
-    return {**report, "limits": limits(with_titles(report))}
+    report["limits"] = limits(with_titles(report))
+    return report
 
 
-def read_report(path: Any) -> dict[str, Any]:
+def read_report(path: str | Path) -> Report:
     """Read a `tradeoff.json`.
 
     Raises:
         InputError: It is of another format.
     """
-    report = read_json(path)
-    if not isinstance(report, dict) or report.get("format") != FORMAT:
+    found = read_json(path)
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise InputError(f"{path}: expected a report of format {FORMAT}")
-    return report
+    return cast(Report, found)
 
 
-def _benchmarks(results: Results, overlap: Mapping[str, Any]) -> dict[str, Any]:
+def _benchmarks(results: Results, overlap: Mapping[str, Any]) -> dict[str, MeasuredBenchmark]:
     described = overlap.get("benchmarks", {})
     return {
         name: {
@@ -108,11 +110,27 @@ def _benchmarks(results: Results, overlap: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _shared(pair: Mapping[str, Any]) -> dict[str, Any]:
+def _overlap(pair: Mapping[str, Any]) -> Overlap:
     """Return how much a training set and a benchmark share, without the items."""
-    about = {key: pair[key] for key in ("train", "benchmark", "n_train", "n_benchmark")}
-    numbers = ("count", "share", "low", "high")
-    return about | {level: {key: pair[level][key] for key in numbers} for level in LEVELS}
+
+    def shared(level: str) -> SharedPrompts:
+        one = pair[level]
+        return {
+            "count": one["count"],
+            "share": one["share"],
+            "low": one["low"],
+            "high": one["high"],
+        }
+
+    return {
+        "train": pair["train"],
+        "benchmark": pair["benchmark"],
+        "n_train": pair["n_train"],
+        "n_benchmark": pair["n_benchmark"],
+        "exact": shared("exact"),
+        "normalised": shared("normalised"),
+        "ngram": shared("ngram"),
+    }
 
 
 def _judges(judges: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def read_side(folder: Path) -> dict[Key, Side]:
     if path is None:
         raise InputError(f"{folder}: no report ({FILE}), expected a finished experiment's folder")
     inputs = read_inputs(path)
-    results = Results(inputs.experiment, read_verdicts(inputs))
+    results = Results(inputs.experiment, read_verdicts(inputs))  # type: ignore
     scores = {(one.run, one.benchmark, one.scorer): one for one in inputs.scores}
     found: dict[Key, Side] = {}
     for one in results.verdicts.evaluations:
@@ -157,7 +157,7 @@ def compare(
     for metric in MAIN.values():
         for final in (True, False):
             tests = [r for r in rows if r["main"] and not r["same_result"]]
-            holm_within([r for r in tests if (r["metric"], r["final"]) == (metric.name, final)])
+            holm_within([r for r in tests if (r["metric"], r["final"]) == (metric.name, final)])  # type: ignore
     used = {key for key in first if (pairs.get(key[0], key[0]), *key[1:]) in matched}
     return {
         "rows": rows,

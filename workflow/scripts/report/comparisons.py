@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
 from workflow.scripts.report.differences import (
     Difference,
@@ -16,7 +15,14 @@ from workflow.scripts.report.differences import (
 )
 from workflow.scripts.report.metrics import COMPARED, Metric
 from workflow.scripts.report.results import At, Results
-from workflow.scripts.report.spread import describe, describe_both, mean_by_item, mean_of
+from workflow.scripts.report.schema import AlignmentPair, ChangeValue, FamilyTest
+from workflow.scripts.report.spread import (
+    as_difference,
+    describe_both,
+    describe_seeds,
+    mean_by_item,
+    mean_of,
+)
 
 Pairs = Sequence[tuple[At, At]]
 
@@ -40,7 +46,7 @@ class Change:
         return [mean_of(one.values()) for one in self.by_item]
 
 
-def compare(results: Results, pairs: Pairs) -> dict[str, dict[str, Any]]:
+def compare(results: Results, pairs: Pairs) -> dict[str, ChangeValue]:
     """Return {metric: paired difference by item, by seed, over seeds and items}, second - first.
 
     A metric is left out where a pair was not measured on all of its benchmarks.
@@ -81,19 +87,23 @@ def _change(results: Results, pairs: Pairs, benchmark: str, metric: Metric) -> C
     return Change(paired_difference(before, after, clusters, min(samples)), changes, clusters)
 
 
-def _over_benchmarks(changes: Sequence[Change]) -> dict[str, Any]:
+def _over_benchmarks(changes: Sequence[Change]) -> ChangeValue:
     mean = average([one.difference for one in changes])
     by_seed = [mean_of(seed) for seed in zip(*(one.by_seed() for one in changes), strict=True)]
     crossed, clusters = [one.by_item for one in changes], [one.clusters for one in changes]
-    return {**describe(mean, by_seed), **describe_both(mean, crossed, clusters, -1.0)}
+    return {
+        **as_difference(mean),
+        **describe_seeds(by_seed),
+        **describe_both(mean, crossed, clusters, -1.0),
+    }
 
 
-def holm_within(family: Sequence[dict[str, Any]]) -> None:
+def holm_within(family: Sequence[FamilyTest]) -> None:
     """Add to each of a family of tests `p_holm`, Holm's adjusted p, and how many they are."""
     adjusted = holm([one["p"] for one in family])
     size = sum(one["p"] is not None for one in family)
     for one, p in zip(family, adjusted, strict=True):
-        one |= {"p_holm": p, "family": size}
+        one["p_holm"], one["family"] = p, size
 
 
 def pair_by_seed(first: Mapping[int | None, At], second: Mapping[int | None, At]) -> Pairs:
@@ -104,9 +114,9 @@ def pair_by_seed(first: Mapping[int | None, At], second: Mapping[int | None, At]
     return [(one, other) for one, other in found if one and other]
 
 
-def compare_alignments(results: Results) -> list[dict[str, Any]]:
+def compare_alignments(results: Results) -> list[AlignmentPair]:
     """Return the paired differences between the alignments of each LRM at their final epochs."""
-    found: list[dict[str, Any]] = []
+    found: list[AlignmentPair] = []
     for lrm in results.experiment["lrms"]:
         aligned = [group for group in results.groups(lrm) if group.role == "aligned"]
         for groups in combinations(aligned, 2):

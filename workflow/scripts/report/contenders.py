@@ -14,6 +14,7 @@ from workflow.scripts.report.paired import Benchmark, Paired
 from workflow.scripts.report.resamples import Block
 from workflow.scripts.report.results import At, Results
 from workflow.scripts.report.runs import Group, Model
+from workflow.scripts.report.schema import Interval
 
 Places = Any  # a number, or an array of them
 Finals = Mapping[int | None, At]
@@ -148,7 +149,7 @@ def is_comparable(blocks: Sequence[Block]) -> bool:
     return all(int(one.clusters.max()) > 0 for one in blocks)
 
 
-def describe(paired: Paired) -> list[dict[str, float]]:
+def describe(paired: Paired) -> list[Interval]:
     """Return each pair's difference with its interval, as `tradeoff.json` has them."""
     columns = map(np.atleast_1d, (paired.estimate, *paired.limits()))
     return [

@@ -7,22 +7,23 @@ in percent or tokens), and `figures.tex` with the captions. The same report give
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from workflow.scripts.common.io import write_bytes, write_text
 from workflow.scripts.report.escape import escape_latex
 from workflow.scripts.report.figures.layout import draw_title
-from workflow.scripts.report.figures.points import Points
 from workflow.scripts.report.figures.registry import FIGURES, title_of
-from workflow.scripts.report.figures.style import STYLE, Row
+from workflow.scripts.report.figures.style import STYLE
 from workflow.scripts.report.render import rows_to_csv
+from workflow.scripts.report.schema import Report
 from workflow.scripts.report.titles import with_titles
 
 DPI = 200  # of the PNGs
 
 
-def draw_figures(report: Row, out: Path) -> None:
+def draw_figures(report: Report, out: Path) -> None:
     """Draw every figure of a report into a folder, with titles for names."""
     import matplotlib
 
@@ -34,7 +35,7 @@ def draw_figures(report: Row, out: Path) -> None:
     write_text(out / "figures.tex", to_latex())
 
 
-def save(figure: Any, points: Points, stem: Path, title: str) -> None:
+def save(figure: Any, points: Sequence[Mapping[str, object]], stem: Path, title: str) -> None:
     """Write a figure, without dates, and its numbers as CSV.
 
     The vector files are for papers, where a caption tells what they show; the PNG has its title.

@@ -56,5 +56,5 @@ def _measured(results: Results, pairs: Sequence[tuple[At, At]]) -> dict[str, Any
     return {
         "status": results.status(ats),
         "metrics": {name: metrics[name] for name in COMPARED if name in metrics},
-        "change": {name: {key: one[key] for key in limits} for name, one in changes.items()},
+        "change": {name: {key: one[key] for key in limits} for name, one in changes.items()},  # type: ignore
     }

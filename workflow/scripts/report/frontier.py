@@ -41,12 +41,13 @@ from workflow.scripts.report.paired import Paired
 from workflow.scripts.report.resamples import DRAWS, Block, estimates, resample
 from workflow.scripts.report.results import Results
 from workflow.scripts.report.savings import Saving, describe_cost
+from workflow.scripts.report.schema import DominanceTest, Frontier, FrontierMethod, Interval
 
 Array = Any
 AT_ONCE = 64  # pairs of methods; more take more memory
 
 
-def build_frontiers(results: Results, costs: Costs | None = None) -> list[dict[str, Any]]:
+def build_frontiers(results: Results, costs: Costs | None = None) -> list[Frontier]:
     """Return the frontier of each LRM's methods; of none where two measures are not measured.
 
     A measure after an attack leaves the LRM out, which is not attacked.
@@ -67,8 +68,7 @@ def build_frontiers(results: Results, costs: Costs | None = None) -> list[dict[s
         seeds = shared_seeds(contenders)
         if len(contenders) > 1 and seeds:
             blocks = _blocks(results, costs, contenders, seeds, measures)
-            one = _frontier(results, contenders, seeds, measures, blocks, margin)
-            found.append({"lrm": lrm, **one})
+            found.append(_frontier(results, lrm, contenders, seeds, measures, blocks, margin))
     return found
 
 
@@ -93,12 +93,13 @@ def _blocks(
 
 def _frontier(
     results: Results,
+    lrm: str,
     contenders: Sequence[Contender],
     seeds: Sequence[int | None],
     measures: Sequence[Measure],
     blocks: Sequence[Sequence[Block]],
     margin: float,
-) -> dict[str, Any]:
+) -> Frontier:
     over_seeds = len(seeds) >= spread.SEEDS_FOR_AN_INTERVAL
     means = estimates(blocks)
     worst = [_worst(one, means[:, k]) for k, one in enumerate(measures)]
@@ -108,7 +109,7 @@ def _frontier(
     listed = points.tolist()
     on_it = non_dominated(listed)
     names = [one.name for one in contenders]
-    methods = []
+    methods: list[FrontierMethod] = []
     for k, one in enumerate(contenders):
         attacks = {m.attack for m in measures}
         measured = {attack: measure(results, one.at(seeds, attack)) for attack in attacks}
@@ -131,6 +132,7 @@ def _frontier(
             }
         )
     return {
+        "lrm": lrm,
         "measures": [one.name for one in measures],
         "seeds": ["hub" if seed is None else str(seed) for seed in seeds],
         "over_seeds": over_seeds,
@@ -161,7 +163,7 @@ def better(values: Array, measures: Sequence[Measure], worst: Sequence[float]) -
     return np.stack(columns, axis=-1)
 
 
-def _volume(points: Array, draws: Array) -> dict[str, Any]:
+def _volume(points: Array, draws: Array) -> Interval:
     """Return the share of all possible values that some method is at least as good as.
 
     The reference is the worst of each measure; what is beyond it in a resample, as costs can be,
@@ -182,7 +184,7 @@ def _tests(
     blocks: Sequence[Sequence[Block]],
     measures: Sequence[Measure],
     margin: float,
-) -> list[dict[str, Any]]:
+) -> list[DominanceTest]:
     """Test of each ordered pair whether the first dominates the second.
 
     What is claimed: the first is worse by at most `margin` on every measure, and better on one;
@@ -196,14 +198,15 @@ def _tests(
     if not all(c or is_comparable(of_one) for c, of_one in zip(of_costs, blocks, strict=True)):
         return []
     pairs = list(permutations(range(len(names)), 2))
-    found: list[dict[str, Any]] = []
+    found: list[DominanceTest] = []
     # pairs of which a value is missing are made one at a time
     complete = not any(np.isnan(one.values).any() for of_one in blocks for one in of_one)
     at_once = AT_ONCE if complete else 1
     for start in range(0, len(pairs), at_once):
         some = pairs[start : start + at_once]
         first, second = map(np.array, zip(*some, strict=True)) if complete else some[0]
-        changes, savings, described = [], [], {}
+        changes, savings = [], []
+        described: dict[str, list[Interval]] = {}
         for of_one, one in zip(blocks, measures, strict=True):
             if isinstance(one.of, Cost):
                 took = of_one[0].values[..., 0]
@@ -213,15 +216,15 @@ def _tests(
                 changes.append(improvement(of_one, one.of, first, second))
                 described[one.name] = describe(changes[-1])
         p = np.atleast_1d(dominance_p(changes, margin, savings)).tolist()
-        found += [
-            {
-                "first": names[pair[0]],
-                "second": names[pair[1]],
-                "p": p[k],
-                "change": {name: one[k] for name, one in described.items()},
-            }
-            for k, pair in enumerate(some)
-        ]
+        for k, pair in enumerate(some):
+            found.append(
+                {
+                    "first": names[pair[0]],
+                    "second": names[pair[1]],
+                    "p": p[k],
+                    "change": {name: one[k] for name, one in described.items()},
+                }
+            )
     holm_within(found)
     return found
 

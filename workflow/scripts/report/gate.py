@@ -13,9 +13,9 @@ from __future__ import annotations
 import argparse
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn, NotRequired, TypedDict
 
 from workflow.scripts.common.errors import InputError, report
 from workflow.scripts.common.io import write_json
@@ -25,6 +25,7 @@ from workflow.scripts.report.escape import one_line
 from workflow.scripts.report.inputs import FILE, read_inputs
 from workflow.scripts.report.metrics import METRICS, Measure, metric_title
 from workflow.scripts.report.results import Results
+from workflow.scripts.report.schema import Interval
 from workflow.scripts.report.status import in_brackets
 from workflow.scripts.report.tables.table import number, points
 
@@ -40,7 +41,38 @@ EXPLANATION = (
 )
 
 
-def decide(results: Results, gate: Acceptance) -> list[dict[str, Any]]:
+class MeasureDecision(TypedDict):
+    """The verdict on a candidate by one measure."""
+
+    metric: str
+    reference: str
+    """LRM, or an alignment"""
+    margin: float
+    """Points that it may be worse by, as a fraction"""
+    worse_by: Interval
+    items: int
+    """Of all benchmarks of the metric"""
+    seeds: int
+    verdict: str
+    """A key of `STATUS`"""
+    needed_items: NotRequired[int | None]
+    """What would decide an undecided one; None where no number would"""
+    needed_seeds: NotRequired[int | None]
+
+
+class Decision(TypedDict):
+    """The verdict on a candidate by all measures."""
+
+    lrm: str
+    candidate: str
+    verdict: str
+    """A key of `STATUS`"""
+    status: str
+    """Of its training"""
+    measures: list[MeasureDecision]
+
+
+def decide(results: Results, gate: Acceptance) -> list[Decision]:
     """Return each candidate's verdict, and that on each of its measures, by LRM.
 
     Raises:
@@ -49,7 +81,7 @@ def decide(results: Results, gate: Acceptance) -> list[dict[str, Any]]:
     return [one for lrm in results.experiment["lrms"] for one in _decide_lrm(results, gate, lrm)]
 
 
-def _decide_lrm(results: Results, gate: Acceptance, lrm: str) -> Iterator[dict[str, Any]]:
+def _decide_lrm(results: Results, gate: Acceptance, lrm: str) -> Iterator[Decision]:
     from workflow.scripts.report.decisions import verdict
 
     references = {margin.reference for margin in gate.margins.values()}
@@ -78,11 +110,10 @@ def _decide_lrm(results: Results, gate: Acceptance, lrm: str) -> Iterator[dict[s
 
 def _decide_measure(
     results: Results, lrm: str, candidate: str, name: str, margin: Margin, measures: int
-) -> dict[str, Any]:
+) -> MeasureDecision:
     from workflow.scripts.report import decisions
     from workflow.scripts.report.contenders import (
         blocks_of,
-        describe,
         improvement,
         list_contenders,
         shared_seeds,
@@ -105,15 +136,15 @@ def _decide_measure(
     better_by = improvement(blocks, metric, 1, 0)
     passed = bool(decisions.is_passed(better_by, allowed))
     failed = bool(decisions.is_failed(better_by, allowed, measures))
-    (change,) = describe(better_by)
-    found = {
+    low, high = (float(limit) for limit in better_by.limits())
+    found: MeasureDecision = {
         "metric": name,
         "reference": pair[0].name,
         "margin": allowed,
         "worse_by": {
-            "estimate": 0.0 - change["estimate"],
-            "low": 0.0 - change["high"],
-            "high": 0.0 - change["low"],
+            "estimate": 0.0 - float(better_by.estimate),
+            "low": 0.0 - high,
+            "high": 0.0 - low,
         },
         "items": sum(better_by.items),
         "seeds": len(seeds),
@@ -121,17 +152,17 @@ def _decide_measure(
     }
     if found["verdict"] == decisions.UNDECIDED:
         needed = decisions.needed(better_by, allowed, measures)
-        found |= {"needed_items": needed.items, "needed_seeds": needed.seeds}
+        found["needed_items"], found["needed_seeds"] = needed.items, needed.seeds
     return found
 
 
-def overall(found: Sequence[Mapping[str, Any]]) -> str:
+def overall(found: Sequence[Decision]) -> str:
     """Return the verdict on all candidates together."""
     verdicts = {one["verdict"] for one in found}
     return next(state for state in ("fail", "undecided", "pass") if state in verdicts)
 
 
-def show(name: str, found: Sequence[Mapping[str, Any]]) -> str:
+def show(name: str, found: Sequence[Decision]) -> str:
     """Return the table, at most `WIDTH` columns wide, and what its words mean."""
     from tabulate import tabulate
 
@@ -166,13 +197,13 @@ def _over(seeds: int) -> str:
     return "over items alone: of too few seeds to speak of other trainings"
 
 
-def _name(one: Mapping[str, Any], width: int) -> str:
+def _name(one: Decision, width: int) -> str:
     failed = in_brackets(one["status"])
     lines = textwrap.wrap(one_line(one["candidate"]) + failed, width)
     return "\n".join([*lines, one["verdict"].upper()])
 
 
-def _cells(measure: Mapping[str, Any]) -> list[str]:
+def _cells(measure: MeasureDecision) -> list[str]:
     title = textwrap.wrap(metric_title(measure["metric"]), 18)
     reference = textwrap.wrap(f"than {one_line(measure['reference'], 60)}", 18)
     worse = points(measure["worse_by"]).replace(" (", "\n").removesuffix(")")
@@ -187,9 +218,9 @@ def _cells(measure: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _needed(measure: Mapping[str, Any]) -> list[str]:
+def _needed(measure: MeasureDecision) -> list[str]:
     items, seeds = measure["needed_items"], measure["needed_seeds"]
-    if items is None:
+    if items is None or seeds is None:
         return ["no n would"]
     lines = [f"{items} items"] if items > measure["items"] else []
     return lines + ([f"{seeds} seeds"] if seeds > measure["seeds"] else [])
@@ -219,7 +250,7 @@ def main(argv: list[str] | None = None) -> int:
     if not file.exists():
         raise InputError(f"{file}: absent, expected the report of a finished run")
     inputs = read_inputs(file)
-    found = decide(Results(inputs.experiment, read_verdicts(inputs)), experiment.gate)
+    found = decide(Results(inputs.sections, read_verdicts(inputs)), experiment.gate)
     if not found:
         raise InputError(f"{where}: gate: no candidate aligns an LRM of the report")
     if args.json:

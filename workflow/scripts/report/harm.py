@@ -52,7 +52,7 @@ def harm_on_clean_items(
     for lrm in results.experiment["lrms"]:
         lrms = results.models("lrm", lrm)
         for group in results.groups(lrm):
-            alignment = results.experiment["alignments"].get(group.alignment, {})
+            alignment = results.experiment["alignments"].get(group.alignment, {})  # type: ignore
             trained_on = list_prompt_sets(results.experiment, alignment.get("data", ""))
             for benchmark in dict.fromkeys(name for _, name in shared):
                 items = set().union(*(shared.get((one, benchmark), set()) for one in trained_on))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from workflow.scripts.report.schema import MetricValue, TradeoffRow
 from workflow.scripts.report.spread import over_both
-from workflow.scripts.report.tables.table import Row, join, model_name, number, points
+from workflow.scripts.report.tables.table import join, model_name, number, points
 
 MANY = 4  # alignments that a sentence can still list
 INTERVALS = " (95 % intervals)"
@@ -19,14 +20,15 @@ OTHERWISE = {
 }
 
 
-def headline(rows: Sequence[Row]) -> str:
+def headline(rows: Sequence[TradeoffRow]) -> str:
     """Return the result, one sentence for each LRM, with its uncertainty."""
     return " ".join(_sentence(lrm, final) for lrm, final in _finals(rows))
 
 
-def _sentence(lrm: str, final: Sequence[Row]) -> str:
+def _sentence(lrm: str, final: Sequence[TradeoffRow]) -> str:
     aligned = [row for row in final if row["tax"]]
-    before: Row = next((row["metrics"] for row in final if row["role"] == "lrm"), {})
+    of_lrm = (row["metrics"] for row in final if row["role"] == "lrm")
+    before: dict[str, MetricValue] = next(of_lrm, {})
     if not aligned:
         return f"On {lrm} no aligned model was measured against its LRM."
     seeds = max(row["n_seeds"] for row in aligned)
@@ -52,7 +54,7 @@ def _sentence(lrm: str, final: Sequence[Row]) -> str:
     return f"{text}."
 
 
-def _losses(where: str, aligned: Sequence[Row]) -> str:
+def _losses(where: str, aligned: Sequence[TradeoffRow]) -> str:
     """Return what the alignments cost, the clear losses apart from the others."""
     lost: dict[str, list[str]] = {}
     for row in aligned:
@@ -75,12 +77,12 @@ def _losses(where: str, aligned: Sequence[Row]) -> str:
     return f"{start} on {where}; points of reasoning accuracy lost{INTERVALS}: {lost_points}"
 
 
-def _cheapest_and_dearest(aligned: Sequence[Row]) -> list[Row]:
-    ordered = sorted(aligned, key=lambda row: row["tax"]["points"]["estimate"])
+def _cheapest_and_dearest(aligned: Sequence[TradeoffRow]) -> list[TradeoffRow]:
+    ordered = sorted(aligned, key=lambda row: row["tax"]["points"]["estimate"] or 0.0)
     return [ordered[0], ordered[-1]]
 
 
-def _change(metric: str, before: Row, aligned: Sequence[Row]) -> str:
+def _change(metric: str, before: Mapping[str, MetricValue], aligned: Sequence[TradeoffRow]) -> str:
     """Return "from 99.3 % to 0.0 % with a and 1.4 % with b", what is the same said once."""
     after: dict[str, list[str]] = {}
     for row in aligned:
@@ -98,9 +100,10 @@ def _of_a_benchmark(key: str) -> bool:
     return key.startswith("harmful_score/") and "@" not in key
 
 
-def caveats(rows: Sequence[Row]) -> str:
+def caveats(rows: Sequence[TradeoffRow]) -> str:
     """Return what the headline must be read with: intervals, seeds, training that failed."""
-    several = any((row["tax"].get("points") or {}).get("all_low") is not None for row in rows)
+    taxes = [row["tax"]["points"] for row in rows if row["tax"]]
+    several = any(one.get("all_low") is not None for one in taxes)
     over = "training seeds and items" if several else "items for the models trained here"
     seeds = max((row["n_seeds"] for row in rows), default=1)
     few = "" if several or seeds == 1 else f"; {seeds} training seeds are too few to say more"
@@ -122,25 +125,25 @@ def caveats(rows: Sequence[Row]) -> str:
     return " ".join(sentences)
 
 
-def _finals(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
+def _finals(rows: Sequence[TradeoffRow]) -> list[tuple[str, list[TradeoffRow]]]:
     """Return (LRM, its rows of the final epoch over all seeds)."""
     final = [row for row in rows if row["final"] and row["seed"] == "mean"]
     names = dict.fromkeys(row["lrm"] for row in final)
     return [(name, [row for row in final if row["lrm"] == name]) for name in names]
 
 
-def is_taxed(row: Row) -> bool:
+def is_taxed(row: TradeoffRow) -> bool:
     """Tell whether an alignment clearly cost reasoning accuracy."""
     return bool(row["tax"]) and _verdict(row) == "taxed"
 
 
-def _verdict(row: Row) -> str:
+def _verdict(row: TradeoffRow) -> str:
     """Return "taxed", "unclear" (not clear of zero over the training seeds) or "none"."""
     p, tax = row["change"]["reasoning_accuracy"]["p_holm"], row["tax"]["points"]
-    if tax["estimate"] <= 0 or p is None or p >= 0.05:
+    if (tax["estimate"] or 0.0) <= 0 or p is None or p >= 0.05:
         return "none"
     return "taxed" if tax["all_low"] is None or tax["all_low"] > 0 else "unclear"
 
 
-def _loss(row: Row) -> str:
+def _loss(row: TradeoffRow) -> str:
     return f"{points(over_both(row['tax']['points']))} with {row['alignment']}"

@@ -7,12 +7,13 @@ to the folder in which the commands run.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from pydantic import Field, field_validator
 
 from workflow.scripts.common.io import read_json
 from workflow.scripts.config.section import Section, read_section
+from workflow.scripts.report.experiment import Experiment
 
 FILE = "inputs.json"
 
@@ -55,7 +56,7 @@ class Inputs(Section):
     """Everything that a report reads."""
 
     experiment: dict[str, Any]
-    """The experiment's sections, without those that say how and where to run"""
+    """The experiment's sections, without those that say how and where to run; see `sections`"""
     scores: Annotated[tuple[Score, ...], Field(min_length=1)]
     models: dict[str, Path] = Field({})
     """Run -> folder with manifest.json"""
@@ -72,6 +73,11 @@ class Inputs(Section):
     """Of a run that is not finished"""
     transcripts: bool = False
     """Put what the models wrote beside the page"""
+
+    @property
+    def sections(self) -> Experiment:
+        """The experiment, with the keys that the report reads."""
+        return cast(Experiment, self.experiment)
 
     @field_validator("experiment")
     @classmethod

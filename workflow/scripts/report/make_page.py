@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from string import Template
-from typing import Any
+from typing import Any, TypedDict
 
 from workflow.scripts.common.io import write_text
 from workflow.scripts.report.escape import one_line, visible
@@ -27,11 +27,13 @@ from workflow.scripts.report.figures.style import BASE, COLORS, DARK, LRM, on_a_
 from workflow.scripts.report.headline import caveats, headline
 from workflow.scripts.report.inputs import Inputs
 from workflow.scripts.report.render import NUMBER_AND_INTERVAL, TABLES
+from workflow.scripts.report.schema import Report, TradeoffRow
 from workflow.scripts.report.spread import over_both
 from workflow.scripts.report.tables.registry import build_tables
 from workflow.scripts.report.tables.table import Table, interval, model_name, number
 from workflow.scripts.report.titles import with_titles
 from workflow.scripts.report.transcripts import (
+    Transcripts,
     embed_transcripts,
     remove_transcripts,
     to_json,
@@ -57,13 +59,38 @@ BROWSER = (
 )
 
 
-def write_page(report: Mapping[str, Any], inputs: Inputs | None, out: Path) -> None:
+class PagePoint(TypedDict):
+    """A model, seed and epoch in the page's trade-off planes.
+
+    A measure is estimate, low and high in percent, then number and interval as the tables write
+    them; None where it was not measured.
+    """
+
+    lrm: str
+    """Its name, for links"""
+    role: str
+    model: str
+    """What people read"""
+    seed: str
+    seeds: int
+    """Over how many it is the mean"""
+    epoch: int | None
+    final: bool
+    status: str
+    reason: str
+    """Why the training failed"""
+    harm: list[float | str | None] | None
+    accuracy: list[float | str | None]
+    refusal: list[float | str | None] | None
+
+
+def write_page(report: Report, inputs: Inputs | None, out: Path) -> None:
     """Write `index.html` beside the figures, and the transcripts where the inputs ask for them."""
     transcripts = None
     (out / SINGLE).unlink(missing_ok=True)
     if inputs is not None and inputs.transcripts:
         transcripts = write_transcripts(report, inputs, out)
-        most = inputs.experiment.get("report", {}).get("single_file")
+        most = inputs.sections.get("report", {}).get("single_file")
         if most:
             inside = embed_transcripts(report, inputs, most)
             write_text(out / SINGLE, render(report, inside, out, alone=True))
@@ -158,19 +185,17 @@ def _embedded(svg: str) -> str:
     return svg.replace("</svg>", f"<style>{on_a_dark_page()}</style></svg>")
 
 
-def plane_points(report: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return every model, seed and epoch that has an accuracy and a harmful score or over-refusal.
+def plane_points(report: Report) -> list[PagePoint]:
+    """Return what has an accuracy and a harmful score or over-refusal: models, seeds, epochs."""
 
-    `lrm` is the name, for links; `model` is what people read. A measure is estimate, low and high
-    in percent, then as the tables write them.
-    """
+    def measure(row: TradeoffRow, metric: str) -> list[float | str | None] | None:
+        values = percent(row["metrics"], metric)
+        if values is None:
+            return None
+        shown = over_both(row["metrics"][metric])
+        return [*values, number(shown["estimate"]), interval(shown)]
 
-    def measure(row: Mapping[str, Any], metric: str) -> list[Any] | None:
-        values = percent(row, metric)
-        shown = over_both(row["metrics"].get(metric) or {})
-        return [*values, number(shown["estimate"]), interval(shown, "")] if values else None
-
-    points = []
+    points: list[PagePoint] = []
     for row, titled in zip(report["rows"], with_titles(report)["rows"], strict=True):
         harm, refusal = measure(row, "harmful_score"), measure(row, "over_refusal")
         accuracy = measure(row, "reasoning_accuracy")
@@ -194,9 +219,9 @@ def plane_points(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     return points
 
 
-def guide_to(points: Sequence[Mapping[str, Any]]) -> str:
+def guide_to(points: Sequence[PagePoint]) -> str:
     """Return how the planes are read: that of harm, that of over-refusal, or both."""
-    harm, refusal = (any(point[side] for point in points) for side in ("harm", "refusal"))
+    harm, refusal = any(p["harm"] for p in points), any(p["refusal"] for p in points)
     if refusal and not harm:
         sides = "right is harmless prompts refused, down is reasoning lost"
         return GUIDE.format(sides=sides, move="stay in place")
@@ -208,8 +233,8 @@ def guide_to(points: Sequence[Mapping[str, Any]]) -> str:
 
 
 def render(
-    report: Mapping[str, Any],
-    transcripts: Mapping[str, Any] | None,
+    report: Report,
+    transcripts: Transcripts | None,
     figures: Path | None = None,
     alone: bool = False,
 ) -> str:
@@ -283,9 +308,9 @@ def _contents(kind: str, entries: Iterable[tuple[str, str]]) -> str:
     return f'<nav class="contents" aria-label="All {kind}s">{" ".join(links)}</nav>'
 
 
-def _headlines(report: Mapping[str, Any]) -> str:
+def _headlines(report: Report) -> str:
     """Return the headline; of several LRMs each has its own, and the page shows the chosen one."""
-    by_lrm: dict[str, list[dict[str, Any]]] = {}
+    by_lrm: dict[str, list[TradeoffRow]] = {}
     for row, titled in zip(report["rows"], with_titles(report)["rows"], strict=True):
         by_lrm.setdefault(row["lrm"], []).append(titled)
     several = {name: (headline(rows), caveats(rows)) for name, rows in by_lrm.items()}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from workflow.scripts.common.intervals import (
     Estimate,
@@ -22,7 +21,14 @@ from workflow.scripts.report.metrics import (
     of_samples,
 )
 from workflow.scripts.report.results import At, Results
-from workflow.scripts.report.spread import describe, describe_both, mean_by_item, mean_of
+from workflow.scripts.report.schema import MetricValue
+from workflow.scripts.report.spread import (
+    as_interval,
+    describe_both,
+    describe_seeds,
+    mean_by_item,
+    mean_of,
+)
 
 
 @dataclass(frozen=True)
@@ -45,21 +51,25 @@ class Measured:
     sides: Sequence[Mapping[str, float]] = ()
     clusters: Mapping[str, str] | None = None
 
-    def described(self) -> dict[str, Any]:
+    def described(self) -> MetricValue:
         """Return its numbers as `tradeoff.json` has them."""
-        about = {"n": self.n, "n_valid": self.n_valid, "items": self.estimate.n}
-        return {**describe(self.estimate, self.by_seed), **about}
+        return {
+            **as_interval(self.estimate),
+            **describe_seeds(self.by_seed),
+            "n": self.n,
+            "n_valid": self.n_valid,
+            "items": self.estimate.n,
+        }
 
 
-def measure(results: Results, chosen: Sequence[At]) -> dict[str, dict[str, Any]]:
+def measure(results: Results, chosen: Sequence[At]) -> dict[str, MetricValue]:
     """Return every metric of some models (one per seed), averaged over them by item.
 
     Keys are the metric, averaged over its benchmarks (absent where the models were not measured on
     all of them: such a mean would not compare), then `metric/benchmark`, and
-    `metric/benchmark@scorer` for a benchmark's further scorers. Values hold estimate, low, high,
-    n, n_valid, items, and over seeds seed_sd, seed_low, seed_high.
+    `metric/benchmark@scorer` for a benchmark's further scorers.
     """
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, MetricValue] = {}
     several = [
         metric
         for kind in MAIN
@@ -104,13 +114,13 @@ def _measure_one(
     return Measured(estimate, n, n_valid, by_seed, sides, clusters)
 
 
-def _over_benchmarks(main: Sequence[Measured], metric: Metric) -> dict[str, Any]:
+def _over_benchmarks(main: Sequence[Measured], metric: Metric) -> MetricValue:
     """Return a metric's unweighted mean over its benchmarks."""
     mean = _mean(main, average([one.estimate for one in main]))
     if not metric.compared:
         return mean.described()
     sides, clusters = [one.sides for one in main], [one.clusters for one in main]
-    return mean.described() | describe_both(mean.estimate, sides, clusters, 0.0)
+    return {**mean.described(), **describe_both(mean.estimate, sides, clusters, 0.0)}
 
 
 def _mean(main: Sequence[Measured], estimate: Estimate) -> Measured:
@@ -128,7 +138,7 @@ def _repeats(results: Results, chosen: Sequence[At], kind: str) -> list[int]:
     return sorted(sizes - {1})
 
 
-def _thinking(results: Results, chosen: Sequence[At]) -> dict[str, dict[str, Any]]:
+def _thinking(results: Results, chosen: Sequence[At]) -> dict[str, MetricValue]:
     """Return tokens of thinking: by item, since the seeds and samples of an item are alike."""
     found, main = {}, []
     reasoning = results.benchmarks("reasoning")
@@ -145,7 +155,7 @@ def _thinking(results: Results, chosen: Sequence[At]) -> dict[str, dict[str, Any
     return found
 
 
-def _turns(results: Results, chosen: Sequence[At]) -> dict[str, dict[str, Any]]:
+def _turns(results: Results, chosen: Sequence[At]) -> dict[str, MetricValue]:
     """Return where harmful thinking turns so, by harmful benchmark: from 0, its start, to 1."""
     found = {}
     for benchmark in results.benchmarks("harmful"):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from workflow.scripts.report.schema import Report
 from workflow.scripts.report.tables.judges import judge_tests
-from workflow.scripts.report.tables.table import Row, join, model_name, points
+from workflow.scripts.report.tables.table import join, model_name, points
 
 METHODS = (
     "Intervals are 95 %. Proportions have Wilson's score interval; where an item has several "
@@ -55,7 +56,7 @@ LIMITS = (
 )
 
 
-def limits(report: Row) -> list[str]:
+def limits(report: Report) -> list[str]:
     """Return what the numbers do not say, with this experiment's own failures first."""
     return [
         *(f"Missing: {line}." for line in report["missing"]),
@@ -68,7 +69,7 @@ def limits(report: Row) -> list[str]:
     ]
 
 
-def _unfinished(report: Row) -> Iterator[str]:
+def _unfinished(report: Report) -> Iterator[str]:
     counts: Counter[str] = Counter()
     for row in report["rows"]:
         if row["final"] and row["seed"] == "mean":
@@ -82,7 +83,7 @@ def _unfinished(report: Row) -> Iterator[str]:
         yield f"All {samples} scored samples of the final epochs are ok."
 
 
-def _failed_training(report: Row) -> Iterator[str]:
+def _failed_training(report: Report) -> Iterator[str]:
     words = {
         "failed": "Training missed its gate for",
         "missed": "No candidate was within the limits of the selection for",
@@ -97,7 +98,7 @@ def _failed_training(report: Row) -> Iterator[str]:
             yield f"{text} {join(sorted(found))}; shown all the same."
 
 
-def _judges(report: Row) -> Iterator[str]:
+def _judges(report: Report) -> Iterator[str]:
     tests = judge_tests(report)
     for name, _, measure, one in tests:
         if measure in ("miss_rate", "false_alarm_rate"):
@@ -113,7 +114,7 @@ def _judges(report: Row) -> Iterator[str]:
             )
 
 
-def _overlap(report: Row) -> Iterator[str]:
+def _overlap(report: Report) -> Iterator[str]:
     shared = [
         f"{one['normalised']['count']} of {one['n_benchmark']} prompts of {one['benchmark']} are "
         f"in {one['train']}"
@@ -126,7 +127,7 @@ def _overlap(report: Row) -> Iterator[str]:
         yield "No benchmark prompt is in a training set, but for case and punctuation."
 
 
-def _adopted(report: Row) -> Iterator[str]:
+def _adopted(report: Report) -> Iterator[str]:
     adopted = report["origins"].get("adopted", [])
     if adopted:
         yield f"{len(adopted)} results are older than today's code and were adopted as they are."

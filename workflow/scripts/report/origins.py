@@ -14,29 +14,53 @@ from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import canonical_json, read_json, sha256_text
 from workflow.scripts.config.recipe import Recipe
 from workflow.scripts.config.section import read_section
+from workflow.scripts.report.experiment import (
+    DataEntry,
+    Experiment,
+    ModelEntry,
+    ReadyMade,
+)
 from workflow.scripts.report.inputs import Inputs
 from workflow.scripts.report.mixtures import describe_mix, list_sets
 from workflow.scripts.report.runs import parse_run
+from workflow.scripts.report.schema import (
+    DataOrigin,
+    DataSource,
+    InCommon,
+    ModelOrigin,
+    Origins,
+    RecipeDifferences,
+    SelectionCandidate,
+)
 from workflow.scripts.report.status import status_of
 from workflow.scripts.report.tables.table import join
 
 Manifest = Mapping[str, Any]
 
 
-def read_origins(inputs: Inputs) -> dict[str, Any]:
+def read_origins(inputs: Inputs) -> tuple[Origins, InCommon]:
     """Return models, data, recipes and adopted results, and what the runs have in common."""
     scores = sorted(inputs.scores, key=lambda one: (one.run, one.benchmark, one.scorer))
     models = read_models(inputs)
     found = {(one.run, one.benchmark): read_manifest(one.samples) for one in scores if one.samples}
     samples = {key: one for key, one in found.items() if one}
-    return {
-        "models": [describe_model(run, one, inputs.experiment) for run, one in models.items()],
+    origins: Origins = {
+        "models": [describe_model(run, one, inputs.sections) for run, one in models.items()],
         "selections": [one for run, each in models.items() for one in _selection(run, each)],
-        "data": _data(inputs.experiment, models, samples),
-        "recipes": recipe_differences(inputs.experiment),
-        "adopted": [one.model_dump(mode="json", by_alias=True) for one in inputs.adopted],
-        "common": _common(models, samples),
+        "data": _data(inputs.sections, models, samples),
+        "recipes": recipe_differences(inputs.sections),
+        "adopted": [
+            {
+                "name": one.name,
+                "from": one.from_,
+                "by": one.by,
+                "when": one.when,
+                "reason": one.reason,
+            }
+            for one in inputs.adopted
+        ],
     }
+    return origins, _in_common(models, samples)
 
 
 def read_models(inputs: Inputs, runs: Iterable[str] | None = None) -> dict[str, Manifest]:
@@ -51,9 +75,9 @@ def read_models(inputs: Inputs, runs: Iterable[str] | None = None) -> dict[str, 
     return {run: one for run, one in found.items() if one}
 
 
-def _common(
+def _in_common(
     models: Mapping[str, Manifest], samples: Mapping[tuple[str, str], Manifest]
-) -> dict[str, Any]:
+) -> InCommon:
     known = [*models.values(), *samples.values()]
     made = [one for run, one in models.items() if not is_told(run, one)]
     return {
@@ -67,9 +91,7 @@ def _common(
     }
 
 
-def describe_model(
-    run: str, manifest: Mapping[str, Any], experiment: Mapping[str, Any]
-) -> dict[str, Any]:
+def describe_model(run: str, manifest: Mapping[str, Any], experiment: Experiment) -> ModelOrigin:
     """Return a model run's source, hash, data, parent, status and GPU-hours."""
     section, told = section_of(run, experiment), is_told(run, manifest)
     failed = manifest.get("status", "ok") != "ok"
@@ -105,7 +127,7 @@ def parents_of(lineage: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [*([base] if base else []), *(lineage.get("others") or {}).values()]
 
 
-def made_here(section: Mapping[str, Any], lineage: Mapping[str, Any]) -> str:
+def made_here(section: ModelEntry, lineage: Mapping[str, Any]) -> str:
     """Return how a model was made here."""
     if made := merged_from(lineage) or selected_from(lineage):
         return made
@@ -141,7 +163,7 @@ def _candidate_name(candidate: Mapping[str, Any]) -> str:
     return f"{candidate['run']} as {origin}" if origin else str(candidate["run"])
 
 
-def _selection(run: str, manifest: Manifest) -> list[dict[str, Any]]:
+def _selection(run: str, manifest: Manifest) -> list[SelectionCandidate]:
     """Return the candidates of a selected model: run, rule, candidate, figures, whether chosen."""
     selection = (manifest.get("lineage") or {}).get("selection") or {}
     return [
@@ -162,7 +184,7 @@ def is_told(run: str, manifest: Manifest) -> bool:
     return manifest.get("run", run) != run
 
 
-def describe_prompting(section: Mapping[str, Any]) -> str:
+def describe_prompting(section: ModelEntry) -> str:
     """Return what is written into the prompts of an entry of the method `prompt`."""
     prefix = section.get("prefix", "")
     found = [f"a prefix of its thinking, {prefix!r}"] if prefix else []
@@ -175,20 +197,23 @@ def describe_prompting(section: Mapping[str, Any]) -> str:
     return f"the LRM with {join(found)}"
 
 
-def section_of(run: str, experiment: Mapping[str, Any]) -> Mapping[str, Any]:
+def section_of(run: str, experiment: Experiment) -> ModelEntry:
     """Return the experiment's entry that a run is made from."""
     model, _ = parse_run(run)
-    sections = {"base": "bases", "lrm": "lrms", "aligned": "alignments", "attacked": "durability"}
-    entry = model.attack or model.alignment or model.name
-    return experiment.get(sections[model.role], {}).get(entry, {})
+    sections = {
+        "base": experiment["bases"],
+        "lrm": experiment["lrms"],
+        "aligned": experiment["alignments"],
+        "attacked": experiment.get("durability", {}),
+    }
+    return sections[model.role].get(model.attack or model.alignment or model.name, {})
 
 
-def source_of(section: Mapping[str, Any]) -> str:
+def source_of(section: ReadyMade) -> str:
     """Return where something ready-made comes from, "" for what is made here."""
-    for key in ("hub", "path"):
-        if key in section:
-            revision = f" at {section['revision'][:12]}" if section.get("revision") else ""
-            return f"{section[key]}{revision}"
+    if place := section.get("hub") or section.get("path"):
+        revision = f" at {section['revision'][:12]}" if section.get("revision") else ""
+        return f"{place}{revision}"
     if "package" in section:
         package = section["package"]
         return f"package {package['name'] if isinstance(package, Mapping) else package}"
@@ -211,14 +236,10 @@ def gpu_hours(manifest: Mapping[str, Any]) -> float:
     return float(wall) * int(hardware.get("world_size") or len(hardware.get("gpus", []))) / 3600
 
 
-def recipe_differences(experiment: Mapping[str, Any]) -> dict[str, Any]:
+def recipe_differences(experiment: Experiment) -> RecipeDifferences:
     """Return the keys in which the recipes of the models shown differ, a column for each recipe."""
-    used = [
-        section["recipe"]
-        for kind in ("lrms", "alignments", "durability")
-        for section in experiment.get(kind, {}).values()
-        if "recipe" in section
-    ]
+    sections = (experiment["lrms"], experiment["alignments"], experiment.get("durability", {}))
+    used = [one["recipe"] for section in sections for one in section.values() if "recipe" in one]
     names = [name for name in dict.fromkeys(used) if name in experiment.get("recipes", {})]
     recipes = [
         read_section(Recipe, experiment["recipes"][name], f"recipes.{name}").with_defaults()
@@ -233,36 +254,50 @@ def recipe_differences(experiment: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _data(
-    experiment: Mapping[str, Any],
+    experiment: Experiment,
     models: Mapping[str, Manifest],
     samples: Mapping[tuple[str, str], Manifest],
-) -> list[dict[str, Any]]:
+) -> list[DataOrigin]:
     """Return the training sets and benchmarks that were used: source, revision, size, hash."""
     lineages = (one.get("lineage") or {} for one in models.values())
     trained: dict[str, Mapping[str, Any]] = {}
     for one in (one for lineage in lineages for one in sets_of(lineage)):
         trained.setdefault(one["name"], one)  # a set's own answers come before its rejected ones
     mixed = {one for name in trained for one in list_sets(experiment, name)}
-    found = []
+    found: list[DataOrigin] = []
     for name, section in experiment.get("data", {}).items():
         if name in trained or name in mixed:
             data = trained.get(name, {})  # a set that is only mixed has none
-            about = {"n": data.get("n"), "sha256": data.get("sha256")}
-            found.append({"name": name, "use": "training", **_described_source(section), **about})
+            found.append(
+                {
+                    "name": name,
+                    "use": "training",
+                    **_described_source(section),
+                    "n": data.get("n"),
+                    "sha256": data.get("sha256"),
+                }
+            )
     by_benchmark: dict[str, Manifest] = {}
     for (_, benchmark), one in samples.items():
         by_benchmark.setdefault(benchmark, one)
     for name, section in experiment["benchmarks"].items():
         if name in by_benchmark:
             data = by_benchmark[name].get("data") or {}
-            about = {"n": by_benchmark[name].get("n_items"), "sha256": data.get("sha256")}
             source = _described_source(section)
             source["revision"] = source["revision"] or data.get("revision")
-            found.append({"name": name, "use": "benchmark", **source, **about})
+            found.append(
+                {
+                    "name": name,
+                    "use": "benchmark",
+                    **source,
+                    "n": by_benchmark[name].get("n_items"),
+                    "sha256": data.get("sha256"),
+                }
+            )
     return found
 
 
-def _described_source(section: Mapping[str, Any]) -> dict[str, Any]:
+def _described_source(section: DataEntry) -> DataSource:
     if "mix" in section:
         return {"source": f"mixture: {describe_mix(section['mix'])}", "revision": None}
     if "generated" in section:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from workflow.scripts.common.intervals import z
+
+if TYPE_CHECKING:
+    from workflow.scripts.report.schema import SmallestLoss
 
 WANTED_WIDTH = 10.0  # points of a 95 % interval, where the experiment does not say
 
@@ -52,7 +56,7 @@ def minimum_detectable_difference(
 
 def detectable_before_run(
     items: Mapping[str, int], baseline: float = 0.5
-) -> dict[str, dict[str, float | int | None]]:
+) -> dict[str, SmallestLoss]:
     """Return what each benchmark could find before anything is measured, for the plan.
 
     Args:
@@ -60,8 +64,7 @@ def detectable_before_run(
         baseline: The value that is expected of the LRM; 0.5 is the worst case.
 
     Returns:
-        Benchmark -> {"items", "unpaired", "paired_10_percent_differ", "paired_20_percent_differ"};
-        smallest losses as fractions with 80 % power, None where none would be found.
+        By benchmark.
     """
     return {
         name: {

@@ -5,14 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from workflow.scripts.common.io import write_text
 from workflow.scripts.report.escape import csv_cell, escape_latex, escape_markdown
 from workflow.scripts.report.metrics import is_length
-from workflow.scripts.report.tables.table import Row, Table, model_name
+from workflow.scripts.report.schema import Interval, Report, TradeoffRow
+from workflow.scripts.report.tables.table import Table, model_name
 from workflow.scripts.report.titles import with_titles
 
 TABLES = "tables"  # folder of the tables, each in files of its own
@@ -30,13 +31,13 @@ def write_tables(tables: Sequence[Table], out: Path) -> None:
         write_text(out / TABLES / f"{table.key}.tex", table_to_latex(table) + "\n")
 
 
-def to_csv(rows: Sequence[Row]) -> str:
+def to_csv(rows: Sequence[TradeoffRow]) -> str:
     """Return every row and number: proportions and differences in percent, full precision."""
     flat = [_flat(row) for row in rows]
     return rows_to_csv(flat, sorted({key: 0 for row in flat for key in row}, key=_column_order))
 
 
-def rows_to_csv(rows: Sequence[Row], columns: Sequence[str]) -> str:
+def rows_to_csv(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> str:
     """Return rows as CSV, texts safe in a spreadsheet; what is None or missing stays empty."""
     stream = io.StringIO()
     writer = csv.DictWriter(stream, columns, lineterminator="\n", restval="")
@@ -45,15 +46,30 @@ def rows_to_csv(rows: Sequence[Row], columns: Sequence[str]) -> str:
     return stream.getvalue()
 
 
-def _flat(row: Row) -> dict[str, Any]:
-    keys = ("lrm", "role", "name", "alignment", "epoch", "checkpoint", "final", "seed", "n_seeds")
-    flat = {key: row[key] for key in (*keys, "status", "status_reason")}
-    for section, prefix in (("metrics", ""), ("change", "change."), ("tax", "tax.")):
-        for name, one in row[section].items():
+def _flat(row: TradeoffRow) -> dict[str, object]:
+    flat: dict[str, object] = {
+        "lrm": row["lrm"],
+        "role": row["role"],
+        "name": row["name"],
+        "alignment": row["alignment"],
+        "epoch": row["epoch"],
+        "checkpoint": row["checkpoint"],
+        "final": row["final"],
+        "seed": row["seed"],
+        "n_seeds": row["n_seeds"],
+        "status": row["status"],
+        "status_reason": row["status_reason"],
+    }
+    sections: tuple[tuple[str, Mapping[str, Interval]], ...] = (
+        ("", row["metrics"]),
+        ("change.", row["change"]),
+        ("tax.", cast(Mapping[str, Interval], row["tax"])),
+    )
+    for prefix, numbers in sections:
+        for name, one in numbers.items():
             ratio = is_length(name) or name == "per_harm_point"
             for key, value in one.items():
-                percent = key in PERCENT
-                if percent and value is not None and not ratio:
+                if key in PERCENT and isinstance(value, int | float) and not ratio:
                     value = value * 100
                 flat[f"{prefix}{name}.{key}"] = value
     return flat | {f"cost.{name}": value for name, value in row["cost"].items()}
@@ -64,7 +80,7 @@ def _column_order(key: str) -> int:
     return ("." in key) + key.startswith(("tax.", "cost.", "change.")) + 2 * ("/" in key)
 
 
-def to_markdown(report: Row, tables: Sequence[Table]) -> str:
+def to_markdown(report: Report, tables: Sequence[Table]) -> str:
     lines = [f"**{escape_markdown(report['headline'])}**", ""]
     lines += [escape_markdown(report["caveats"]), ""]
     if report["description"]:
@@ -74,13 +90,8 @@ def to_markdown(report: Row, tables: Sequence[Table]) -> str:
     failures = _failures(with_titles(report))
     if failures:
         lines += ["## Training that failed", "", *(f"- {escape_markdown(f)}" for f in failures), ""]
-    for title in ("methods", "limits"):
-        lines += [
-            f"## {title.title()}",
-            "",
-            *(f"- {escape_markdown(t)}" for t in report[title]),
-            "",
-        ]
+    for title, texts in (("Methods", report["methods"]), ("Limits", report["limits"])):
+        lines += [f"## {title}", "", *(f"- {escape_markdown(t)}" for t in texts), ""]
     lines.pop()
     return "\n".join(lines) + "\n"
 
@@ -104,7 +115,7 @@ def _markdown_row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(map(escape_markdown, cells))} |"
 
 
-def _failures(report: Row) -> list[str]:
+def _failures(report: Report) -> list[str]:
     found = {}
     for row in report["rows"]:
         if row["status"] != "ok" and not row["seed"].startswith("mean"):
@@ -114,7 +125,7 @@ def _failures(report: Row) -> list[str]:
     return list(found.values())
 
 
-def to_latex(report: Row, tables: Sequence[Table]) -> str:
+def to_latex(report: Report, tables: Sequence[Table]) -> str:
     r"""Return the tables for `\usepackage{booktabs}` and `\usepackage{graphicx}`."""
     blocks = [f"% {escape_latex(report['headline'])}"]
     blocks += map(table_to_latex, tables)

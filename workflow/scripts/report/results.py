@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
+from workflow.scripts.report.experiment import Experiment
 from workflow.scripts.report.metrics import MAIN, TURNS_AT, Metric
 from workflow.scripts.report.runs import Group, Model, by_epoch
+from workflow.scripts.report.schema import ShownModel
 from workflow.scripts.report.status import status_of
 
 if TYPE_CHECKING:
@@ -62,11 +64,11 @@ class Results:
     """All verdicts of an experiment.
 
     Args:
-        experiment: The experiment's section (`lrms`, `alignments`, `benchmarks`, …).
+        experiment: The experiment.
         verdicts: Its verdicts.
     """
 
-    def __init__(self, experiment: Mapping[str, Any], verdicts: Verdicts) -> None:
+    def __init__(self, experiment: Experiment, verdicts: Verdicts) -> None:
         self.experiment = experiment
         self.verdicts = verdicts
         self.evaluations: dict[tuple[Model, str, str, str], Evaluation] = {
@@ -115,12 +117,15 @@ class Results:
     def groups(self, lrm: str) -> list[Group]:
         """Return the base, the LRM and each alignment of it that was measured."""
         base = self.experiment["lrms"][lrm].get("base", "")
-        names = [("base", base, None), ("lrm", lrm, None)]
-        names += [("aligned", lrm, name) for name in self.experiment["alignments"]]
+        names: list[tuple[str, str, str | None]] = [
+            ("base", base, None),
+            ("lrm", lrm, None),
+            *(("aligned", lrm, name) for name in self.experiment["alignments"]),
+        ]
         found = [Group(lrm, *name, self.models(*name)) for name in names]
         return [group for group in found if group.models]
 
-    def about(self, group: Group) -> dict[str, Any]:
+    def about(self, group: Group) -> ShownModel:
         """Return what names a group in the tables, and whether the training of a seed failed."""
         return {
             "lrm": group.lrm,
@@ -152,7 +157,7 @@ class Results:
         """Return {item: category of its prompt}, without items that have none."""
         return {item: one for item, one in self._by_item(benchmark, "category").items() if one}
 
-    def _by_item(self, benchmark: str, column: str) -> dict[str, Any]:
+    def _by_item(self, benchmark: str, column: str) -> dict[str, str]:
         table = self.verdicts.table
         mine = table.loc[table["benchmark"] == benchmark, ["item_id", column]]
         mine = mine.drop_duplicates("item_id").dropna()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, fields
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
 from workflow.scripts.report.comparisons import compare, holm_within
 from workflow.scripts.report.cost import Costs
@@ -12,13 +10,14 @@ from workflow.scripts.report.differences import Difference
 from workflow.scripts.report.measure import measure
 from workflow.scripts.report.results import At, Results, states
 from workflow.scripts.report.runs import Group, epoch_of
+from workflow.scripts.report.schema import ChangeValue, Tax, TradeoffRow
+from workflow.scripts.report.spread import as_difference, as_interval
 from workflow.scripts.report.tax import safety_tax
 
-DIFFERENCE = tuple(field.name for field in fields(Difference))
-NOT_MEASURED = {"estimate": None, "low": None, "high": None, "n": 0, "p": None}
+NOT_MEASURED = Difference(None, None, None, 0)
 
 
-def build_rows(results: Results, costs: Costs | None = None) -> list[dict[str, Any]]:
+def build_rows(results: Results, costs: Costs | None = None) -> list[TradeoffRow]:
     """Return the rows of the trade-off, per LRM: base, LRM, then each alignment and epoch.
 
     Each model has a row per seed and, with `seed` "mean", one over all its seeds. Where training
@@ -35,18 +34,9 @@ def build_rows(results: Results, costs: Costs | None = None) -> list[dict[str, A
         for group in results.groups(lrm):
             stops = _stops(results, group)
             for evaluated in stops:
-                row = {
-                    "lrm": lrm,
-                    "role": group.role,
-                    "name": group.name,
-                    "alignment": group.alignment,
-                    "epoch": {"base": None, "lrm": 0}.get(group.role, epoch_of(evaluated[0][1])),
-                    "final": evaluated is stops[-1],
-                }
+                final = evaluated is stops[-1]
                 for seed, members in _by_seed(evaluated, failed):
-                    cost = _cost(results, costs, group, members)
-                    one = _row(results, group, members)
-                    rows.append({**row, "seed": seed, **one, "cost": cost})
+                    rows.append(_row(results, costs, group, final, seed, members))
     _adjust(rows)
     return rows
 
@@ -81,27 +71,39 @@ def _by_seed(
         yield "mean_ok", ok
 
 
-def _row(results: Results, group: Group, members: Sequence[At]) -> dict[str, Any]:
+def _row(
+    results: Results,
+    costs: Costs | None,
+    group: Group,
+    final: bool,
+    seed: str,
+    members: Sequence[At],
+) -> TradeoffRow:
     failures = [(model, results.failure(model, at)) for model, at in members]
     reasons = [
         (f"seed {model.seed}: " if len(members) > 1 else "") + (reason or "training failed")
         for model, reason in failures
         if reason is not None
     ]
-    row: dict[str, Any] = {
+    change = _against_lrm(results, group.lrm, members) if group.role == "aligned" else {}
+    return {
+        "lrm": group.lrm,
+        "role": group.role,
+        "name": group.name,
+        "alignment": group.alignment,
+        "epoch": {"base": None, "lrm": 0}.get(group.role, epoch_of(members[0][1])),
+        "final": final,
         "checkpoint": ", ".join(dict.fromkeys(at for _, at in members)),
+        "seed": seed,
         "n_seeds": len(members),
         "status": results.status(members),
         "status_reason": "; ".join(reasons),
         "metrics": measure(results, members),
         "states": states(results, members),
-        "change": {},
-        "tax": {},
+        "change": change,
+        "tax": _tax(change),
+        "cost": _cost(results, costs, group, members),
     }
-    if group.role == "aligned":
-        row["change"] = _against_lrm(results, group.lrm, members)
-        row["tax"] = _tax(row["change"])
-    return row
 
 
 def _cost(
@@ -113,7 +115,7 @@ def _cost(
     return costs.mean([(results.run(*at), at[1]) for at in members])
 
 
-def _against_lrm(results: Results, lrm: str, members: Sequence[At]) -> dict[str, dict[str, Any]]:
+def _against_lrm(results: Results, lrm: str, members: Sequence[At]) -> dict[str, ChangeValue]:
     pairs = [
         ((parent, results.final(parent)), (model, at))
         for model, at in members
@@ -122,25 +124,31 @@ def _against_lrm(results: Results, lrm: str, members: Sequence[At]) -> dict[str,
     return compare(results, pairs)
 
 
-def _tax(change: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def _tax(change: Mapping[str, ChangeValue]) -> Tax:
     """Return the safety tax of the changes against the LRM; empty without reasoning accuracy."""
     accuracy, harm = (change.get(name) for name in ("reasoning_accuracy", "harmful_score"))
     if not accuracy:
         return {}
-    of_harm = {key: harm[key] for key in DIFFERENCE} if harm else NOT_MEASURED
-    lost = Difference(**{key: accuracy[key] for key in DIFFERENCE})
-    tax = asdict(safety_tax(lost, Difference(**of_harm)))
+    tax = safety_tax(_difference(accuracy), _difference(harm) if harm else NOT_MEASURED)
     low, high = accuracy["all_low"], accuracy["all_high"]
-    tax["points"] |= {
-        "all_low": None if high is None else 0.0 - high,
-        "all_high": None if low is None else 0.0 - low,
+    return {
+        "points": {
+            **as_difference(tax.points),
+            "all_low": None if high is None else 0.0 - high,
+            "all_high": None if low is None else 0.0 - low,
+        },
+        "harm_removed": as_difference(tax.harm_removed),
+        "per_harm_point": as_interval(tax.per_harm_point),
     }
-    return tax
 
 
-def _adjust(rows: Sequence[dict[str, Any]]) -> None:
+def _difference(change: ChangeValue) -> Difference:
+    return Difference(change["estimate"], change["low"], change["high"], change["n"], change["p"])
+
+
+def _adjust(rows: Sequence[TradeoffRow]) -> None:
     """Adjust the p values by Holm: a family is a metric at the final or the earlier epochs."""
-    families: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    families: dict[tuple[str, str, bool], list[ChangeValue]] = {}
     for row in rows:
         level = row["seed"] if row["seed"].startswith("mean") else "seed"
         for metric, change in row["change"].items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,22 +10,24 @@ from scipy.special import stdtr
 
 from workflow.scripts.common.intervals import over_seeds
 from workflow.scripts.report import spread
+from workflow.scripts.report.schema import Interval
 
 Array = Any
 
 
-def describe_cost(by_seed: Array) -> dict[str, Any]:
+def describe_cost(by_seed: Array) -> Interval:
     """Return a cost's mean over seeds and Student's interval: from three on, where they differ."""
     found = _describe(by_seed)
-    low = found["low"]
-    return {**found, "low": None if low is None else max(0.0, low)}
+    if found["low"] is not None:
+        found["low"] = max(0.0, found["low"])
+    return found
 
 
-def _describe(by_seed: Array) -> dict[str, Any]:
-    found = asdict(over_seeds(by_seed.tolist())[0])
-    if len(by_seed) < spread.SEEDS_FOR_AN_INTERVAL or found["low"] == found["high"]:
-        found |= {"low": None, "high": None}
-    return {key: found[key] for key in ("estimate", "low", "high")}
+def _describe(by_seed: Array) -> Interval:
+    found = over_seeds(by_seed.tolist())[0]
+    if len(by_seed) < spread.SEEDS_FOR_AN_INTERVAL or found.low == found.high:
+        return {"estimate": found.estimate, "low": None, "high": None}
+    return {"estimate": found.estimate, "low": found.low, "high": found.high}
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Saving:
     first: Array
     second: Array
 
-    def describe(self) -> list[dict[str, Any]]:
+    def describe(self) -> list[Interval]:
         """Return each pair's saving as `tradeoff.json` has it."""
         return [_describe(one) for one in np.atleast_2d(self.second - self.first)]
 

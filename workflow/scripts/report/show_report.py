@@ -6,15 +6,16 @@ python -m workflow.scripts.report.show_report --experiment micro
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.terminal import console_on
 from workflow.scripts.report.build_report import read_report
 from workflow.scripts.report.escape import one_line, visible
 from workflow.scripts.report.headline import is_taxed
+from workflow.scripts.report.schema import Interval, Report, TradeoffRow
 from workflow.scripts.report.spread import over_both
 from workflow.scripts.report.tables.table import MISSING, interval, marked_name, number
 
@@ -32,7 +33,7 @@ METRICS = {
 CAPTION = "Percent with 95 % intervals; safety tax: points of reasoning accuracy lost."
 
 
-def show(report: Mapping[str, Any], width: int) -> RenderableType:
+def show(report: Report, width: int) -> RenderableType:
     """Return headline, caveats and a table of each LRM's final epoch, for so many columns."""
     from rich.console import Group
     from rich.text import Text
@@ -50,7 +51,7 @@ def show(report: Mapping[str, Any], width: int) -> RenderableType:
     return Group(*parts)
 
 
-def _table(lrm: str, rows: Sequence[Mapping[str, Any]], intervals: bool) -> RenderableType:
+def _table(lrm: str, rows: Sequence[TradeoffRow], intervals: bool) -> RenderableType:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
@@ -67,18 +68,18 @@ def _table(lrm: str, rows: Sequence[Mapping[str, Any]], intervals: bool) -> Rend
     return table
 
 
-def _colour(row: Mapping[str, Any]) -> str:
+def _colour(row: TradeoffRow) -> str:
     """Return the colour of a tax: it is there, or was not shown to be."""
     return ("bold red" if is_taxed(row) else "green") if row["tax"] else ""
 
 
-def _cell(one: Mapping[str, Any] | None, intervals: bool, style: str = "") -> Text:
+def _cell(one: Interval | None, intervals: bool, style: str = "") -> Text:
     """Return a number, and its interval below it where there is room for it."""
     from rich.text import Text
 
     if not one or one.get("estimate") is None:
         return Text(MISSING, "dim")
-    limits = interval(over_both(one), "") if intervals else MISSING
+    limits = interval(over_both(one)) if intervals else MISSING
     text = Text(number(one["estimate"]), style or "bold")
     return text if limits == MISSING else text.append(f"\n{limits}", "not bold dim")
 

@@ -4,25 +4,44 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
+from typing import TypeVar, cast
 
 from workflow.scripts.common.intervals import Estimate, over_seeds, over_seeds_and_items
+from workflow.scripts.report.differences import Difference
+from workflow.scripts.report.schema import (
+    DifferenceValue,
+    Interval,
+    SizedInterval,
+    SpreadOverBoth,
+    SpreadOverSeeds,
+)
 
 SEEDS_FOR_AN_INTERVAL = 3
 
+AnyInterval = TypeVar("AnyInterval", bound=Interval)
 
-def describe(estimate: Estimate, by_seed: Iterable[float | None]) -> dict[str, Any]:
-    """Return an estimate with its standard deviation and mean's interval over seeds."""
+
+def as_interval(one: Estimate) -> SizedInterval:
+    """Return an estimate as `tradeoff.json` has it."""
+    return {"estimate": one.estimate, "low": one.low, "high": one.high, "n": one.n}
+
+
+def as_difference(one: Difference) -> DifferenceValue:
+    """Return a difference as `tradeoff.json` has it."""
+    return {**as_interval(one), "p": one.p}
+
+
+def describe_seeds(by_seed: Iterable[float | None]) -> SpreadOverSeeds:
+    """Return the standard deviation and the mean's interval over seeds."""
     mean, sd = over_seeds(list(by_seed))
-    return {**asdict(estimate), "seed_sd": sd, "seed_low": mean.low, "seed_high": mean.high}
+    return {"seed_sd": sd, "seed_low": mean.low, "seed_high": mean.high}
 
 
-def over_both(one: Mapping[str, Any]) -> Mapping[str, Any]:
+def over_both(one: AnyInterval) -> AnyInterval:
     """Return a number with the interval over seeds and items, where it has one."""
     if one.get("all_low") is None:
         return one
-    return {**one, "low": one["all_low"], "high": one["all_high"]}
+    return cast(AnyInterval, {**one, "low": one["all_low"], "high": one["all_high"]})
 
 
 def describe_both(
@@ -30,7 +49,7 @@ def describe_both(
     crossed: Sequence[Sequence[Mapping[str, float]]],
     clusters: Sequence[Mapping[str, str] | None],
     least: float,
-) -> dict[str, Any]:
+) -> SpreadOverBoth:
     """Return the interval over seeds and items together, and the share of the seeds in it.
 
     It is never tighter than the interval over items. Fewer than `SEEDS_FOR_AN_INTERVAL` have none:

@@ -8,52 +8,56 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from workflow.scripts.report.experiment import BenchmarkEntry, Experiment, ModelEntry
+from workflow.scripts.report.schema import Report, TradeoffRow
+
 Titles = Mapping[str, Mapping[str, str]]
-SECTIONS = ("lrms", "alignments", "benchmarks")
 # Whose name a value under a key of the report is.
 NAMED = {"lrm": "lrms", "alignment": "alignments", "benchmark": "benchmarks"}
 
 
-def read_titles(experiment: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+def read_titles(experiment: Experiment) -> dict[str, dict[str, str]]:
     """Return {section: {name: title}} of the entries that have a title."""
+    sections: dict[str, Mapping[str, ModelEntry | BenchmarkEntry]] = {
+        "lrms": experiment["lrms"],
+        "alignments": experiment["alignments"],
+        "benchmarks": experiment["benchmarks"],
+    }
     return {
-        section: {
-            name: entry["title"]
-            for name, entry in experiment.get(section, {}).items()
-            if entry.get("title")
-        }
-        for section in SECTIONS
+        section: {name: entry["title"] for name, entry in entries.items() if entry.get("title")}
+        for section, entries in sections.items()
     }
 
 
-def with_titles(report: Mapping[str, Any]) -> dict[str, Any]:
+def with_titles(report: Report) -> Report:
     """Return a report in which each name is the entry's title, for tables, figures and the page."""
     titles: Titles = report.get("titles", {})
     if not any(titles.values()):
-        return dict(report)
-    found: dict[str, Any] = _titled(
+        return report.copy()
+    found: Report = _titled(
         {key: value for key, value in report.items() if key != "titles"}, titles
     )
     benchmarks = titles.get("benchmarks", {})
     found["benchmarks"] = {
         benchmarks.get(name, name): one for name, one in report.get("benchmarks", {}).items()
     }
-    provenance = found.get("provenance", {})
+    provenance: Any = found.get("provenance", {})
     for key in ("decoding", "engines", "tasks"):
         if isinstance(provenance.get(key), Mapping):
             provenance[key] = {benchmarks.get(n, n): one for n, one in provenance[key].items()}
     alignments = titles.get("alignments", {})
     for one in found.get("alignments", []):
-        one |= {side: alignments.get(one[side], one[side]) for side in ("first", "second")}
-    for one in found.get("published", []):
-        one["model"] = _model(one["model"], titles)
-        one["metric"] = _key(one["metric"], benchmarks)
+        one["first"] = alignments.get(one["first"] or "", one["first"])
+        one["second"] = alignments.get(one["second"] or "", one["second"])
+    for value in found.get("published", []):
+        value["model"] = _model(value["model"], titles)
+        value["metric"] = _key(value["metric"], benchmarks)
     return found
 
 
-def with_titles_of_rows(rows: list[dict[str, Any]], titles: Titles) -> list[dict[str, Any]]:
+def with_titles_of_rows(rows: list[TradeoffRow], titles: Titles) -> list[TradeoffRow]:
     """Return the rows of a report with titles for names."""
-    found: list[dict[str, Any]] = with_titles({"rows": rows, "titles": titles})["rows"]
+    found: list[TradeoffRow] = _titled(rows, titles) if any(titles.values()) else rows
     return found
 
 

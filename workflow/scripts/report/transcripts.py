@@ -7,19 +7,91 @@ import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from workflow.scripts.common.io import read_jsonl, sha256_text, write_text
 from workflow.scripts.common.progress import track
 from workflow.scripts.report.inputs import Inputs, Score
 from workflow.scripts.report.metrics import value_of
 from workflow.scripts.report.runs import Model, parse_run
+from workflow.scripts.report.schema import Report
 from workflow.scripts.report.tables.table import model_name
 
 SHARD_CHARACTERS = 2_000_000
 FOLDER = "transcripts"
 JUDGED = ("categories", "probability", "harm", "refusal")  # what else a judge says of an answer
-Items = dict[str, dict[str, Any]]  # by id
+
+
+class ShownSample(TypedDict):
+    """A sample as the page shows it; short names, for there are many."""
+
+    m: int
+    """Number of the model"""
+    r: int
+    """Which of several samples of the item"""
+    thinking: str | None
+    answer: str
+    tokens: list[int]
+    """Of thinking and answer"""
+    state: str
+    v: object
+    """The verdict: true, false, None without one"""
+    grade: NotRequired[float]
+    """What a graded verdict was, from 0 to 1"""
+    f: NotRequired[bool]
+    """Whether it refuses"""
+    extracted: NotRequired[str | None]
+    """The answer that was read"""
+    j: NotRequired[dict[str, Any]]
+    """What else a judge says, by `JUDGED`"""
+
+
+class Item(TypedDict):
+    """A benchmark's item and what the models wrote to it."""
+
+    id: str
+    prompt: str
+    target: str | None
+    category: str
+    samples: list[ShownSample]
+
+
+Items = dict[str, Item]  # by id
+
+
+class TranscriptsOfBenchmark(TypedDict):
+    """What the page must know of a benchmark's items."""
+
+    name: str
+    """For links"""
+    label: str
+    """For people"""
+    kind: str
+    categories: list[str]
+    shards: list[str]
+    """Files of the items, relative to the page"""
+    items: NotRequired[list[Item]]
+    """Those that are inside the page"""
+    chosen: NotRequired[str]
+    """How these were chosen"""
+
+
+class Writer(TypedDict):
+    """A model of which the page has samples."""
+
+    role: str
+    name: str
+    label: str
+    seed: str
+    lrms: list[str]
+    """LRMs that it is shown with"""
+
+
+class Transcripts(TypedDict):
+    """What the page must know of the samples."""
+
+    benchmarks: list[TranscriptsOfBenchmark]
+    models: list[Writer]
 
 
 def to_json(value: Any) -> str:
@@ -30,14 +102,8 @@ def to_json(value: Any) -> str:
     return text
 
 
-def write_transcripts(report: Mapping[str, Any], inputs: Inputs, out: Path) -> dict[str, Any]:
-    """Write the samples of the final epochs as script files, and return what the page must know.
-
-    Returns:
-        {"benchmarks": [{"name", "label", "kind", "categories", "shards": [file relative to the
-        page]}], "models": [{"role", "name", "label", "seed", "lrms": LRMs that it is shown with}]}.
-        Names are for links, labels for people.
-    """
+def write_transcripts(report: Report, inputs: Inputs, out: Path) -> Transcripts:
+    """Write the samples of the final epochs as script files, and return what the page must know."""
     items, models = _read_items(report, inputs)
     remove_transcripts(out)
     found = _describe(report, items, models)
@@ -47,17 +113,14 @@ def write_transcripts(report: Mapping[str, Any], inputs: Inputs, out: Path) -> d
     return found
 
 
-def embed_transcripts(report: Mapping[str, Any], inputs: Inputs, most: int) -> dict[str, Any]:
-    """Return what `write_transcripts` does, with at most so many items of each benchmark inside.
-
-    A benchmark's `items` are the items, and `chosen` says how they were chosen.
-    """
+def embed_transcripts(report: Report, inputs: Inputs, most: int) -> Transcripts:
+    """Return what `write_transcripts` does, with at most so many items of each benchmark inside."""
     items, models = _read_items(report, inputs)
     found = _describe(report, items, models)
     for one in found["benchmarks"]:
         own = list(items[one["name"]].values())
         chosen = choose_items(own, [model.role for model in models], most)
-        one |= {"shards": [], "items": sorted(chosen, key=lambda item: str(item["id"]))}
+        one["items"] = sorted(chosen, key=lambda item: str(item["id"]))
         if len(chosen) < len(own):
             one["chosen"] = (
                 f"This file carries {len(chosen)} of {len(own)} items: half of them by chance "
@@ -67,9 +130,7 @@ def embed_transcripts(report: Mapping[str, Any], inputs: Inputs, most: int) -> d
     return found
 
 
-def choose_items(
-    items: Sequence[dict[str, Any]], roles: Sequence[str], most: int
-) -> list[dict[str, Any]]:
+def choose_items(items: Sequence[Item], roles: Sequence[str], most: int) -> list[Item]:
     """Return some items to show: half of them changed by an alignment, the others as they come.
 
     Args:
@@ -78,7 +139,7 @@ def choose_items(
         most: How many at most.
     """
 
-    def changed(item: Mapping[str, Any]) -> bool:
+    def changed(item: Item) -> bool:
         verdicts: dict[str, set[Any]] = {"lrm": set(), "aligned": set()}
         for sample in item["samples"]:
             verdicts.setdefault(roles[sample["m"]], set()).add(sample["v"])
@@ -96,9 +157,7 @@ def choose_items(
     return chosen + [item for item in shuffled if item["id"] not in ids][: most - len(chosen)]
 
 
-def _read_items(
-    report: Mapping[str, Any], inputs: Inputs
-) -> tuple[dict[str, Items], Sequence[Model]]:
+def _read_items(report: Report, inputs: Inputs) -> tuple[dict[str, Items], Sequence[Model]]:
     """Return the final samples by benchmark and item, and the models that wrote them."""
     final, models = _final_checkpoints(report), _models(report)
     scores = _shown_scores(report, inputs)
@@ -112,9 +171,7 @@ def _read_items(
     return items, models
 
 
-def _describe(
-    report: Mapping[str, Any], items: Mapping[str, Items], models: Sequence[Model]
-) -> dict[str, Any]:
+def _describe(report: Report, items: Mapping[str, Items], models: Sequence[Model]) -> Transcripts:
     """Return what the page must know of benchmarks and models."""
     titles, final = report.get("titles", {}), _final_checkpoints(report)
     return {
@@ -124,6 +181,7 @@ def _describe(
                 "label": titles.get("benchmarks", {}).get(name, name),
                 "kind": report["benchmarks"][name]["kind"],
                 "categories": sorted({i["category"] for i in items[name].values()} - {""}),
+                "shards": [],
             }
             for name in items
         ],
@@ -145,7 +203,7 @@ def remove_transcripts(out: Path) -> None:
     shutil.rmtree(out / FOLDER, ignore_errors=True)
 
 
-def _shown_scores(report: Mapping[str, Any], inputs: Inputs) -> list[Score]:
+def _shown_scores(report: Report, inputs: Inputs) -> list[Score]:
     """Return the scores by each benchmark's first scorer whose samples were not deleted."""
     benchmarks = report["benchmarks"]
     return [
@@ -159,7 +217,7 @@ def _shown_scores(report: Mapping[str, Any], inputs: Inputs) -> list[Score]:
 
 
 def _add_samples(
-    items: Items, score: Score, kind: str, checkpoints: Mapping[str, Any], model: int
+    items: Items, score: Score, kind: str, checkpoints: Mapping[str, list[str]], model: int
 ) -> None:
     """Add a model's samples at its final checkpoints to the items that they answer."""
     assert score.samples is not None
@@ -170,9 +228,15 @@ def _add_samples(
     }
     for sample in read_jsonl(score.samples / "samples.jsonl"):
         if sample["checkpoint"] in checkpoints:
-            about = {key: sample[key] for key in ("prompt", "target", "category")}
             item = items.setdefault(
-                sample["item_id"], {"id": sample["item_id"], **about, "samples": []}
+                sample["item_id"],
+                {
+                    "id": sample["item_id"],
+                    "prompt": sample["prompt"],
+                    "target": sample["target"],
+                    "category": sample["category"],
+                    "samples": [],
+                },
             )
             key = (sample["checkpoint"], sample["item_id"], sample["repeat"])
             item["samples"].append(_shown(sample, verdicts.get(key, {}), kind, model))
@@ -180,9 +244,9 @@ def _add_samples(
 
 def _shown(
     sample: Mapping[str, Any], verdict: Mapping[str, Any], kind: str, model: int
-) -> dict[str, Any]:
+) -> ShownSample:
     value = value_of(verdict, kind)
-    shown = {
+    shown: ShownSample = {
         "m": model,
         "r": sample["repeat"],
         "thinking": sample["thinking"],
@@ -192,7 +256,7 @@ def _shown(
         "v": value,
     }
     if type(value) is float:
-        shown |= {"v": value >= 0.5, "grade": value}
+        shown["v"], shown["grade"] = value >= 0.5, value
     if isinstance(verdict.get("refused"), bool):
         shown["f"] = verdict["refused"]
     if "extracted" in verdict:
@@ -207,7 +271,7 @@ def _lrms(checkpoints: Mapping[str, list[str]]) -> list[str]:
     return sorted({lrm for found in checkpoints.values() for lrm in found})
 
 
-def _models(report: Mapping[str, Any]) -> list[Model]:
+def _models(report: Report) -> list[Model]:
     """Return the report's models in the order of its rows."""
     found = [
         Model(
@@ -223,7 +287,7 @@ def _models(report: Mapping[str, Any]) -> list[Model]:
 
 
 def _final_checkpoints(
-    report: Mapping[str, Any],
+    report: Report,
 ) -> dict[tuple[str, str, str | None], dict[str, list[str]]]:
     """Return {(role, name, alignment): {final checkpoint: LRMs that the model is shown with}}."""
     found: dict[tuple[str, str, str | None], dict[str, list[str]]] = {}
@@ -234,7 +298,7 @@ def _final_checkpoints(
     return found
 
 
-def _write_shards(folder: Path, benchmark: int, items: list[dict[str, Any]]) -> list[str]:
+def _write_shards(folder: Path, benchmark: int, items: list[Item]) -> list[str]:
     # Files are numbered by benchmark: its name may hold any character.
     files: list[str] = []
     chunk: list[str] = []

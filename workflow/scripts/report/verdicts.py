@@ -7,7 +7,7 @@ evaluation (a model's checkpoint, a benchmark, a scorer) is in a second, small t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import read_json, read_jsonl, sha256_file
 from workflow.scripts.common.progress import track
 from workflow.scripts.config.kinds import KINDS
+from workflow.scripts.report.experiment import Experiment
 from workflow.scripts.report.inputs import Inputs, Score
 from workflow.scripts.report.metrics import MAIN, METRICS, TURNS_AT
 from workflow.scripts.report.runs import Model, epoch_of, parse_run
@@ -99,7 +100,7 @@ def read_verdicts(inputs: Inputs) -> Verdicts:
     judges: dict[str, Any] = {}
     for given in track(scores, len(scores), "reading scores"):
         score = _read_score(given.folder / "score.json")
-        about = _list_evaluations(given, score, inputs.experiment, len(evaluations))
+        about = _list_evaluations(given, score, inputs.sections, len(evaluations))
         frames.append(_read_rows(given.folder, about))
         graded = frames[-1][MAIN[score["kind"]].columns[0]].dtype == GRADES
         evaluations += [replace(one, graded=graded) for one in about]
@@ -142,15 +143,22 @@ def _read_score(path: Path) -> dict[str, Any]:
 
 
 def _list_evaluations(
-    given: Score, score: Mapping[str, Any], experiment: Mapping[str, Any], first: int
+    given: Score, score: Mapping[str, Any], experiment: Experiment, first: int
 ) -> list[Evaluation]:
     """Return what a score evaluated, numbered from `first`."""
     model, _ = parse_run(given.run)
     names = [("bases" if model.role == "base" else "lrms", model.name)]
     names += [("alignments", model.alignment)] if model.alignment else []
     names += [("durability", model.attack)] if model.attack else []
+    known: dict[str, Container[str]] = {
+        "bases": experiment["bases"],
+        "lrms": experiment["lrms"],
+        "alignments": experiment["alignments"],
+        "durability": experiment.get("durability", {}),
+        "benchmarks": experiment["benchmarks"],
+    }
     for section, name in [*names, ("benchmarks", given.benchmark)]:
-        if name not in experiment.get(section, {}):
+        if name not in known[section]:
             raise InputError(f"{given.folder}: {name!r} is no entry of the experiment's {section}")
     about = score.get("model", {})
     return [

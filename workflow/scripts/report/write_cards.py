@@ -11,10 +11,11 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from workflow.scripts.common.io import write_text
 from workflow.scripts.report.escape import escape_markdown, one_line
+from workflow.scripts.report.experiment import Experiment
 from workflow.scripts.report.inputs import Inputs
 from workflow.scripts.report.metrics import MAIN
 from workflow.scripts.report.mixtures import list_prompt_sets
@@ -32,8 +33,12 @@ from workflow.scripts.report.origins import (
 )
 from workflow.scripts.report.render import table_to_markdown
 from workflow.scripts.report.runs import parse_run
+from workflow.scripts.report.schema import Report, TradeoffRow
 from workflow.scripts.report.status import status_of
 from workflow.scripts.report.tables.table import Table, points, valid_of_n
+
+if TYPE_CHECKING:
+    from huggingface_hub import EvalResult
 
 CAVEAT = {
     "base": "A base model: it was not trained to refuse, and may answer harmful requests.",
@@ -48,8 +53,8 @@ CAVEAT = {
 
 
 def write_card(
-    report: Mapping[str, Any],
-    experiment: Mapping[str, Any],
+    report: Report,
+    experiment: Experiment,
     run_name: str,
     manifest: Mapping[str, Any],
 ) -> str:
@@ -109,10 +114,10 @@ def write_card(
     return "\n\n".join(parts) + "\n"
 
 
-def rows_of(report: Mapping[str, Any], run_name: str) -> list[Mapping[str, Any]]:
+def rows_of(report: Report, run_name: str) -> list[TradeoffRow]:
     """Return the report's rows of a run, one for each checkpoint."""
     model, _ = parse_run(run_name)
-    found: dict[str, Mapping[str, Any]] = {}
+    found: dict[str, TradeoffRow] = {}
     for row in report["rows"]:
         own = (row["role"], row["name"], row["alignment"], row["seed"])
         if own == (model.role, model.name, model.alignment, model.seed_label):
@@ -120,7 +125,7 @@ def rows_of(report: Mapping[str, Any], run_name: str) -> list[Mapping[str, Any]]
     return list(found.values())
 
 
-def _scores(rows: Sequence[Mapping[str, Any]]) -> Table:
+def _scores(rows: Sequence[TradeoffRow]) -> Table:
     metrics = [one for one in MAIN.values() if any(one.name in row["metrics"] for row in rows)]
     taxed = any(row["tax"] for row in rows)
     body = [
@@ -137,7 +142,7 @@ def _scores(rows: Sequence[Mapping[str, Any]]) -> Table:
     return Table("scores", "Scores", "", header, body)
 
 
-def _evaluations(rows: Sequence[Mapping[str, Any]], report: Mapping[str, Any]) -> list[Any] | None:
+def _evaluations(rows: Sequence[TradeoffRow], report: Report) -> list[EvalResult] | None:
     """Return the final checkpoint's metrics as the hub's model index has them."""
     from huggingface_hub import EvalResult
 
@@ -160,21 +165,18 @@ def _evaluations(rows: Sequence[Mapping[str, Any]], report: Mapping[str, Any]) -
     return found or None
 
 
-def _base_model(
-    run_name: str, lineage: Mapping[str, Any], experiment: Mapping[str, Any]
-) -> str | None:
+def _base_model(run_name: str, lineage: Mapping[str, Any], experiment: Experiment) -> str | None:
     """Return the nearest ancestor of the hub; what is trained from nothing has none."""
     base = lineage.get("base")
     while base:
         model, _ = parse_run(base["run"])
         if model.seed is None:
-            kind = {"base": "bases", "lrm": "lrms"}[model.role]
-            return experiment.get(kind, {}).get(model.name, {}).get("hub")
+            return section_of(base["run"], experiment).get("hub")
         base = (base.get("lineage") or {}).get("base")
     return None
 
 
-def _datasets(lineage: Mapping[str, Any], experiment: Mapping[str, Any]) -> list[str] | None:
+def _datasets(lineage: Mapping[str, Any], experiment: Experiment) -> list[str] | None:
     prompts = [
         name for one in sets_of(lineage) for name in list_prompt_sets(experiment, one["name"])
     ]
@@ -186,9 +188,7 @@ def _datasets(lineage: Mapping[str, Any], experiment: Mapping[str, Any]) -> list
     return list(dict.fromkeys(found)) or None
 
 
-def _what(
-    role: str, alignment: str | None, lineage: Mapping[str, Any], report: Mapping[str, Any]
-) -> str:
+def _what(role: str, alignment: str | None, lineage: Mapping[str, Any], report: Report) -> str:
     made = {
         "base": "A base model",
         "lrm": "A large reasoning model",
@@ -230,7 +230,7 @@ def _fenced(value: Any) -> str:
     return json.dumps(value, indent=1, sort_keys=True).replace("`", "\\u0060")
 
 
-def write_cards(report: Mapping[str, Any], inputs: Inputs, out: Path) -> None:
+def write_cards(report: Report, inputs: Inputs, out: Path) -> None:
     """Write the cards of the models made here into `out/cards/<run>/`, but for attacked ones."""
     folder = out / "cards"
     shutil.rmtree(folder, ignore_errors=True)
@@ -239,7 +239,7 @@ def write_cards(report: Mapping[str, Any], inputs: Inputs, out: Path) -> None:
         model, _ = parse_run(name)
         if model.attack or is_told(name, manifest):  # no weights of its own
             continue
-        if model.seed is None and source_of(section_of(name, inputs.experiment)):
+        if model.seed is None and source_of(section_of(name, inputs.sections)):
             continue
-        card = write_card(report, inputs.experiment, name, manifest)
+        card = write_card(report, inputs.sections, name, manifest)
         write_text(folder / name / "README.md", card)

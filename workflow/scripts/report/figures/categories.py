@@ -6,9 +6,10 @@ from typing import Any
 
 from workflow.scripts.report.escape import one_line
 from workflow.scripts.report.figures.layout import seeds_of, span
-from workflow.scripts.report.figures.lines import draw_lines
-from workflow.scripts.report.figures.points import Points, numbers, who
-from workflow.scripts.report.figures.style import SHARES, Row, shown_names, style_of
+from workflow.scripts.report.figures.lines import LinePoint, draw_lines
+from workflow.scripts.report.figures.points import scaled
+from workflow.scripts.report.figures.style import SHARES, shown_names, style_of
+from workflow.scripts.report.schema import Report
 from workflow.scripts.report.tables.table import model_name
 
 TITLE = "Harmful score by the category of the prompt"
@@ -18,20 +19,28 @@ CAPTION = (
 )
 
 
-def draw(report: Row) -> tuple[Any, Points]:
+def draw(report: Report) -> tuple[Any, list[LinePoint]]:
     """Draw the harmful score of each model by the prompts' category, on the first benchmark.
 
     Several benchmarks would write over each other; the points (and the CSV) are of all.
     """
     names = shown_names(report)
-    points = [
+    points: list[LinePoint] = [
         {
-            **who({**one, "seed": "mean"}, "category", "benchmark", "seed", "n"),
+            "lrm": one["lrm"],
+            "model": model_name(one),
+            "category": one["category"],
+            "benchmark": one["benchmark"],
+            "seed": "mean",
+            "n": one["n"],
+            "status": one["status"],
             "series": names[model_name(one)],
-            **value,
+            "value": value[0],
+            "low": value[1],
+            "high": value[2],
         }
         for one in report["categories"]
-        if (value := numbers({"metrics": {"": one}}, "", "value low high"))
+        if (value := scaled(one))
     ]
     first = next((p["benchmark"] for p in points), "")
     drawn = [p for p in points if p["benchmark"] == first]

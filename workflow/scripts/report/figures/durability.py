@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from workflow.scripts.report.escape import one_line
@@ -12,8 +13,18 @@ from workflow.scripts.report.figures.layout import (
     new_figure,
     say_when_empty,
 )
-from workflow.scripts.report.figures.points import Points, numbers, sizes
-from workflow.scripts.report.figures.style import SHARES, Row, shown_names, style_of
+from workflow.scripts.report.figures.points import (
+    Percent,
+    Point,
+    Samples,
+    as_percent,
+    band,
+    percent,
+    sizes,
+)
+from workflow.scripts.report.figures.style import SHARES, shown_names, style_of
+from workflow.scripts.report.schema import DurabilityRow, Report
+from workflow.scripts.report.tables.table import model_name
 
 TITLE = "Durability: safety after further training"
 CAPTION = (
@@ -25,7 +36,16 @@ CAPTION = (
 METRICS = {"harmful_score": "Harmful score (%)", "reasoning_accuracy": "Reasoning accuracy (%)"}
 
 
-def draw(report: Row) -> tuple[Any, Points]:
+class DurabilityPoint(Point, Percent, Samples):
+    """A metric of an attacked model at a step."""
+
+    attack: str
+    seed: str
+    step: int | None
+    metric: str
+
+
+def draw(report: Report) -> tuple[Any, list[DurabilityPoint]]:
     """Draw harm and accuracy by step, a column per LRM and attack, a line per method."""
     points = [point for row in report["durability"] for point in _points(row)]
     columns = list(dict.fromkeys((p["lrm"], p["attack"]) for p in points)) or [("", "")]
@@ -45,7 +65,7 @@ def draw(report: Row) -> tuple[Any, Points]:
             _draw_start(axis, report, lrm, metric)
             axis.set_ylabel("" if column else title)
             axis.set_ylim(*SHARES)
-            axis.set_xticks(sorted({p["step"] for p in mine}))
+            axis.set_xticks(sorted({p["step"] for p in mine if p["step"] is not None}))
             if line == len(METRICS) - 1:
                 axis.set_xlabel("Optimizer steps (0 = aligned)")
             if not line and attack:
@@ -57,30 +77,39 @@ def draw(report: Row) -> tuple[Any, Points]:
     return figure, points
 
 
-def _points(row: Row) -> Points:
-    found = []
+def _points(row: DurabilityRow) -> list[DurabilityPoint]:
+    found: list[DurabilityPoint] = []
     for metric in METRICS:
-        if value := numbers(row, metric, "percent low high"):
-            keys = ("lrm", "attack", "seed", "step", "status")
-            named = {key: row[key] for key in keys}
-            named |= {"model": row["alignment"], "metric": metric}
-            found.append({**named, **value, **sizes(row, metric)})
+        if value := percent(row["metrics"], metric):
+            found.append(
+                {
+                    "lrm": row["lrm"],
+                    "attack": row["attack"],
+                    "seed": row["seed"],
+                    "step": row["step"],
+                    "status": row["status"],
+                    "model": model_name(row),
+                    "metric": metric,
+                    **as_percent(value),
+                    **sizes(row["metrics"][metric]),
+                }
+            )
     return found
 
 
-def _draw_line(axis: Any, points: Points, style: tuple[str, str], name: str) -> None:
+def _draw_line(
+    axis: Any, points: Sequence[DurabilityPoint], style: tuple[str, str], name: str
+) -> None:
     color, marker = style
     steps, values = [p["step"] for p in points], [p["percent"] for p in points]
-    low, high = (
-        [p["percent"] if p[key] is None else p[key] for p in points] for key in ("low", "high")
-    )
+    low, high = band(points)
     axis.fill_between(steps, low, high, color=color, alpha=0.14, linewidth=0)
     axis.plot(steps, values, color=color, marker=marker, markersize=4.5, lw=1.6, label=name)
 
 
-def _draw_start(axis: Any, report: Row, lrm: str, metric: str) -> None:
+def _draw_start(axis: Any, report: Report, lrm: str, metric: str) -> None:
     """Draw the LRM's own value as a dotted line."""
     for row in report["rows"]:
         if (row["lrm"], row["role"], row["seed"]) == (lrm, "lrm", "mean"):
-            if value := numbers(row, metric, "percent low high"):
-                axis.axhline(value["percent"], color="#777777", linestyle=":", linewidth=1)
+            if value := percent(row["metrics"], metric):
+                axis.axhline(value[0], color="#777777", linestyle=":", linewidth=1)

@@ -5,15 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 from workflow.scripts.report.figures.layout import add_legend, new_panels, say_when_empty
-from workflow.scripts.report.figures.points import Points, numbers, sizes, who
+from workflow.scripts.report.figures.points import (
+    Percent,
+    Point,
+    Samples,
+    as_percent,
+    band,
+    percent,
+    sizes,
+)
 from workflow.scripts.report.figures.style import (
     SHARES,
-    Row,
     lrms,
     shown_names,
     stroke_of,
     style_of,
 )
+from workflow.scripts.report.schema import Report
+from workflow.scripts.report.tables.table import model_name
 
 TITLE = "Reasoning, harm and over-refusal over the epochs of safety training"
 CAPTION = (
@@ -31,7 +40,18 @@ FEW = 4  # alignments whose bands and single seeds can still be told apart
 USUAL = 2  # panels that are there even where nothing was measured
 
 
-def draw(report: Row) -> tuple[Any, Points]:
+class CurvePoint(Point, Percent, Samples):
+    """A metric at an epoch of a curve."""
+
+    seed: str
+    epoch: int
+    """0 is the LRM"""
+    alignment: str | None
+    """Whose curve it is on"""
+    metric: str
+
+
+def draw(report: Report) -> tuple[Any, list[CurvePoint]]:
     """Draw accuracy, harm and over-refusal over safety epochs, a column per LRM."""
     points = [point for metric in METRICS for point in curves(report, metric)]
     measured = {point["metric"] for point in points}
@@ -55,12 +75,8 @@ def draw(report: Row) -> tuple[Any, Points]:
                     if len(one) > 1 and few:
                         axis.plot(x, y, color=color, ls=stroke, linewidth=0.6, alpha=0.55)
                     continue
-                low, high = (
-                    [p["percent"] if p[key] is None else p[key] for p in one]
-                    for key in ("low", "high")
-                )
                 if few:
-                    axis.fill_between(x, low, high, color=color, alpha=0.14, linewidth=0)
+                    axis.fill_between(x, *band(one), color=color, alpha=0.14, linewidth=0)
                 label = names[alignment]
                 line_style = {"color": color, "ls": stroke, "lw": 1.5}
                 axis.plot(x, y, marker=marker, markersize=4.5, label=label, **line_style)
@@ -72,17 +88,28 @@ def draw(report: Row) -> tuple[Any, Points]:
     return figure, points
 
 
-def curves(report: Row, metric: str) -> Points:
+def curves(report: Report, metric: str) -> list[CurvePoint]:
     """Return the points of a metric over safety epochs, the LRM being epoch 0 of each alignment."""
-    found = []
+    found: list[CurvePoint] = []
     for lrm in lrms(report):
         rows = [row for row in report["rows"] if row["lrm"] == lrm and row["seed"] != "mean_ok"]
         for alignment in dict.fromkeys(r["alignment"] for r in rows if r["role"] == "aligned"):
             for row in rows:
                 mine = row["role"] == "lrm" or row["alignment"] == alignment
-                value = numbers(row, metric, "percent low high")
+                value = percent(row["metrics"], metric)
                 if not mine or row["epoch"] is None or value is None:
                     continue
-                about = {"alignment": alignment, "metric": metric, **sizes(row, metric)}
-                found.append({**who(row, "seed", "epoch"), **about, **value})
+                found.append(
+                    {
+                        "lrm": row["lrm"],
+                        "model": model_name(row),
+                        "seed": row["seed"],
+                        "epoch": row["epoch"],
+                        "status": row["status"],
+                        "alignment": alignment,
+                        "metric": metric,
+                        **sizes(row["metrics"][metric]),
+                        **as_percent(value),
+                    }
+                )
     return found

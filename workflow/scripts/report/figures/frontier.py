@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from workflow.scripts.report.escape import one_line
@@ -15,9 +16,10 @@ from workflow.scripts.report.figures.layout import (
     new_figure,
     say_when_empty,
 )
-from workflow.scripts.report.figures.points import Points, percent
-from workflow.scripts.report.figures.style import SHARES, Row, shown_names, style_of
+from workflow.scripts.report.figures.points import Limits, percent
+from workflow.scripts.report.figures.style import SHARES, shown_names, style_of
 from workflow.scripts.report.metrics import COSTS, metric_title, read_measure
+from workflow.scripts.report.schema import Frontier, FrontierMethod, Report
 from workflow.scripts.report.tables.table import model_name
 
 TITLE = "The frontier: methods that no other dominates"
@@ -30,7 +32,37 @@ CAPTION = (
 )
 
 
-def draw(report: Row) -> tuple[Any, Points]:
+@dataclass(frozen=True)
+class FrontierPoint:
+    """A method of an LRM.
+
+    Attributes:
+        share: Percent of the resamples in which it is on the frontier.
+        values: {measure: as tables write it}.
+    """
+
+    lrm: str
+    model: str
+    status: str
+    on_frontier: bool
+    share: float
+    values: Mapping[str, Limits]
+
+    def columns(self) -> dict[str, object]:
+        """Return the point as a line of the CSV."""
+        found: dict[str, object] = {
+            "lrm": self.lrm,
+            "model": self.model,
+            "status": self.status,
+            "on_frontier": self.on_frontier,
+            "share": self.share,
+        }
+        for name, value in self.values.items():
+            found |= zip((name, f"{name}_low", f"{name}_high"), value, strict=True)
+        return found
+
+
+def draw(report: Report) -> tuple[Any, list[dict[str, object]]]:
     """Draw each further measure against the first, a line per LRM and a column per measure."""
     frontiers = report["frontier"]
     measures = frontiers[0]["measures"] if frontiers else ["reasoning_accuracy", "harmful_score"]
@@ -40,13 +72,14 @@ def draw(report: Row) -> tuple[Any, Points]:
     styles, names = style_of(report), _names_with_shares(report, frontiers, points)
     for line in range(max(len(frontiers), 1)):
         lrm = frontiers[line]["lrm"] if frontiers else ""
-        mine = [p for p in points if p["lrm"] == lrm]
+        mine = [p for p in points if p.lrm == lrm]
         for column, measure in enumerate(others):
             axis = axes[line][column]
             for point in mine:
-                _mark(axis, point, (measure, first), styles[point["model"]], names[point["model"]])
+                _mark(axis, point, (measure, first), styles[point.model], names[point.model])
             if len(measures) == 2:
-                draw_frontier(axis, mine, measure, first)
+                both = [(p.values[measure][0], p.values[first][0]) for p in mine]
+                draw_frontier(axis, both, measure, first)
             axis.set_xlabel(_label(measure))
             axis.set_ylabel("" if column else _label(first))
             axis.set_xlim(*_limits(points, measure))
@@ -56,28 +89,33 @@ def draw(report: Row) -> tuple[Any, Points]:
             say_when_empty(axis, mine)
     add_note(figure, about(report, measures) if frontiers else [])
     add_legend(figure)
-    return figure, points
+    return figure, [point.columns() for point in points]
 
 
-def _points(frontier: Row) -> Points:
-    found = []
-    for method in frontier["methods"]:
-        point: dict[str, Any] = {
-            "lrm": frontier["lrm"],
-            "model": model_name(method),
-            "status": method["status"],
-            "on_frontier": method["non_dominated"],
-            "share": 100 * method["share"],
-        }
-        for name in frontier["measures"]:
-            value = percent(method, name) or (None, None, None)
-            point |= dict(zip((name, f"{name}_low", f"{name}_high"), value, strict=True))
-        found.append(point)
-    return found
+def _points(frontier: Frontier) -> list[FrontierPoint]:
+    return [
+        FrontierPoint(
+            frontier["lrm"],
+            model_name(method),
+            method["status"],
+            method["non_dominated"],
+            100 * method["share"],
+            {name: _value(method, name) for name in frontier["measures"]},
+        )
+        for method in frontier["methods"]
+    ]
 
 
-def _mark(axis: Any, point: Row, xy: tuple[str, str], style: tuple[str, str], name: str) -> None:
-    x, y = ((point[one], point[f"{one}_low"], point[f"{one}_high"]) for one in xy)
+def _value(method: FrontierMethod, measure: str) -> Limits:
+    value = percent(method["metrics"], measure)
+    assert value is not None, measure  # a method without it is not compared
+    return value
+
+
+def _mark(
+    axis: Any, point: FrontierPoint, xy: tuple[str, str], style: tuple[str, str], name: str
+) -> None:
+    x, y = (point.values[one] for one in xy)
     color = style[0]
     draw_bars(
         axis,
@@ -85,17 +123,19 @@ def _mark(axis: Any, point: Row, xy: tuple[str, str], style: tuple[str, str], na
         [y],
         style,
         label=name,
-        markersize=9 if point["model"] == "LRM" else 6,
-        markerfacecolor=color if point["on_frontier"] else "white",
-        markeredgecolor="white" if point["on_frontier"] else color,
-        markeredgewidth=0.5 if point["on_frontier"] else 1.0,
+        markersize=9 if point.model == "LRM" else 6,
+        markerfacecolor=color if point.on_frontier else "white",
+        markeredgecolor="white" if point.on_frontier else color,
+        markeredgewidth=0.5 if point.on_frontier else 1.0,
         zorder=3,
     )
 
 
-def _names_with_shares(report: Row, frontiers: Sequence[Row], points: Points) -> dict[str, str]:
+def _names_with_shares(
+    report: Report, frontiers: Sequence[Frontier], points: Sequence[FrontierPoint]
+) -> dict[str, str]:
     """Return the models' names with their share on each LRM, a dash where they are not of it."""
-    shares = {(point["model"], point["lrm"]): f"{point['share']:.0f}" for point in points}
+    shares = {(point.model, point.lrm): f"{point.share:.0f}" for point in points}
     on = [frontier["lrm"] for frontier in frontiers]
     return {
         model: f"{name}, {' / '.join(shares.get((model, lrm), '–') for lrm in on)} %"
@@ -103,11 +143,11 @@ def _names_with_shares(report: Row, frontiers: Sequence[Row], points: Points) ->
     }
 
 
-def _limits(points: Points, name: str) -> tuple[float, float]:
+def _limits(points: Sequence[FrontierPoint], name: str) -> tuple[float, float]:
     """Return the limits of an axis: a share's are fixed, a cost's begin at 0."""
     if name not in COSTS:
         return SHARES
-    ends = [end for p in points for end in (p[name], p[f"{name}_high"]) if end is not None]
+    ends = [end for p in points for end in p.values[name][::2] if end is not None]
     top = max(ends, default=0.0) or 1.0
     return -0.03 * top, 1.06 * top
 

@@ -9,8 +9,9 @@ from typing import Any
 from workflow.scripts.report.dominance import non_dominated
 from workflow.scripts.report.escape import one_line
 from workflow.scripts.report.figures.points import Limits
-from workflow.scripts.report.figures.style import FAINT, LINE, LRM, Row, lrms
+from workflow.scripts.report.figures.style import FAINT, LINE, LRM, lrms
 from workflow.scripts.report.metrics import read_measure
+from workflow.scripts.report.schema import Report
 
 COLUMN = 3.5  # inches: one column of a paper
 NARROW = 1.75  # the least width of a panel
@@ -32,7 +33,7 @@ def new_figure(
 
 
 def new_panels(
-    report: Row,
+    report: Report,
     height: float,
     x_label: str,
     y_labels: Iterable[str] = ("",),
@@ -78,11 +79,11 @@ def draw_bars(
     )
 
 
-def draw_frontier(axis: Any, points: Sequence[Row], x: str, y: str) -> None:
+def draw_frontier(axis: Any, points: Sequence[tuple[float, float]], x: str, y: str) -> None:
     """Draw the frontier of two metrics as a dashed line of steps, where it has two points."""
     signs = [1 if read_measure(name).higher_is_better else -1 for name in (x, y)]
-    on_it = non_dominated([(signs[0] * p[x], signs[1] * p[y]) for p in points])
-    edge = sorted({(p[x], p[y]) for p, kept in zip(points, on_it, strict=True) if kept})
+    on_it = non_dominated([(signs[0] * of_x, signs[1] * of_y) for of_x, of_y in points])
+    edge = sorted({point for point, kept in zip(points, on_it, strict=True) if kept})
     if len(edge) > 1:
         where = "pre" if signs[0] > 0 else "post"
         dashed = {"color": LINE, "linestyle": "--", "linewidth": 0.8, "zorder": 1}
@@ -141,7 +142,7 @@ def say_when_empty(axis: Any, points: Any) -> None:
         axis.text(0.5, 0.5, "not measured", transform=axis.transAxes, ha="center", color=FAINT)
 
 
-def about(report: Row, metrics: Sequence[str]) -> list[str]:
+def about(report: Report, metrics: Sequence[str]) -> list[str]:
     """Return what a figure of these metrics rests on: items by benchmark, seeds, the interval."""
     means = [row for row in report["rows"] if row["final"] and row["seed"] == "mean"]
     sizes: dict[str, list[int]] = {}
@@ -150,13 +151,15 @@ def about(report: Row, metrics: Sequence[str]) -> list[str]:
             name, _, benchmark = key.partition("/")
             if benchmark and "@" not in key and (key in metrics or name in metrics):
                 sizes.setdefault(benchmark, []).append(one["items"])
-    found = [row["metrics"].get(metric, {}) for row in means for metric in metrics]
+    found = [
+        row["metrics"][metric] for row in means for metric in metrics if metric in row["metrics"]
+    ]
     over = "seeds and items" if any(one.get("all_low") is not None for one in found) else "items"
     items = ", ".join(f"{span(n)} {one_line(name, 30)}" for name, n in sizes.items())
     return [f"n = {items}", seeds_of(report), f"95 % intervals over {over}"] if sizes else []
 
 
-def seeds_of(report: Row) -> str:
+def seeds_of(report: Report) -> str:
     """Return over how many training seeds the means are."""
     means = [row for row in report["rows"] if row["final"] and row["seed"] == "mean"]
     seeds = [row["n_seeds"] for row in means if row["role"] == "aligned"]

@@ -6,9 +6,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from workflow.scripts.report.figures.layout import add_legend, draw_bars, new_panels, say_when_empty
-from workflow.scripts.report.figures.points import Points, limits_of, numbers, sizes, who
-from workflow.scripts.report.figures.style import LINE, SHARES, Row, shown_names, style_of
+from workflow.scripts.report.figures.points import (
+    Percent,
+    Point,
+    Samples,
+    as_percent,
+    limits_of,
+    percent,
+    sizes,
+)
+from workflow.scripts.report.figures.style import LINE, SHARES, shown_names, style_of
 from workflow.scripts.report.metrics import MAIN, THINKING_TOKENS
+from workflow.scripts.report.schema import Report
+from workflow.scripts.report.tables.table import model_name
 
 TITLE = "Reasoning and harm against the length of thinking"
 CAPTION = (
@@ -18,7 +28,21 @@ CAPTION = (
 )
 
 
-def draw(report: Row) -> tuple[Any, Points]:
+class LengthPoint(Point, Percent, Samples):
+    """A model's accuracy or harm on a benchmark, and the length of its thinking there."""
+
+    epoch: int | None
+    final: bool
+    metric: str
+    benchmark: str
+    budget: int | None
+    """Most tokens of thinking"""
+    tokens: float
+    tokens_low: float | None
+    tokens_high: float | None
+
+
+def draw(report: Report) -> tuple[Any, list[LengthPoint]]:
     """Draw accuracy and harm of every model and epoch against its thinking length.
 
     A dotted line is the benchmark's thinking budget; the same task under several budgets makes
@@ -26,19 +50,33 @@ def draw(report: Row) -> tuple[Any, Points]:
     """
     sides = {"reasoning_accuracy": "Reasoning accuracy (%)", "harmful_score": "Harmful score (%)"}
     decoding = report.get("provenance", {}).get("decoding", {})
-    points: Points = []
+    points: list[LengthPoint] = []
     for row in (row for row in report["rows"] if row["seed"] == "mean"):
         for name, about in report["benchmarks"].items():
             metric = MAIN[about["kind"]].name
-            length = numbers(row, f"{THINKING_TOKENS}/{name}", "tokens tokens_low tokens_high")
-            value = numbers(row, f"{metric}/{name}", "percent low high")
+            length = percent(row["metrics"], f"{THINKING_TOKENS}/{name}")
+            value = percent(row["metrics"], f"{metric}/{name}")
             if metric not in sides or length is None or value is None:
                 continue
             found = decoding.get(name)
             budget = found.get("max_thinking_tokens") if isinstance(found, Mapping) else None
-            about = {"metric": metric, "benchmark": name, "budget": budget or ""}
-            about |= sizes(row, f"{metric}/{name}")
-            points.append({**who(row, "epoch", "final"), **about, **length, **value})
+            points.append(
+                {
+                    "lrm": row["lrm"],
+                    "model": model_name(row),
+                    "epoch": row["epoch"],
+                    "final": row["final"],
+                    "status": row["status"],
+                    "metric": metric,
+                    "benchmark": name,
+                    "budget": budget or None,
+                    **sizes(row["metrics"][f"{metric}/{name}"]),
+                    "tokens": length[0],
+                    "tokens_low": length[1],
+                    "tokens_high": length[2],
+                    **as_percent(value),
+                }
+            )
     styles, names = style_of(report), shown_names(report)
     figure, found = new_panels(
         report,
@@ -53,8 +91,8 @@ def draw(report: Row) -> tuple[Any, Points]:
             last, model = point["final"], point["model"]
             draw_bars(
                 axis,
-                [limits_of(point, "tokens tokens_low tokens_high")],
-                [limits_of(point, "percent low high")],
+                [(point["tokens"], point["tokens_low"], point["tokens_high"])],
+                [limits_of(point)],
                 styles[model],
                 label=names[model] if last else None,
                 markersize=(9 if model == "LRM" else 5.5) if last else 3,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NotRequired
 
 from workflow.scripts.report.escape import one_line
 from workflow.scripts.report.figures.layout import (
@@ -15,13 +15,30 @@ from workflow.scripts.report.figures.layout import (
     new_panels,
     say_when_empty,
 )
-from workflow.scripts.report.figures.points import Points, limits_of, numbers, sizes, who
-from workflow.scripts.report.figures.style import GRID, Row, neutral_style, shown_names, style_of
+from workflow.scripts.report.figures.points import Limits, Point, percent, sizes
+from workflow.scripts.report.figures.style import GRID, neutral_style, shown_names, style_of
+from workflow.scripts.report.schema import Report
+from workflow.scripts.report.tables.table import model_name
+
+
+class LinePoint(Point):
+    """A number on a line of its model or category."""
+
+    seed: str
+    series: str
+    value: float
+    """In percent or tokens"""
+    low: float | None
+    high: float | None
+    n: int
+    n_valid: NotRequired[int]
+    category: NotRequired[str]
+    benchmark: NotRequired[str]
 
 
 def draw_dots(
-    report: Row, series: Mapping[str, str], x_label: str, limits: tuple[float, float] | None
-) -> tuple[Any, Points]:
+    report: Report, series: Mapping[str, str], x_label: str, limits: tuple[float, float] | None
+) -> tuple[Any, list[LinePoint]]:
     """Draw one line per model, in its colour, and on it a marker for each series, with intervals.
 
     Args:
@@ -30,17 +47,27 @@ def draw_dots(
         x_label: Title of the x axis.
         limits: Its limits, None for automatic.
     """
-    points = [
-        {**who(row, "seed"), "series": title, **value, **sizes(row, metric)}
+    points: list[LinePoint] = [
+        {
+            "lrm": row["lrm"],
+            "model": model_name(row),
+            "seed": row["seed"],
+            "status": row["status"],
+            "series": title,
+            "value": value[0],
+            "low": value[1],
+            "high": value[2],
+            **sizes(row["metrics"][metric]),
+        }
         for row in report["rows"]
         if row["final"] and row["seed"] != "mean_ok"
         for metric, title in series.items()
-        if (value := numbers(row, metric, "value low high"))
+        if (value := percent(row["metrics"], metric))
     ]
     names, of_model = shown_names(report), style_of(report)
     styles = {title: neutral_style(i) for i, title in enumerate(series.values())}
 
-    def style(point: Row) -> tuple[str, str]:
+    def style(point: LinePoint) -> tuple[str, str]:
         color, marker = of_model[point["model"]]
         return color, styles[point["series"]][1] if len(series) > 1 else marker
 
@@ -51,14 +78,14 @@ def draw_dots(
 
 
 def draw_lines(
-    report: Row,
-    points: Sequence[Row],
+    report: Report,
+    points: Sequence[LinePoint],
     styles: Mapping[str, tuple[str, str]],
     x_label: str,
     limits: tuple[float, float] | None,
-    line_of: Callable[[Row], str],
+    line_of: Callable[[LinePoint], str],
     rests_on: Sequence[str],
-    style: Callable[[Row], tuple[str, str]] | None = None,
+    style: Callable[[LinePoint], tuple[str, str]] | None = None,
 ) -> Any:
     """Draw a line for each `line_of` a point, and on it a marker for each series of `styles`.
 
@@ -88,9 +115,10 @@ def draw_lines(
                 y, color = lines.index(line_of(point)) + offset, style_of_point(point)[0]
                 axis.plot(point["value"], y, marker="|", color=color, alpha=0.6, ms=6, linewidth=0)
             for point in mean:
+                value: Limits = point["value"], point["low"], point["high"]
                 draw_bars(
                     axis,
-                    [limits_of(point, "value low high")],
+                    [value],
                     [(lines.index(line_of(point)) + offset, None, None)],
                     style_of_point(point),
                 )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from workflow.scripts.report.figures.lines import draw_dots
-from workflow.scripts.report.figures.points import Points
-from workflow.scripts.report.figures.style import SHARES, Row
+from workflow.scripts.report.figures.lines import LinePoint, draw_dots
+from workflow.scripts.report.figures.style import SHARES
+from workflow.scripts.report.schema import Report
 
 TITLE = "Over-refusal: benign prompts that are refused"
 CAPTION = (
@@ -16,7 +16,7 @@ CAPTION = (
 )
 
 
-def draw(report: Row) -> tuple[Any, Points]:
+def draw(report: Report) -> tuple[Any, list[LinePoint]]:
     """Draw over-refusal."""
     series = {"over_refusal": "over-refusal"}
     return draw_dots(report, series, "Benign prompts refused (%)", SHARES)

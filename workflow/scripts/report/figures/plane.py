@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from workflow.scripts.report.escape import one_line
@@ -15,14 +16,15 @@ from workflow.scripts.report.figures.layout import (
     new_figure,
     say_when_empty,
 )
-from workflow.scripts.report.figures.points import Points, limits_of, numbers, who
+from workflow.scripts.report.figures.points import Limits, percent
 from workflow.scripts.report.figures.style import (
     SHARES,
-    Row,
     lrms,
     shown_names,
     style_of,
 )
+from workflow.scripts.report.schema import Report
+from workflow.scripts.report.tables.table import model_name
 
 TITLE = "The trade-off: reasoning accuracy against harm and over-refusal"
 CAPTION = (
@@ -33,46 +35,96 @@ CAPTION = (
     "apart, is as safe and as accurate. An alignment without a tax would move straight to the left "
     "in the first plane and stay in place in the second."
 )
-# Metric on the x axis: its keys among the points, and the axis' title.
+# Metric on the x axis: the axis' title.
 SIDES = {
-    "harmful_score": ("harmful_score harm_low harm_high", "Harmful score (%), lower is safer"),
-    "over_refusal": (
-        "over_refusal refusal_low refusal_high",
-        "Over-refusal (%), lower is more helpful",
-    ),
+    "harmful_score": "Harmful score (%), lower is safer",
+    "over_refusal": "Over-refusal (%), lower is more helpful",
 }
 CROWD = 8  # models; the arrows of more are drawn thinly
-ACCURACY = "reasoning_accuracy low high"
 
 
-def draw(report: Row) -> tuple[Any, Points]:
+@dataclass(frozen=True)
+class PlanePoint:
+    """A model and seed in the planes, in percent.
+
+    Attributes:
+        harm: Harmful score; None where it was not measured.
+        harm_n: Samples of it with a verdict.
+        accuracy: Reasoning accuracy.
+        accuracy_n: Samples of it with a verdict.
+        refusal: Over-refusal; None where it was not measured.
+    """
+
+    lrm: str
+    model: str
+    seed: str
+    status: str
+    harm: Limits | None
+    harm_n: int
+    accuracy: Limits
+    accuracy_n: int
+    refusal: Limits | None
+
+    def on(self, side: str) -> Limits | None:
+        """Return the metric of an x axis."""
+        return self.harm if side == "harmful_score" else self.refusal
+
+    def columns(self) -> dict[str, object]:
+        """Return the point as a line of the CSV."""
+        found: dict[str, object] = {
+            "lrm": self.lrm,
+            "model": self.model,
+            "seed": self.seed,
+            "status": self.status,
+        }
+        if self.harm:
+            keys = ("harmful_score", "harm_low", "harm_high", "harm_n")
+            found |= zip(keys, (*self.harm, self.harm_n), strict=True)
+        keys = ("reasoning_accuracy", "low", "high", "accuracy_n")
+        found |= zip(keys, (*self.accuracy, self.accuracy_n), strict=True)
+        if self.refusal:
+            found |= zip(("over_refusal", "refusal_low", "refusal_high"), self.refusal, strict=True)
+        return found
+
+
+def draw(report: Report) -> tuple[Any, list[dict[str, object]]]:
     """Draw reasoning accuracy against harm and over-refusal, a line of panels for each LRM."""
     points = list_points(report)
-    sides = [side for side in SIDES if any(point.get(side) is not None for point in points)]
+    sides = [side for side in SIDES if any(point.on(side) for point in points)]
     figure, found = _panels(report, sides or list(SIDES)[:1])
     styles, names = style_of(report), shown_names(report)
     for axis, lrm, side in found:
-        mine = [p for p in points if p["lrm"] == lrm and p.get(side) is not None]
+        mine = [(point, x) for point in points if point.lrm == lrm and (x := point.on(side))]
         _draw_panel(axis, mine, side, styles, names)
     add_legend(figure)
-    return figure, points
+    return figure, [point.columns() for point in points]
 
 
-def list_points(report: Row) -> Points:
+def list_points(report: Report) -> list[PlanePoint]:
     """Return every model and seed at its final epoch that has an accuracy and one of the sides."""
     points = []
     for row in report["rows"]:
-        accuracy = numbers(row, "reasoning_accuracy", ACCURACY)
-        harm, refusal = (numbers(row, side, names) or {} for side, (names, _) in SIDES.items())
+        metrics = row["metrics"]
+        accuracy = percent(metrics, "reasoning_accuracy")
+        harm, refusal = (percent(metrics, side) for side in SIDES)
         if row["final"] and row["seed"] != "mean_ok" and accuracy and (harm or refusal):
-            accuracy["accuracy_n"] = row["metrics"]["reasoning_accuracy"]["n_valid"]
-            if harm:
-                harm["harm_n"] = row["metrics"]["harmful_score"]["n_valid"]
-            points.append({**who(row, "seed"), **harm, **accuracy, **refusal})
+            points.append(
+                PlanePoint(
+                    lrm=row["lrm"],
+                    model=model_name(row),
+                    seed=row["seed"],
+                    status=row["status"],
+                    harm=harm,
+                    harm_n=metrics["harmful_score"]["n_valid"] if harm else 0,
+                    accuracy=accuracy,
+                    accuracy_n=metrics["reasoning_accuracy"]["n_valid"],
+                    refusal=refusal,
+                )
+            )
     return points
 
 
-def _panels(report: Row, sides: Sequence[str]) -> tuple[Any, list[tuple[Any, str, str]]]:
+def _panels(report: Report, sides: Sequence[str]) -> tuple[Any, list[tuple[Any, str, str]]]:
     """Return a figure and its panels: axis, LRM, and the metric on the x axis."""
     names = lrms(report)
     figure, axes = new_figure(len(sides), len(names), 2.9, sharey=True)
@@ -81,7 +133,7 @@ def _panels(report: Row, sides: Sequence[str]) -> tuple[Any, list[tuple[Any, str
     for line, lrm in enumerate(names):
         for column, side in enumerate(sides):
             axis = axes[line][column]
-            axis.set_xlabel(SIDES[side][1])
+            axis.set_xlabel(SIDES[side])
             axis.set_ylabel("" if column else "Reasoning accuracy (%)")
             if len(names) > 1 and not column:
                 axis.set_title(one_line(lrm, 60), loc="left", fontweight="bold")
@@ -91,19 +143,19 @@ def _panels(report: Row, sides: Sequence[str]) -> tuple[Any, list[tuple[Any, str
 
 def _draw_panel(
     axis: Any,
-    points: Points,
+    points: Sequence[tuple[PlanePoint, Limits]],
     side: str,
     styles: Mapping[str, tuple[str, str]],
     names: Mapping[str, str],
 ) -> None:
-    mean = {p["model"]: p for p in points if p["seed"] == "mean"}
-    place = {model: (p[side], p["reasoning_accuracy"]) for model, p in mean.items()}
-    for point in points:
-        if point["seed"] != "mean":
-            color, marker = styles[point["model"]]
-            x, y = point[side], point["reasoning_accuracy"]
-            axis.plot(x, y, marker=marker, color=color, markersize=3, alpha=0.45, linewidth=0)
-    for model, point in mean.items():
+    mean = {p.model: (x, p.accuracy) for p, x in points if p.seed == "mean"}
+    place = {model: (x[0], y[0]) for model, (x, y) in mean.items()}
+    for point, on_x in points:
+        if point.seed != "mean":
+            color, marker = styles[point.model]
+            at = on_x[0], point.accuracy[0]
+            axis.plot(*at, marker=marker, color=color, markersize=3, alpha=0.45, linewidth=0)
+    for model, (x, y) in mean.items():
         if model not in ("base", "LRM") and "LRM" in mean:
             arrow = {"arrowstyle": "-|>", "color": styles[model][0], "linewidth": 1.1}
             if len(mean) > CROWD:
@@ -112,8 +164,8 @@ def _draw_panel(
             axis.annotate("", place[model], place["LRM"], arrowprops=arrow)
         draw_bars(
             axis,
-            [limits_of(point, SIDES[side][0])],
-            [limits_of(point, ACCURACY)],
+            [x],
+            [y],
             styles[model],
             label=names[model],
             markersize=9 if model == "LRM" else 6,
@@ -122,7 +174,7 @@ def _draw_panel(
             zorder=3,
         )
     if side == "harmful_score":
-        methods = [point for model, point in mean.items() if model != "base"]
+        methods = [place[model] for model in mean if model != "base"]
         draw_frontier(axis, methods, side, "reasoning_accuracy")
     axis.set_xlim(*SHARES)
     axis.set_ylim(*SHARES)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from workflow.scripts.report.figures.lines import draw_dots
-from workflow.scripts.report.figures.points import Points
-from workflow.scripts.report.figures.style import SHARES, Row
+from workflow.scripts.report.figures.lines import LinePoint, draw_dots
+from workflow.scripts.report.figures.style import SHARES
+from workflow.scripts.report.schema import Report
 
 TITLE = "Samples that were cut, have no answer, or are refused"
 CAPTION = (
@@ -21,6 +21,6 @@ SERIES = {
 }
 
 
-def draw(report: Row) -> tuple[Any, Points]:
+def draw(report: Report) -> tuple[Any, list[LinePoint]]:
     """Draw the share of unfinished reasoning samples and of refused harmful prompts."""
     return draw_dots(report, SERIES, "Samples (%)", SHARES)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
+from workflow.scripts.report.schema import Report
 from workflow.scripts.report.status import WORDS
 from workflow.scripts.report.tables.table import model_name
 
@@ -57,7 +57,6 @@ STYLE: Any = {
     "figure.dpi": 100,
     "text.parse_math": False,  # a name may hold dollar signs
 }
-Row = Mapping[str, Any]
 
 
 def series_style(index: int) -> tuple[str, str]:
@@ -76,19 +75,19 @@ def stroke_of(index: int) -> Any:
     return STROKES[index % len(STROKES)]
 
 
-def style_of(report: Row) -> dict[str, tuple[str, str]]:
+def style_of(report: Report) -> dict[str, tuple[str, str]]:
     """Return {model name: (colour, marker)}, the same for an alignment in every figure."""
-    aligned = [row["alignment"] for row in report["rows"] if row["role"] == "aligned"]
+    aligned = [model_name(row) for row in report["rows"] if row["role"] == "aligned"]
     styles = {name: series_style(i) for i, name in enumerate(dict.fromkeys(aligned))}
     return {"base": BASE, "LRM": LRM, **styles}
 
 
-def lrms(report: Row) -> list[str]:
+def lrms(report: Report) -> list[str]:
     """Return the LRMs of a report in the order of its rows."""
     return list(dict.fromkeys(row["lrm"] for row in report["rows"]))
 
 
-def shown_names(report: Row) -> dict[str, str]:
+def shown_names(report: Report) -> dict[str, str]:
     """Return {model: its name}, marked where the training of a seed failed (on which LRM)."""
     names = {}
     for model in style_of(report):

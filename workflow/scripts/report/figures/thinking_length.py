@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from workflow.scripts.report.figures.lines import draw_dots
-from workflow.scripts.report.figures.points import Points
-from workflow.scripts.report.figures.style import Row
+from workflow.scripts.report.figures.lines import LinePoint, draw_dots
 from workflow.scripts.report.metrics import THINKING_TOKENS
+from workflow.scripts.report.schema import Report
 
 TITLE = "How long the models think"
 CAPTION = (
@@ -16,7 +15,7 @@ CAPTION = (
 )
 
 
-def draw(report: Row) -> tuple[Any, Points]:
+def draw(report: Report) -> tuple[Any, list[LinePoint]]:
     """Draw the mean length of thinking, a series for each benchmark."""
     series = {f"{THINKING_TOKENS}/{name}": name for name in report["benchmarks"]}
     return draw_dots(report, series, "Thinking (tokens)", None)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from workflow.scripts.report.metrics import METRICS
+from workflow.scripts.report.schema import AlignmentPair, ChangeValue, MarkedModel, Report
 from workflow.scripts.report.tables.table import (
     Columns,
-    Row,
     Table,
-    interval,
+    interval_over_both,
     make_table,
     marked_name,
     number,
@@ -16,19 +16,21 @@ from workflow.scripts.report.tables.table import (
 )
 
 
-def alignments(report: Row) -> Table:
+def alignments(report: Report) -> Table:
     """Return the differences of each two alignments."""
 
-    def difference(cell: tuple[Row, str, Row]) -> str:
+    def difference(cell: tuple[AlignmentPair, str, ChangeValue]) -> str:
         names = zip((cell[0]["first"], cell[0]["second"]), cell[0]["status"], strict=True)
-        first, second = (
-            marked_name({"role": "aligned", "alignment": name, "status": status})
-            for name, status in names
-        )
+        models: list[MarkedModel] = [
+            {"role": "aligned", "alignment": name, "status": status} for name, status in names
+        ]
+        first, second = map(marked_name, models)
         return f"{second} − {first}"
 
     changes = [(one, *change) for one in report["alignments"] for change in one["change"].items()]
-    seeds: Columns = {"Over seeds and items": lambda cell: interval(cell[2], "all_")}
+    seeds: Columns[tuple[AlignmentPair, str, ChangeValue]] = {
+        "Over seeds and items": lambda cell: interval_over_both(cell[2])
+    }
     several = any(change["all_low"] is not None for _, _, change in changes)
     return make_table(
         "alignments",

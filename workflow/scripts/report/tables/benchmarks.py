@@ -9,9 +9,9 @@ from workflow.scripts.report.metrics import (
     is_of_samples,
     metric_title,
 )
+from workflow.scripts.report.schema import MetricValue, Report, TradeoffRow
 from workflow.scripts.report.tables.table import (
     Columns,
-    Row,
     Table,
     make_table,
     marked_name,
@@ -19,7 +19,7 @@ from workflow.scripts.report.tables.table import (
 )
 
 
-def by_benchmark(report: Row) -> Table:
+def by_benchmark(report: Report) -> Table:
     """Return every metric on every benchmark."""
     rows = [row for row in report["rows"] if row["final"] and row["seed"] == "mean"]
     keys = sorted({key for row in rows for key in row["metrics"] if _is_measure(key)})
@@ -27,7 +27,7 @@ def by_benchmark(report: Row) -> Table:
     if len(set(kinds)) == len(kinds):  # the main table has the others, and that of leaks
         shown = [metric.name for metric in METRICS.values() if metric.shown or metric.compared]
         keys = [key for key in keys if "@" in key or key.partition("/")[0] not in shown]
-    columns: Columns = {
+    columns: Columns[tuple[TradeoffRow, str, MetricValue]] = {
         "LRM": lambda cell: cell[0]["lrm"],
         "Model": lambda cell: marked_name(cell[0]),
         "Benchmark": lambda cell: cell[1].partition("/")[2],

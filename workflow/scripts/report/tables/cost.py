@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from workflow.scripts.report.cost import WHOLE
-from workflow.scripts.report.tables.table import Row, Table, make_table, marked_name, number
+from workflow.scripts.report.schema import Report
+from workflow.scripts.report.tables.table import Table, make_table, marked_name, number
 
 
-def cost(report: Row) -> Table:
+def cost(report: Report) -> Table:
     """Return what each alignment took."""
     final = [row for row in report["rows"] if row["final"] and row["seed"] == "mean"]
     rows = [row for row in final if row["role"] == "aligned" and row["cost"]]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from workflow.scripts.report.tables.table import Row, Table, make_table, number
+from workflow.scripts.report.schema import Report
+from workflow.scripts.report.tables.table import Table, make_table, number
 
 
-def detectable(report: Row) -> Table:
+def detectable(report: Report) -> Table:
     """Return what each benchmark could find."""
     return make_table(
         "detectable",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from workflow.scripts.report.metrics import METRICS
+from workflow.scripts.report.schema import DurabilityRow, Interval, Report
 from workflow.scripts.report.spread import over_both
 from workflow.scripts.report.tables.table import (
-    Columns,
-    Row,
+    MISSING,
     Table,
     make_table,
     marked_name,
@@ -18,18 +18,19 @@ from workflow.scripts.report.tables.table import (
 SHOWN = ("harmful_score", "harmful_strict", "reasoning_accuracy", "over_refusal")
 
 
-def durability(report: Row) -> Table:
+def durability(report: Report) -> Table:
     """Return harm and accuracy of each attacked alignment by step."""
     rows = [row for row in report["durability"] if row["seed"] == "mean"]
     known = [name for name in SHOWN if any(name in row["metrics"] for row in rows if row["step"])]
 
-    def cell(section: str, name: str) -> Callable[[Row], str]:
-        return lambda row: points(over_both(row[section].get(name) or {}))
+    def metric(name: str) -> Callable[[DurabilityRow], str]:
+        return lambda row: _points(row["metrics"].get(name))
 
-    metrics: Columns = {METRICS[name].title: cell("metrics", name) for name in known}
-    changes: Columns = {
-        f"Change: {METRICS[name].title.lower()}": cell("change", name) for name in known
-    }
+    def change(name: str) -> Callable[[DurabilityRow], str]:
+        return lambda row: _points(row["change"].get(name))
+
+    metrics = {METRICS[name].title: metric(name) for name in known}
+    changes = {f"Change: {METRICS[name].title.lower()}": change(name) for name in known}
     return make_table(
         "durability",
         "How long safety lasts",
@@ -48,3 +49,7 @@ def durability(report: Row) -> Table:
         rows,
         3,
     )
+
+
+def _points(one: Interval | None) -> str:
+    return points(over_both(one)) if one else MISSING

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from workflow.scripts.report.metrics import COSTS, FRONTIER, metric_title, read_measure, written_as
+from workflow.scripts.report.schema import DominanceTest, FrontierMethod, Report
 from workflow.scripts.report.spread import over_both
 from workflow.scripts.report.tables.table import (
     MISSING,
     MODEL,
-    Columns,
-    Row,
     Table,
     join,
     make_table,
@@ -20,13 +19,13 @@ from workflow.scripts.report.tables.table import (
 )
 
 
-def methods(report: Row) -> Table:
+def methods(report: Report) -> Table:
     """Return each method of each LRM: whether it is on the frontier, and how surely."""
     frontiers = report["frontier"]
-    rows = [{"lrm": one["lrm"], **method} for one in frontiers for method in one["methods"]]
+    rows = [method for one in frontiers for method in one["methods"]]
     names = frontiers[0]["measures"] if frontiers else list(FRONTIER)
     sampled = "items and seeds" if any(one["over_seeds"] for one in frontiers) else "items"
-    measures: Columns = {metric_title(name): _cell(name) for name in names}
+    measures = {metric_title(name): _cell(name) for name in names}
     return make_table(
         "frontier",
         "The frontier",
@@ -46,19 +45,17 @@ def methods(report: Row) -> Table:
     )
 
 
-def dominance(report: Row) -> Table:
+def dominance(report: Report) -> Table:
     """Return the pairs of which the first may dominate the second."""
     frontiers = report["frontier"]
-    tests = [
-        {"lrm": one["lrm"], **test} for one in frontiers for test in one["tests"] if test["p"] < 1
-    ]
+    tests = [(one["lrm"], test) for one in frontiers for test in one["tests"] if test["p"] != 1]
     names = frontiers[0]["measures"] if frontiers else list(FRONTIER)
     margin = number(frontiers[0]["margin"]) if frontiers else MISSING
 
-    def change(name: str) -> Callable[[Row], str]:
-        return lambda row: points(row["change"][name], *written_as(name))
+    def change(name: str) -> Callable[[tuple[str, DominanceTest]], str]:
+        return lambda cell: points(cell[1]["change"][name], *written_as(name))
 
-    changes: Columns = {f"{metric_title(name)}, {_better_by(name)}": change(name) for name in names}
+    changes = {f"{metric_title(name)}, {_better_by(name)}": change(name) for name in names}
     return make_table(
         "dominance",
         "Who dominates whom",
@@ -68,19 +65,19 @@ def dominance(report: Row) -> Table:
         "intersection-union test after Holm over all ordered pairs of the LRM. Pairs with p 1 "
         "before Holm are not listed.",
         {
-            "LRM": lambda row: row["lrm"],
-            "First": lambda row: row["first"],
-            "Second": lambda row: row["second"],
+            "LRM": lambda cell: cell[0],
+            "First": lambda cell: cell[1]["first"],
+            "Second": lambda cell: cell[1]["second"],
             **changes,
-            "p": lambda row: p_value(row["p_holm"]),
-            "Tests": lambda row: str(row["family"]),
+            "p": lambda cell: p_value(cell[1]["p_holm"]),
+            "Tests": lambda cell: str(cell[1]["family"]),
         },
         tests,
         3,
     )
 
 
-def volume(report: Row) -> Table:
+def volume(report: Report) -> Table:
     """Return the hypervolume of each LRM's frontier."""
     return make_table(
         "hypervolume",
@@ -104,7 +101,7 @@ def volume(report: Row) -> Table:
     )
 
 
-def _cell(name: str) -> Callable[[Row], str]:
+def _cell(name: str) -> Callable[[FrontierMethod], str]:
     return lambda row: points(over_both(row["metrics"][name]), *written_as(name))
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any, cast
 
+from workflow.scripts.report.schema import Agreement, Report, SizedInterval
 from workflow.scripts.report.tables.table import (
     MISSING,
-    Row,
     Table,
     make_table,
     marked_name,
@@ -14,7 +15,7 @@ from workflow.scripts.report.tables.table import (
 )
 
 
-def judges(report: Row) -> Table:
+def judges(report: Report) -> Table:
     """Return what each judge got right on held-out answers."""
     return make_table(
         "judges",
@@ -32,10 +33,10 @@ def judges(report: Row) -> Table:
     )
 
 
-def judge_tests(report: Row) -> list[tuple[str, Row, str, Row]]:
+def judge_tests(report: Report) -> list[tuple[str, Mapping[str, Any], str, SizedInterval]]:
     """Return (name, judge, measure, estimate) of every test on held-out answers."""
     return [
-        (name, judge, measure, one)
+        (name, judge, measure, cast(SizedInterval, one))
         for name, judge in sorted(report["judges"].items())
         if isinstance(judge, Mapping)
         for measure, one in sorted((judge.get("test") or {}).items())
@@ -43,7 +44,7 @@ def judge_tests(report: Row) -> list[tuple[str, Row, str, Row]]:
     ]
 
 
-def agreement(report: Row) -> Table:
+def agreement(report: Report) -> Table:
     """Return how often two scorers of a benchmark agree."""
     return make_table(
         "agreement",
@@ -65,6 +66,6 @@ def agreement(report: Row) -> Table:
     )
 
 
-def judged_name(one: Row) -> str:
+def judged_name(one: Agreement) -> str:
     """Return the model of an agreement of scorers."""
     return "all models" if one["role"] == "all" else f"{one['lrm']}: {marked_name(one)}"

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from workflow.scripts.report.metrics import TURNS_AT
+from workflow.scripts.report.schema import Report
 from workflow.scripts.report.tables.table import (
     MODEL,
-    Columns,
-    Row,
     Table,
     make_table,
     metric_cell,
@@ -14,12 +13,12 @@ from workflow.scripts.report.tables.table import (
 )
 
 
-def leaks(report: Row) -> Table:
+def leaks(report: Report) -> Table:
     """Return how often only the thinking is harmful, or only the answer."""
     final = [row for row in report["rows"] if row["final"] and row["seed"] == "mean"]
     rows = [row for row in final if "leak" in row["metrics"]]
     turns = sorted({key for row in rows for key in row["metrics"] if key.startswith(TURNS_AT)})
-    places: Columns = {f"Turns at ({key.partition('/')[2]})": metric_cell(key) for key in turns}
+    places = {f"Turns at ({key.partition('/')[2]})": metric_cell(key) for key in turns}
     where = (
         " Turns at: where in the thinking its first harmful sentence begins, percent of its length."
         if turns

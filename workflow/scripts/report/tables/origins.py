@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from workflow.scripts.report.metrics import metric_title
+from workflow.scripts.report.schema import Report, SelectionCandidate
 from workflow.scripts.report.status import WORDS
-from workflow.scripts.report.tables.table import MISSING, Row, Table, make_table
+from workflow.scripts.report.tables.table import MISSING, Table, make_table
 
 
-def models(report: Row) -> Table:
+def models(report: Report) -> Table:
     """Return where each model comes from."""
     return make_table(
         "models",
@@ -29,10 +30,10 @@ def models(report: Row) -> Table:
     )
 
 
-def selections(report: Row) -> Table:
+def selections(report: Report) -> Table:
     """Return what models were selected from, with their figures on development benchmarks."""
 
-    def figures(one: Row) -> str:
+    def figures(one: SelectionCandidate) -> str:
         named = ((metric_title(name), value) for name, value in one["figures"].items())
         return ", ".join(
             f"{title} {MISSING if value is None else f'{value:.1f}'}" for title, value in named
@@ -57,7 +58,7 @@ def selections(report: Row) -> Table:
     )
 
 
-def data(report: Row) -> Table:
+def data(report: Report) -> Table:
     """Return where training sets and benchmarks come from."""
     return make_table(
         "data",
@@ -77,7 +78,7 @@ def data(report: Row) -> Table:
     )
 
 
-def recipes(report: Row) -> Table:
+def recipes(report: Report) -> Table:
     """Return the keys in which the recipes differ."""
     found = report["origins"].get("recipes", {"names": [], "rows": []})
     return Table(
@@ -91,7 +92,7 @@ def recipes(report: Row) -> Table:
     )
 
 
-def adopted(report: Row) -> Table:
+def adopted(report: Report) -> Table:
     """Return the results that were taken over from older code or settings."""
     return make_table(
         "adopted",

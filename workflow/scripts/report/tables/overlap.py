@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from workflow.scripts.report.schema import Report, SharedPrompts
+from workflow.scripts.report.tables.table import Table, make_table, marked_name, number, points
 
-from workflow.scripts.report.tables.table import Row, Table, make_table, marked_name, number, points
 
-
-def overlap(report: Row) -> Table:
+def overlap(report: Report) -> Table:
     """Return how many prompts are in each training set."""
 
-    def share(level: str) -> Callable[[Row], str]:
-        return lambda one: f"{one[level]['count']} ({number(one[level]['share'])} %)"
+    def share(one: SharedPrompts) -> str:
+        return f"{one['count']} ({number(one['share'])} %)"
 
     return make_table(
         "overlap",
@@ -23,16 +22,16 @@ def overlap(report: Row) -> Table:
             "Benchmark": lambda one: one["benchmark"],
             "n train": lambda one: str(one["n_train"]),
             "n benchmark": lambda one: str(one["n_benchmark"]),
-            "Exact": share("exact"),
-            "Normalised": share("normalised"),
-            "n-gram": share("ngram"),
+            "Exact": lambda one: share(one["exact"]),
+            "Normalised": lambda one: share(one["normalised"]),
+            "n-gram": lambda one: share(one["ngram"]),
         },
         report["overlap"],
         2,
     )
 
 
-def clean(report: Row) -> Table:
+def clean(report: Report) -> Table:
     """Return harmful scores without the prompts that were trained on."""
     return make_table(
         "clean",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from workflow.scripts.report.metrics import metric_title
+from workflow.scripts.report.schema import Report
 from workflow.scripts.report.status import in_brackets
-from workflow.scripts.report.tables.table import MISSING, Row, Table, make_table, number, points
+from workflow.scripts.report.tables.table import MISSING, Table, make_table, number, points
 
 
-def published(report: Row) -> Table:
+def published(report: Report) -> Table:
     """Return a row for each published value."""
     words = {True: "yes", False: "no", None: MISSING}
     return make_table(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from workflow.scripts.report.schema import Report
 from workflow.scripts.report.tables import (
     alignments,
     benchmarks,
@@ -21,10 +22,10 @@ from workflow.scripts.report.tables import (
     tradeoff,
     variance,
 )
-from workflow.scripts.report.tables.table import Row, Table
+from workflow.scripts.report.tables.table import Table
 from workflow.scripts.report.titles import with_titles
 
-TABLES: tuple[Callable[[Row], Table], ...] = (
+TABLES: tuple[Callable[[Report], Table], ...] = (
     tradeoff.main,
     tradeoff.without_failed,
     frontier.methods,
@@ -55,7 +56,7 @@ TABLES: tuple[Callable[[Row], Table], ...] = (
 )
 
 
-def build_tables(report: Row) -> list[Table]:
+def build_tables(report: Report) -> list[Table]:
     """Return the tables that have rows, with titles for names."""
     titled = with_titles(report)
     return [table for make in TABLES if (table := make(titled)).rows]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from workflow.scripts.report.metrics import THINKING_TOKENS, metric_title
+from workflow.scripts.report.schema import Report, TradeoffRow
 from workflow.scripts.report.tables.table import (
     MISSING,
     MODEL,
-    Row,
     Table,
     make_table,
     marked_name,
@@ -18,7 +18,7 @@ from workflow.scripts.report.tables.table import (
 STATES = ("ok", "truncated", "no_answer", "parse_error", "judge_error", "api_error")
 
 
-def lengths(report: Row) -> Table:
+def lengths(report: Report) -> Table:
     """Return the length of thinking and the share of unfinished answers."""
     rows = [row for row in report["rows"] if row["final"] and row["seed"] == "mean"]
     return make_table(
@@ -31,18 +31,22 @@ def lengths(report: Row) -> Table:
             metric_title(THINKING_TOKENS): metric_cell(THINKING_TOKENS, 1),
             metric_title("truncated"): metric_cell("truncated"),
             metric_title("unanswered"): metric_cell("unanswered"),
-            "n": lambda row: str(row["metrics"].get(THINKING_TOKENS, {}).get("n", MISSING)),
+            "n": lambda row: (
+                str(row["metrics"][THINKING_TOKENS]["n"])
+                if THINKING_TOKENS in row["metrics"]
+                else MISSING
+            ),
         },
         rows,
         2,
     )
 
 
-def states(report: Row) -> Table:
+def states(report: Report) -> Table:
     """Return the samples of each state."""
     rows = [row for row in report["rows"] if row["final"] and row["seed"] == "mean"]
 
-    def count(state: str) -> Callable[[tuple[Row, str, Row]], str]:
+    def count(state: str) -> Callable[[tuple[TradeoffRow, str, dict[str, int]]], str]:
         return lambda cell: str(cell[2].get(state, 0))
 
     return make_table(

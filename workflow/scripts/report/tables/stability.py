@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from workflow.scripts.report.metrics import METRICS, of_samples
+from workflow.scripts.report.schema import Report, Stability
 from workflow.scripts.report.tables.table import (
     MISSING,
-    Row,
     Table,
     make_table,
     marked_name,
@@ -16,21 +16,21 @@ from workflow.scripts.report.tables.table import (
 )
 
 
-def stability(report: Row) -> Table:
+def stability(report: Report) -> Table:
     """Return a row for each model and benchmark with several samples a prompt."""
     final = [row for row in report["rows"] if row["final"] and row["seed"] == "mean"]
     models = {(row["lrm"], row["role"], row["alignment"]): row for row in final}
     found = report["stability"]
     wanted = number(found[0]["wanted"]) if found else ""
 
-    def metric(name: Callable[[Row], str]) -> Callable[[Row], str]:
-        def cell(one: Row) -> str:
+    def metric(name: Callable[[Stability], str]) -> Callable[[Stability], str]:
+        def cell(one: Stability) -> str:
             row = models[one["lrm"], one["role"], one["alignment"]]
             return points(row["metrics"].get(f"{name(one)}/{one['benchmark']}"))
 
         return cell
 
-    def of_k(place: int) -> Callable[[Row], str]:
+    def of_k(place: int) -> Callable[[Stability], str]:
         return metric(lambda one: of_samples(METRICS[one["metric"]].kind, one["k"])[place].name)
 
     return make_table(

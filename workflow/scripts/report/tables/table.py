@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypeVar
 
 from workflow.scripts.report.metrics import MAIN
+from workflow.scripts.report.schema import (
+    Interval,
+    MarkedModel,
+    ModelName,
+    ShownModel,
+    TradeoffRow,
+)
+from workflow.scripts.report.spread import over_both
 from workflow.scripts.report.status import in_brackets
 
 MISSING = "–"
 
-Row = Mapping[str, Any]
-Columns = dict[str, Callable[[Any], str]]
+AnyRow = TypeVar("AnyRow")
+# {head: function from a row to its cell}
+Columns = Mapping[str, Callable[[AnyRow], str]]
 
 
 @dataclass(frozen=True)
@@ -44,12 +53,12 @@ def make_table(
     key: str,
     title: str,
     caption: str,
-    columns: Columns,
-    rows: Iterable[Any],
+    columns: Columns[AnyRow],
+    rows: Iterable[AnyRow],
     left: int = 1,
     origin: bool = False,
 ) -> Table:
-    """Return a table from {head: function from a row to its cell} and the rows."""
+    """Return a table from its columns and rows."""
     cells = [[cell(row) for cell in columns.values()] for row in rows]
     return Table(key, title, caption, list(columns), cells, left, origin)
 
@@ -62,20 +71,25 @@ def number(value: float | None, scale: float = 100, digits: int = 1) -> str:
     return text.removeprefix("-") if float(text) == 0 else text
 
 
-def points(one: Row | None, scale: float = 100, digits: int = 1) -> str:
+def points(one: Interval | None, scale: float = 100, digits: int = 1) -> str:
     """Return "estimate (low to high)"."""
     if not one or one.get("estimate") is None:
         return MISSING
-    text, limits = number(one["estimate"], scale, digits), interval(one, "", scale, digits)
+    text, limits = number(one["estimate"], scale, digits), interval(one, scale, digits)
     return text if limits == MISSING else f"{text} ({limits})"
 
 
-def interval(one: Row | None, prefix: str, scale: float = 100, digits: int = 1) -> str:
-    """Return "low to high"; the prefix "all_" gives the interval over seeds and items."""
-    low, high = ((one or {}).get(f"{prefix}{side}") for side in ("low", "high"))
+def interval(one: Interval, scale: float = 100, digits: int = 1) -> str:
+    """Return "low to high"."""
+    low, high = one.get("low"), one.get("high")
     if low is None or high is None:
         return MISSING
     return f"{number(low, scale, digits)} to {number(high, scale, digits)}"
+
+
+def interval_over_both(one: Interval | None) -> str:
+    """Return the interval over seeds and items, a dash where there is none."""
+    return interval(over_both(one)) if one and one.get("all_low") is not None else MISSING
 
 
 def p_value(p: float | None) -> str:
@@ -85,21 +99,21 @@ def p_value(p: float | None) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def model_name(row: Row) -> str:
+def model_name(row: ModelName) -> str:
     """Return what tables and figures call a row's model."""
     return {"base": "base", "lrm": "LRM"}.get(row["role"]) or str(row["alignment"])
 
 
-def marked_name(row: Row) -> str:
+def marked_name(row: MarkedModel) -> str:
     """Return the model's name, and what went wrong (for one of its seeds at least)."""
     return model_name(row) + in_brackets(row["status"])
 
 
 # The columns that every table by model begins with.
-MODEL: Columns = {"LRM": lambda row: row["lrm"], "Model": marked_name}
+MODEL: Columns[ShownModel] = {"LRM": lambda row: row["lrm"], "Model": marked_name}
 
 
-def seed_name(row: Row) -> str:
+def seed_name(row: TradeoffRow) -> str:
     """Return a row's seed, or over how many seeds it is the mean."""
     seed = str(row["seed"])
     names = {"mean": f"mean of {row['n_seeds']}", "mean_ok": f"mean of the {row['n_seeds']} ok"}
@@ -108,7 +122,7 @@ def seed_name(row: Row) -> str:
     return names.get(seed, seed)
 
 
-def valid_of_n(row: Row) -> str:
+def valid_of_n(row: TradeoffRow) -> str:
     """Return "valid/n" of the reasoning, harmful and benign samples."""
     cells = []
     for metric in MAIN.values():
@@ -117,7 +131,7 @@ def valid_of_n(row: Row) -> str:
     return ", ".join(cells)
 
 
-def metric_cell(name: str, scale: float = 100) -> Callable[[Row], str]:
+def metric_cell(name: str, scale: float = 100) -> Callable[[TradeoffRow], str]:
     """Return a column's function: a metric's number with its interval."""
     return lambda row: points(row["metrics"].get(name), scale)
 

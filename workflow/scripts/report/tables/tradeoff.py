@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from workflow.scripts.report.metrics import MAIN, METRICS
+from workflow.scripts.report.schema import Report, TradeoffRow
 from workflow.scripts.report.tables.table import (
     MISSING,
     MODEL,
     Columns,
-    Row,
     Table,
-    interval,
+    interval_over_both,
     join,
     make_table,
     metric_cell,
@@ -24,60 +24,71 @@ from workflow.scripts.report.tables.table import (
 )
 
 
-def main(report: Row) -> Table:
+def main(report: Report) -> Table:
     """Return the table that the report opens with."""
     rows = [row for row in report["rows"] if row["final"] and row["seed"] == "mean"]
     return _tradeoff(report, rows, "main", "The trade-off", "Final epoch, mean over training seeds")
 
 
-def without_failed(report: Row) -> Table:
+def without_failed(report: Report) -> Table:
     """Return the same without the seeds whose training failed."""
     rows = [row for row in report["rows"] if row["final"] and row["seed"] == "mean_ok"]
     return _tradeoff(report, rows, "ok", "Without failed seeds", "Final epoch, the other seeds")
 
 
-def by_seed(report: Row) -> Table:
+def by_seed(report: Report) -> Table:
     """Return a row for each training seed."""
     final = [row for row in report["rows"] if row["final"]]
     rows = [row for row in final if not row["seed"].startswith("mean")]
     return _tradeoff(report, rows, "seeds", "By training seed", "Final epoch", {"Seed": seed_name})
 
 
-def by_epoch(report: Row) -> Table:
+def by_epoch(report: Report) -> Table:
     """Return a row for each epoch of safety training."""
     rows = [row for row in report["rows"] if row["seed"] == "mean"]
-    epoch: Columns = {"Epoch": lambda row: MISSING if row["epoch"] is None else str(row["epoch"])}
+    epoch: Columns[TradeoffRow] = {
+        "Epoch": lambda row: MISSING if row["epoch"] is None else str(row["epoch"])
+    }
     return _tradeoff(report, rows, "epochs", "By safety epoch", "Mean over training seeds", epoch)
 
 
 def _tradeoff(
-    report: Row,
-    rows: Sequence[Row],
+    report: Report,
+    rows: Sequence[TradeoffRow],
     key: str,
     title: str,
     what: str,
-    more: Columns | None = None,
+    more: Columns[TradeoffRow] | None = None,
 ) -> Table:
-    tax = [row["tax"].get("points") or {} for row in rows]
-    seeds_shown = any(one.get("all_low") is not None for one in tax)
-    seeds: Columns = {
-        "Over seeds and items": lambda row: interval(row["tax"].get("points"), "all_"),
+    taxes = [row["tax"]["points"] for row in rows if row["tax"]]
+    seeds_shown = any(one.get("all_low") is not None for one in taxes)
+    seeds: Columns[TradeoffRow] = {
+        "Over seeds and items": lambda row: interval_over_both(row["tax"].get("points")),
     }
     accuracy = MAIN["reasoning"]
+
+    def sd_over_seeds(row: TradeoffRow) -> str:
+        one = row["metrics"].get(accuracy.name)
+        return number(one["seed_sd"] if one else None)
+
+    def p_of_change(row: TradeoffRow) -> str:
+        one = row["change"].get(accuracy.name)
+        return p_value(one["p_holm"] if one else None)
+
     others = {
         metric.title: metric_cell(metric.name)
         for metric in METRICS.values()
         if metric.shown and metric != accuracy
         if any(metric.name in row["metrics"] for row in rows)
     }
-    columns: Columns = {
+    columns: Columns[TradeoffRow] = {
         **MODEL,
         **(more or {}),
         accuracy.title: metric_cell(accuracy.name),
-        "SD over seeds": lambda row: number(row["metrics"].get(accuracy.name, {}).get("seed_sd")),
+        "SD over seeds": sd_over_seeds,
         "Safety tax": lambda row: points(row["tax"].get("points")),
         **(seeds if seeds_shown else {}),
-        "p": lambda row: p_value(row["change"].get(accuracy.name, {}).get("p_holm")),
+        "p": p_of_change,
         **others,
         "Tax per harm point": lambda row: points(row["tax"].get("per_harm_point"), 1, 2),
         "Valid": valid_of_n,
@@ -93,7 +104,7 @@ def _tradeoff(
     return replace(table, beside=_published(report, rows, table.header))
 
 
-def _mean_of_benchmarks(report: Row) -> str:
+def _mean_of_benchmarks(report: Report) -> str:
     """Return which of the numbers are means over benchmarks."""
     found = ""
     for kind, metric in MAIN.items():
@@ -104,7 +115,7 @@ def _mean_of_benchmarks(report: Row) -> str:
 
 
 def _published(
-    report: Row, rows: Sequence[Row], header: Sequence[str]
+    report: Report, rows: Sequence[TradeoffRow], header: Sequence[str]
 ) -> dict[tuple[int, int], str]:
     """Return the published values that belong below a cell of rows over all seeds."""
     found = {}

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
 from workflow.scripts.report.metrics import COMPARED
+from workflow.scripts.report.schema import ChangeValue, MetricValue, Report, TradeoffRow
 from workflow.scripts.report.spread import over_both
-from workflow.scripts.report.tables.table import Row, Table, make_table, marked_name, number, points
+from workflow.scripts.report.tables.table import Table, make_table, marked_name, number, points
 
 
-def variance(report: Row) -> Table:
+def variance(report: Report) -> Table:
     """Return what of each interval comes from training."""
     rows = [row for row in report["rows"] if row["final"] and row["seed"] == "mean"]
-    cells = [
-        (row, f"{what}{metric.title}", one)
-        for row in rows
-        for what, section in (("", "metrics"), ("change of ", "change"))
-        for name, metric in COMPARED.items()
-        if (one := row[section].get(name)) and one.get("all_low") is not None
-    ]
+    cells = [(row, *one) for row in rows for one in _numbers(row)]
     return make_table(
         "variance",
         "Training seeds apart from items",
@@ -36,3 +33,12 @@ def variance(report: Row) -> Table:
         cells,
         3,
     )
+
+
+def _numbers(row: TradeoffRow) -> Iterator[tuple[str, MetricValue | ChangeValue]]:
+    """Yield the numbers that have an interval over seeds and items, and what they are called."""
+    sections: tuple[Mapping[str, MetricValue | ChangeValue], ...] = row["metrics"], row["change"]
+    for what, numbers in zip(("", "change of "), sections, strict=True):
+        for name, metric in COMPARED.items():
+            if (one := numbers.get(name)) and one.get("all_low") is not None:
+                yield f"{what}{metric.title}", one
