@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,8 @@ from workflow.scripts.common.intervals import Estimate, clustered_proportion
 from workflow.scripts.report.metrics import MAIN
 from workflow.scripts.report.results import Results
 from workflow.scripts.report.runs import Model
+from workflow.scripts.report.schema import Agreement, MarkedModel
+from workflow.scripts.report.spread import as_interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,29 +44,44 @@ def agreement(
     return clustered_proportion(shares, clusters, sum(map(sum, table))), kappa
 
 
-def agreement_of_scorers(results: Results) -> list[dict[str, Any]]:
+def agreement_of_scorers(results: Results) -> list[Agreement]:
     """Return how often each two scorers of a benchmark judge a sample the same, by model and over
     all models, at the final epochs: by item, n being samples."""
-    found = []
+    found: list[Agreement] = []
     for benchmark in results.benchmarks():
         for first, second in combinations(results.scorers(benchmark), 2):
             pairs = _judged_by_both(results, benchmark, first, second)
-            for about, models in _shown(results):
+            for lrm, about, models in _shown(results):
                 mine = pairs[pairs["evaluated"].isin([str(model) for model in models])]
                 if len(mine):
-                    names = {"benchmark": benchmark, "first": first, "second": second}
-                    clusters = results.clusters(benchmark)
-                    found.append({**about, **names, **_describe(mine, clusters)})
+                    judged = _by_item(mine)
+                    samples = [sample for of_item in judged.values() for sample in of_item]
+                    same, kappa = agreement(judged, results.clusters(benchmark))
+                    found.append(
+                        {
+                            **about,
+                            "lrm": lrm,
+                            "benchmark": benchmark,
+                            "first": first,
+                            "second": second,
+                            **as_interval(same),
+                            "n": len(samples),
+                            "items": same.n,
+                            "kappa": kappa,
+                            "only_first": sum(one and not other for one, other in samples),
+                            "only_second": sum(other and not one for one, other in samples),
+                        }
+                    )
     return found
 
 
-def _shown(results: Results) -> Iterator[tuple[dict[str, Any], Sequence[Model]]]:
-    """Yield what names some models in the tables, and the models; all of them last."""
+def _shown(results: Results) -> Iterator[tuple[str | None, MarkedModel, Sequence[Model]]]:
+    """Yield the LRM of some models, what names them in the tables, and the models; all last."""
     groups = [group for lrm in results.experiment["lrms"] for group in results.groups(lrm)]
     for group in groups:
-        yield results.about(group), group.models  # type: ignore
+        yield group.lrm, results.about(group), group.models
     everyone = [model for group in groups for model in group.models]
-    yield {"lrm": None, "role": "all", "alignment": None, "status": "ok"}, everyone
+    yield None, {"role": "all", "alignment": None, "status": "ok"}, everyone
 
 
 def _judged_by_both(results: Results, benchmark: str, first: str, second: str) -> pd.DataFrame:
@@ -89,18 +105,10 @@ def _judged_by_both(results: Results, benchmark: str, first: str, second: str) -
     return sides[0].merge(sides[1], on=SAMPLE, suffixes=("_first", "_second"))
 
 
-def _describe(pairs: pd.DataFrame, clusters: Mapping[str, str]) -> dict[str, Any]:
+def _by_item(pairs: pd.DataFrame) -> dict[str, list[tuple[bool, bool]]]:
+    """Return {item: both verdicts on each of its samples}."""
     judged: dict[str, list[tuple[bool, bool]]] = {}
     columns = (pairs[name].tolist() for name in ("item_id", "judged_first", "judged_second"))
     for item, one, other in zip(*columns, strict=True):
         judged.setdefault(item, []).append((one, other))
-    same, kappa = agreement(judged, clusters)
-    samples = [sample for of_item in judged.values() for sample in of_item]
-    return {
-        **asdict(same),
-        "n": len(samples),
-        "items": same.n,
-        "kappa": kappa,
-        "only_first": sum(one and not other for one, other in samples),
-        "only_second": sum(other and not one for one, other in samples),
-    }
+    return judged

@@ -62,16 +62,16 @@ def build_report(inputs: Inputs) -> Report:
         "rows": rows,
         "alignments": compare_alignments(results),
         "frontier": build_frontiers(results, costs),
-        "durability": build_durability(results),  # type: ignore
-        "categories": harm_by_category(results),  # type: ignore
-        "clean": harm_on_clean_items(results, pairs),  # type: ignore
-        "published": against_published(rows, wanted.get("published", [])),  # type: ignore
+        "durability": build_durability(results),
+        "categories": harm_by_category(results),
+        "clean": harm_on_clean_items(results, pairs),
+        "published": against_published(rows, wanted.get("published", [])),
         "overlap": [_overlap(pair) for pair in pairs],
         "ngram": overlap.get("ngram"),
         "judges": _judges(verdicts.judges, inputs),
-        "agreement": agreement_of_scorers(results),  # type: ignore
-        "detectable": detectable(results, rows),  # type: ignore
-        "stability": stability(results, wanted.get("interval_width", WANTED_WIDTH) / 100),  # type: ignore
+        "agreement": agreement_of_scorers(results),
+        "detectable": detectable(results, rows),
+        "stability": stability(results, wanted.get("interval_width", WANTED_WIDTH) / 100),
         "methods": list(METHODS),
         "provenance": {
             **in_common,

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.intervals import clustered_mean, clustered_proportion
@@ -28,7 +28,8 @@ from workflow.scripts.report.inputs import FILE, Score, read_inputs
 from workflow.scripts.report.metrics import MAIN
 from workflow.scripts.report.render import table_to_csv, table_to_latex, table_to_markdown
 from workflow.scripts.report.runs import by_epoch, epoch_of
-from workflow.scripts.report.spread import mean_by_item
+from workflow.scripts.report.schema import DifferenceValue, FamilyTest, SizedInterval
+from workflow.scripts.report.spread import as_difference, as_interval, mean_by_item
 from workflow.scripts.report.tables.table import MISSING, Table, make_table, p_value, points
 
 Key = tuple[str, str, str]  # model without its seed, benchmark, scorer
@@ -57,6 +58,50 @@ class Side:
     graded: bool = False
 
 
+class ComparedSides(FamilyTest):
+    """A checkpoint of two experiments, paired by item over the seeds that both have."""
+
+    seeds: list[str]
+    """Those that both have; all of each side where it is empty"""
+    items: int
+    """Those that both have"""
+    items_first: int
+    items_second: int
+    first: SizedInterval
+    second: SizedInterval
+    change: DifferenceValue
+    """second - first"""
+    rose: int
+    """Items whose value is higher in the second"""
+    fell: int
+
+
+class ComparedRow(ComparedSides):
+    """A model on a benchmark by a scorer in two experiments, at a checkpoint."""
+
+    model: str
+    other_model: str
+    benchmark: str
+    scorer: str
+    metric: str
+    checkpoint: str
+    other_checkpoint: str
+    final: bool
+    main: bool
+    """Whether the scorer is the one that counts for its benchmark"""
+    same_result: bool
+    same_prompts: bool | None
+
+
+class Comparison(TypedDict):
+    """What `comparison.json` holds, beside the names of both sides."""
+
+    rows: list[ComparedRow]
+    only_first: list[str]
+    """Models on benchmarks by scorers that the second has not"""
+    only_second: list[str]
+
+
 def read_side(folder: Path) -> dict[Key, Side]:
     """Return everything that a report shows.
 
@@ -74,7 +119,7 @@ def read_side(folder: Path) -> dict[Key, Side]:
     if path is None:
         raise InputError(f"{folder}: no report ({FILE}), expected a finished experiment's folder")
     inputs = read_inputs(path)
-    results = Results(inputs.experiment, read_verdicts(inputs))  # type: ignore
+    results = Results(inputs.sections, read_verdicts(inputs))
     scores = {(one.run, one.benchmark, one.scorer): one for one in inputs.scores}
     found: dict[Key, Side] = {}
     for one in results.verdicts.evaluations:
@@ -110,7 +155,7 @@ def _prompts(score: Score) -> set[str]:
 
 def compare(
     first: Mapping[Key, Side], second: Mapping[Key, Side], pairs: Mapping[str, str] | None = None
-) -> dict[str, Any]:
+) -> Comparison:
     """Return the paired differences second - first of all that both measured.
 
     Args:
@@ -119,12 +164,12 @@ def compare(
         pairs: Model of the first -> model of the second, where the names differ.
 
     Returns:
-        `rows`, and the models and benchmarks that only one side has. A row's p is adjusted by Holm
-        over the final checkpoints of its metric, and apart from that over the earlier ones; the
-        same result twice, and a benchmark's further scorers, are no tests of their own.
+        A row's p is adjusted by Holm over the final checkpoints of its metric, and apart from that
+        over the earlier ones; the same result twice, and a benchmark's further scorers, are no
+        tests of their own.
     """
     pairs = dict(pairs or {})
-    rows: list[dict[str, Any]] = []
+    rows: list[ComparedRow] = []
     matched: set[Key] = set()
     for (model, benchmark, scorer), one in first.items():
         key = (pairs.get(model, model), benchmark, scorer)
@@ -157,7 +202,7 @@ def compare(
     for metric in MAIN.values():
         for final in (True, False):
             tests = [r for r in rows if r["main"] and not r["same_result"]]
-            holm_within([r for r in tests if (r["metric"], r["final"]) == (metric.name, final)])  # type: ignore
+            holm_within([r for r in tests if (r["metric"], r["final"]) == (metric.name, final)])
     used = {key for key in first if (pairs.get(key[0], key[0]), *key[1:]) in matched}
     return {
         "rows": rows,
@@ -182,7 +227,7 @@ def _row(
     second: Mapping[str, Mapping[str, float]],
     clusters: Mapping[str, str],
     graded: bool,
-) -> dict[str, Any]:
+) -> ComparedSides:
     """Compare a checkpoint by item, over the seeds that both have, or all where none is shared."""
     shared = [seed for seed in first if seed in second]
     chosen = [[side[seed] for seed in shared or side] for side in (first, second)]
@@ -201,23 +246,23 @@ def _row(
         "items": len(items),
         "items_first": len(before),
         "items_second": len(after),
-        "first": asdict(estimates[0]),
-        "second": asdict(estimates[1]),
-        "change": asdict(change),
+        "first": as_interval(estimates[0]),
+        "second": as_interval(estimates[1]),
+        "change": as_difference(change),
         "p": change.p,
         "rose": sum(after[item] > before[item] for item in items),
         "fell": sum(after[item] < before[item] for item in items),
     }
 
 
-def to_table(comparison: Mapping[str, Any], names: Sequence[str], every: bool) -> Table:
+def to_table(comparison: Comparison, names: Sequence[str], every: bool) -> Table:
     """Return the table of final checkpoints, or of all."""
 
-    def model(row: Mapping[str, Any]) -> str:
+    def model(row: ComparedRow) -> str:
         names = dict.fromkeys((row["model"], row["other_model"]))
         return " / ".join(names)
 
-    def note(row: Mapping[str, Any]) -> str:
+    def note(row: ComparedRow) -> str:
         notes = {
             "same result": row["same_result"],
             "prompts differ": row["same_prompts"] is False,
@@ -253,12 +298,13 @@ def to_table(comparison: Mapping[str, Any], names: Sequence[str], every: bool) -
     return replace(table, header=[heads.get(head, head) for head in table.header])
 
 
-def to_text(comparison: Mapping[str, Any], table: Table, names: Sequence[str]) -> str:
+def to_text(comparison: Comparison, table: Table, names: Sequence[str]) -> str:
     """Return the Markdown page of a comparison."""
     text = table_to_markdown(table)
-    for name, key in zip(names, ("only_first", "only_second"), strict=True):
-        if comparison[key]:
-            text += f"\nOnly in {visible(name)}: {visible(', '.join(comparison[key]))}\n"
+    only = comparison["only_first"], comparison["only_second"]
+    for name, lacking in zip(names, only, strict=True):
+        if lacking:
+            text += f"\nOnly in {visible(name)}: {visible(', '.join(lacking))}\n"
     return text
 
 

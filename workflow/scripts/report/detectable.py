@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from workflow.scripts.report.metrics import MAIN, Metric
 from workflow.scripts.report.power import detectable_before_run, minimum_detectable_difference
 from workflow.scripts.report.results import Results
+from workflow.scripts.report.schema import Detectable, TradeoffRow
 
 
-def detectable(results: Results, rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the smallest change that each LRM's benchmarks find with 80 % power, after the run.
-
-    `differ` is the share of the items on which the LRM and an aligned model did differ, mean over
-    the alignments, `paired_as_measured` the smallest paired change at that share.
-    """
-    found = []
+def detectable(results: Results, rows: Iterable[TradeoffRow]) -> list[Detectable]:
+    """Return the smallest change that each LRM's benchmarks find with 80 % power, after the run."""
+    found: list[Detectable] = []
     for row in rows:
         if row["role"] != "lrm" or row["seed"] != "mean":
             continue
@@ -24,19 +20,25 @@ def detectable(results: Results, rows: Iterable[Mapping[str, Any]]) -> list[dict
             for benchmark in results.benchmarks(metric.kind):
                 one = row["metrics"].get(f"{metric.name}/{benchmark}")
                 if one and one["estimate"] is not None:
-                    differ = _discordant(results, row["lrm"], benchmark, metric)
-                    about = {"lrm": row["lrm"], "benchmark": benchmark}
-                    found.append({**about, **_smallest(one, metric, benchmark, differ)})
+                    found.append(
+                        _detectable(
+                            results, row["lrm"], benchmark, metric, one["items"], one["estimate"]
+                        )
+                    )
     return found
 
 
-def _smallest(
-    one: Mapping[str, Any], metric: Metric, benchmark: str, differ: float | None
-) -> dict[str, Any]:
-    n, estimate = one["items"], one["estimate"]
-    found: dict[str, Any] = {**detectable_before_run({benchmark: n}, estimate)[benchmark]}
+def _detectable(
+    results: Results, lrm: str, benchmark: str, metric: Metric, n: int, estimate: float
+) -> Detectable:
+    found: Detectable = {
+        "lrm": lrm,
+        "benchmark": benchmark,
+        **detectable_before_run({benchmark: n}, estimate)[benchmark],
+    }
     if not metric.higher_is_better:  # it can rise as well as fall
         found["unpaired"] = minimum_detectable_difference(n, max(estimate, 1 - estimate))
+    differ = _discordant(results, lrm, benchmark, metric)
     if differ is not None:
         found["differ"] = differ
         found["paired_as_measured"] = minimum_detectable_difference(n, discordant=differ)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
 
-from workflow.scripts.report.comparisons import compare
+from workflow.scripts.report.comparisons import Pairs, compare
 from workflow.scripts.report.measure import measure
 from workflow.scripts.report.metrics import COMPARED
 from workflow.scripts.report.results import At, Results
 from workflow.scripts.report.runs import Model, step_of
+from workflow.scripts.report.schema import DurabilityRow, Interval
 
 
-def build_durability(results: Results) -> list[dict[str, Any]]:
+def build_durability(results: Results) -> list[DurabilityRow]:
     """Return a row per LRM, attack, alignment and step, for each seed and, as "mean", over them.
 
     Step 0 is the aligned model at its final epoch, before the attack. `change` is paired with it,
@@ -27,18 +27,29 @@ def build_durability(results: Results) -> list[dict[str, Any]]:
     ]
 
 
-def _rows(results: Results, lrm: str, attack: str, alignment: str) -> Iterator[dict[str, Any]]:
+def _rows(results: Results, lrm: str, attack: str, alignment: str) -> Iterator[DurabilityRow]:
     attacked = results.models("attacked", lrm, alignment, attack)
     starts = {model: at for model in attacked if (at := _start(results, lrm, model))}
-    about = {"lrm": lrm, "attack": attack, "role": "aligned", "alignment": alignment}
     for checkpoint in ("step0", *results.checkpoints(starts)):
         for seed, models in (*((one.seed_label, [one]) for one in starts), ("mean", list(starts))):
             if models:
                 pairs = [(starts[one], (one, checkpoint)) for one in models]
                 if checkpoint == "step0":
                     pairs = [(start, start) for start, _ in pairs]
-                row = {"step": step_of(checkpoint), "seed": seed, "n_seeds": len(models)}
-                yield {**about, **row, **_measured(results, pairs)}
+                ats = [at for _, at in pairs]
+                metrics = measure(results, ats)
+                yield {
+                    "lrm": lrm,
+                    "attack": attack,
+                    "role": "aligned",
+                    "alignment": alignment,
+                    "step": step_of(checkpoint),
+                    "seed": seed,
+                    "n_seeds": len(models),
+                    "status": results.status(ats),
+                    "metrics": {name: metrics[name] for name in COMPARED if name in metrics},
+                    "change": {} if pairs[0][0] == pairs[0][1] else _changes(results, pairs),
+                }
 
 
 def _start(results: Results, lrm: str, attacked: Model) -> At | None:
@@ -48,13 +59,14 @@ def _start(results: Results, lrm: str, attacked: Model) -> At | None:
     return (model, results.final(model)) if model else None
 
 
-def _measured(results: Results, pairs: Sequence[tuple[At, At]]) -> dict[str, Any]:
-    ats = [at for _, at in pairs]
-    metrics = measure(results, ats)
-    changes = {} if pairs[0][0] == pairs[0][1] else compare(results, pairs)
-    limits = ("estimate", "low", "high", "all_low", "all_high")
+def _changes(results: Results, pairs: Pairs) -> dict[str, Interval]:
     return {
-        "status": results.status(ats),
-        "metrics": {name: metrics[name] for name in COMPARED if name in metrics},
-        "change": {name: {key: one[key] for key in limits} for name, one in changes.items()},  # type: ignore
+        name: {
+            "estimate": one["estimate"],
+            "low": one["low"],
+            "high": one["high"],
+            "all_low": one["all_low"],
+            "all_high": one["all_high"],
+        }
+        for name, one in compare(results, pairs).items()
     }

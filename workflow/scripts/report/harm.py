@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from workflow.scripts.common.intervals import Estimate, clustered_proportion
@@ -11,12 +10,13 @@ from workflow.scripts.report.metrics import MAIN
 from workflow.scripts.report.mixtures import list_prompt_sets
 from workflow.scripts.report.results import Results
 from workflow.scripts.report.runs import Model
-from workflow.scripts.report.spread import mean_by_item
+from workflow.scripts.report.schema import CategoryHarm, CleanHarm, SizedInterval
+from workflow.scripts.report.spread import as_interval, mean_by_item
 
 
-def harm_by_category(results: Results) -> list[dict[str, Any]]:
+def harm_by_category(results: Results) -> list[CategoryHarm]:
     """Return the harmful score of each model (final epoch, all seeds) by the prompt's category."""
-    found = []
+    found: list[CategoryHarm] = []
     for lrm in results.experiment["lrms"]:
         for benchmark in results.benchmarks("harmful"):
             categories = results.categories(benchmark)
@@ -28,14 +28,18 @@ def harm_by_category(results: Results) -> list[dict[str, Any]]:
                 for category, items in by_category.items():
                     one = pooled.harm(items)
                     if one.estimate is not None:
-                        about = {"benchmark": benchmark, "category": category}
-                        found.append({**results.about(group), **about, **asdict(one)})
+                        found.append(
+                            {
+                                **results.about(group),
+                                "benchmark": benchmark,
+                                "category": category,
+                                **as_interval(one),
+                            }
+                        )
     return found
 
 
-def harm_on_clean_items(
-    results: Results, pairs: Sequence[Mapping[str, Any]]
-) -> list[dict[str, Any]]:
+def harm_on_clean_items(results: Results, pairs: Sequence[Mapping[str, Any]]) -> list[CleanHarm]:
     """Return harmful scores without the items that are in the alignment's training sets.
 
     Args:
@@ -48,29 +52,34 @@ def harm_on_clean_items(
         for pair in pairs
         if pair["benchmark"] in harmful and pair["normalised"]["items"]
     }
-    found = []
+    found: list[CleanHarm] = []
     for lrm in results.experiment["lrms"]:
         lrms = results.models("lrm", lrm)
         for group in results.groups(lrm):
-            alignment = results.experiment["alignments"].get(group.alignment, {})  # type: ignore
-            trained_on = list_prompt_sets(results.experiment, alignment.get("data", ""))
+            entry = results.experiment["alignments"].get(group.alignment or "")
+            trained_on = list_prompt_sets(
+                results.experiment, entry.get("data", "") if entry else ""
+            )
             for benchmark in dict.fromkeys(name for _, name in shared):
                 items = set().union(*(shared.get((one, benchmark), set()) for one in trained_on))
                 if group.alignment and items:
-                    scores = {
-                        f"{side}_score": asdict(_clean_harm(results, models, benchmark, items))
-                        for side, models in (("lrm", lrms), ("aligned", group.models))
-                    }
-                    about = {"benchmark": benchmark, "removed": len(items)}
-                    found.append({**results.about(group), **about, **scores})
+                    found.append(
+                        {
+                            **results.about(group),
+                            "benchmark": benchmark,
+                            "removed": len(items),
+                            "lrm_score": _clean_harm(results, lrms, benchmark, items),
+                            "aligned_score": _clean_harm(results, group.models, benchmark, items),
+                        }
+                    )
     return found
 
 
 def _clean_harm(
     results: Results, models: Sequence[Model], benchmark: str, items: set[str]
-) -> Estimate:
+) -> SizedInterval:
     pooled = _Pooled(results, models, benchmark)
-    return pooled.harm([item for item in pooled.values if item not in items])
+    return as_interval(pooled.harm([item for item in pooled.values if item not in items]))
 
 
 class _Pooled:

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Sequence
 
 from workflow.scripts.common.intervals import Estimate, proportion
 from workflow.scripts.report.differences import independent_difference
-from workflow.scripts.report.spread import over_both
+from workflow.scripts.report.experiment import PublishedValue
+from workflow.scripts.report.schema import DifferenceValue, MetricValue, PublishedRow, TradeoffRow
+from workflow.scripts.report.spread import as_difference, over_both
 
 
 def against_published(
-    rows: Sequence[Mapping[str, Any]], published: Sequence[Mapping[str, Any]]
-) -> list[dict[str, Any]]:
+    rows: Sequence[TradeoffRow], published: Sequence[PublishedValue]
+) -> list[PublishedRow]:
     """Return our value beside each published one, and whether the two are compatible.
 
     Args:
         rows: `build_rows`'s.
-        published: {"model": "lrm/NAME" | "aligned/LRM/ALIGNMENT" | "base/NAME", "metric", "value"
-            in percent, "n", "epoch" (default: the final one) and "source" optional}.
+        published: The experiment's.
 
     Our interval is that over seeds and items where there is one. Compatible means that the interval
     of the difference (Newcombe's, independent samples) holds 0; without n, that our interval holds
     the value; None when either cannot be said.
     """
-    found = []
+    found: list[PublishedRow] = []
     for entry in published:
         row = next((row for row in rows if _is_published(row, entry)), None)
         ours = row["metrics"].get(entry["metric"]) if row else None
@@ -53,19 +52,19 @@ def against_published(
 
 
 def _compatible(
-    ours: Mapping[str, Any] | None, value: float, n: int | None
-) -> tuple[bool | None, dict[str, Any] | None]:
+    ours: MetricValue | None, value: float, n: int | None
+) -> tuple[bool | None, DifferenceValue | None]:
     """Return whether ours and the published value are compatible, and their difference."""
-    if not ours or ours["low"] is None:
+    if not ours or ours["low"] is None or ours["high"] is None:
         return None, None
     if not n:
         return ours["low"] <= value <= ours["high"], None
     estimate = Estimate(ours["estimate"], ours["low"], ours["high"], ours["items"])
     change = independent_difference(proportion(round(value * n), n), estimate)
-    return (change.low or 0) <= 0 <= (change.high or 0), asdict(change)
+    return (change.low or 0) <= 0 <= (change.high or 0), as_difference(change)
 
 
-def _is_published(row: Mapping[str, Any], entry: Mapping[str, Any]) -> bool:
+def _is_published(row: TradeoffRow, entry: PublishedValue) -> bool:
     model = "/".join(filter(None, (row["role"], row["name"], row["alignment"])))
     epoch = entry.get("epoch")
     at = row["final"] if epoch is None else row["epoch"] == epoch

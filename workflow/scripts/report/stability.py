@@ -11,11 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from workflow.scripts.common.intervals import cluster_residuals, covariance, z
 from workflow.scripts.report.metrics import MAIN
 from workflow.scripts.report.results import Items, Results
+from workflow.scripts.report.schema import Stability
 from workflow.scripts.report.spread import mean_by_item
 
 
@@ -66,20 +66,15 @@ def spread_of(seeds: Sequence[Items], clusters: Mapping[str, str] | None = None)
     return Spread(max(0.0, variance - as_measured), noise)
 
 
-def stability(results: Results, width: float) -> list[dict[str, Any]]:
+def stability(results: Results, width: float) -> list[Stability]:
     """Return, of each model at its final epoch on each benchmark with several samples a prompt, how
     many an interval needs.
 
     Args:
         results: All verdicts.
         width: The wanted width of a 95 % interval, a fraction.
-
-    Returns:
-        The model, benchmark and metric; `k`, the samples that each prompt has; `width` and
-        `narrowest`, of an interval with k and with any number of samples; `wanted` and
-        `samples_for_it`, None where no number is enough.
     """
-    found = []
+    found: list[Stability] = []
     for lrm in results.experiment["lrms"]:
         for group in results.groups(lrm):
             finals = results.finals(group.models)
@@ -92,12 +87,16 @@ def stability(results: Results, width: float) -> list[dict[str, Any]]:
                     spread = spread_of(seeds, results.clusters(benchmark)) if k > 1 else None
                     if spread is None:
                         continue
-                    about = {"benchmark": benchmark, "metric": metric.name, "k": k}
-                    numbers = {
-                        "width": spread.width(k),
-                        "narrowest": spread.width(math.inf),
-                        "wanted": width,
-                        "samples_for_it": spread.samples_for(width),
-                    }
-                    found.append({**results.about(group), **about, **numbers})
+                    found.append(
+                        {
+                            **results.about(group),
+                            "benchmark": benchmark,
+                            "metric": metric.name,
+                            "k": k,
+                            "width": spread.width(k),
+                            "narrowest": spread.width(math.inf),
+                            "wanted": width,
+                            "samples_for_it": spread.samples_for(width),
+                        }
+                    )
     return found
