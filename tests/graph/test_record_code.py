@@ -80,6 +80,18 @@ def test_a_change_is_recorded_once_as_the_same_or_as_new(repository: Path) -> No
     assert reasons == {"first", "the same sum", "two"} and lines == sorted(lines)
 
 
+def test_code_that_was_committed_unrecorded_is_no_version_to_be_the_same_as(
+    repository: Path,
+) -> None:
+    first = code_version("data.one", repository)
+    edit(repository, "VALUE = 2 - 1\n")
+    commit(repository)
+    with pytest.raises(InputError, match=r"data.one: its code at HEAD is not recorded either"):
+        run("--same", "--reason", "the same sum")
+    run("--same", "--since", "HEAD~", "--reason", "the same sum")
+    assert code_version("data.one", repository) == first
+
+
 def test_a_reworded_shell_command_can_be_recorded_too(repository: Path) -> None:
     before = code_version("rules.make_one", repository)
     path = repository / "rules/data.smk"

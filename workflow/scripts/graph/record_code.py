@@ -102,7 +102,7 @@ def versions_at(revision: str, names: list[str], root: Path) -> dict[str, str]:
     """Return the versions that scripts had at a git revision.
 
     Raises:
-        InputError: No such revision, or it did not have one of the scripts.
+        InputError: No such revision, or it did not have one of the scripts, or as unrecorded code.
     """
     git = ["git", "-C", str(root), "archive", revision, "workflow/scripts", "rules"]
     archive = subprocess.run(git, capture_output=True)
@@ -118,7 +118,12 @@ def versions_at(revision: str, names: list[str], root: Path) -> dict[str, str]:
                 digest = digest_of(name, Path(folder))
             except FileNotFoundError:
                 raise InputError(f"{name}: is not in {revision}, expected --new") from None
-            found[name] = codes.get((name, digest), digest)
+            if (name, digest) not in codes:
+                raise InputError(
+                    f"{name}: its code at {revision} is not recorded either, expected --since with "
+                    "a commit before the change"
+                )
+            found[name] = codes[name, digest]
     return found
 
 
