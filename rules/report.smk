@@ -27,7 +27,7 @@ rule make_report:
     resources:
         **RESOURCES,
     params:
-        inputs=as_json(lambda job: report_inputs(GRAPH)),
+        inputs=as_json(lambda job: report_inputs(GRAPH).without_defaults()),
         out=folder,
         result=result,
     shell:

@@ -10,8 +10,10 @@ import pytest
 from workflow.scripts.cluster.driver import Work, claim_experiment, declare_work
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.result import read_result
+from workflow.scripts.config.section import read_section
 from workflow.scripts.graph.adopt import main
-from workflow.scripts.graph.report_inputs import list_adopted
+from workflow.scripts.graph.report_inputs import list_adopted, report_inputs
+from workflow.scripts.report.inputs import Inputs
 
 LRM = "models/lrm/tiny/seed1"
 MODEL = "models/aligned/tiny/safechain/seed1"
@@ -50,7 +52,10 @@ def test_adopting_models_adopts_what_was_made_from_them_but_the_report(project):
     assert record["inputs"][LRM] == after.keys[LRM]
     assert record["seconds"] == 10  # what it took is still known
     listed = list_adopted(after)
-    assert len(listed) == 21 and {entry["by"] for entry in listed} == {"Ada"}
+    assert len(listed) == 21 and {entry.by for entry in listed} == {"Ada"}
+    # and a report that says so can be read again, by comparisons and the gate
+    inputs = report_inputs(after)
+    assert read_section(Inputs, inputs.without_defaults(), "inputs.json") == inputs
 
 
 def test_an_adopted_result_has_the_files_of_the_earlier_one_and_takes_no_space(project):

@@ -246,7 +246,7 @@ def test_another_judge_of_a_sampled_set_filters_and_trains_again_and_generates_n
 
 def test_reports_and_plans_show_benchmarks_alone(every_key):
     inputs = report_inputs(every_key)
-    assert {score["benchmark"] for score in inputs["scores"]} == {
+    assert {score.benchmark for score in inputs.scores} == {
         name for name, one in every_key.experiment.benchmarks.items() if one.split != "development"
     }
 
@@ -255,10 +255,10 @@ def test_a_report_knows_the_samples_that_each_training_set_is_made_from(values, 
     """Also those of a mixture."""
     values["alignments"]["replayed"].update(data=["selfmade", {"set": "reasoning", "n": 4}])
     graph = graph_of(check_experiment(values, "it"), root)
-    sampled = report_inputs(graph)["sampled"]
-    assert sampled["aligned/tiny/replayed/seed1"] == [
-        graph.folder("generate/lrm/tiny/seed1/selfmade")
-    ]
+    sampled = report_inputs(graph).sampled
+    assert sampled["aligned/tiny/replayed/seed1"] == (
+        Path(graph.folder("generate/lrm/tiny/seed1/selfmade")),
+    )
     assert "aligned/tiny/directrefusal/seed1" not in sampled and "lrm/tiny/seed1" not in sampled
 
 

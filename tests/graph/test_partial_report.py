@@ -33,20 +33,20 @@ def write_log(project, name: str, text: str) -> None:
 
 def whys(project) -> dict[str, str]:
     return {
-        f"{one['run'].removesuffix('/seed1')}/{one['scorer']}": one["why"]
-        for one in partial_inputs(project.read())["missing"]
+        f"{one.run.removesuffix('/seed1')}/{one.scorer}": one.why
+        for one in partial_inputs(project.read()).missing
     }
 
 
 def test_the_scores_that_are_there_are_shown_and_the_others_named(begun):
     inputs = partial_inputs(begun.read())
-    made = {(one["run"].removesuffix("/seed1"), one["scorer"]) for one in inputs["scores"]}
+    made = {(one.run.removesuffix("/seed1"), one.scorer) for one in inputs.scores}
     assert made == {(model, scorer) for model in MODELS for scorer in ("math", "refusal")}
-    assert len(inputs["missing"]) == 3 + 3
-    assert {one["why"] for one in inputs["missing"]} == {"not made yet"}
+    assert len(inputs.missing) == 3 + 3
+    assert {one.why for one in inputs.missing} == {"not made yet"}
     # what is not there is not read: of the models, the prompts, the judge
-    assert "aligned/tiny/safechain/seed1" not in inputs["models"] and len(inputs["models"]) == 3
-    assert inputs["judges"] == {}
+    assert "aligned/tiny/safechain/seed1" not in inputs.models and len(inputs.models) == 3
+    assert inputs.judges == {}
 
 
 def test_a_failure_is_the_reason_of_all_that_needs_it(begun):

@@ -88,9 +88,9 @@ def test_development_scores_reach_no_report(project):
     graph = project.read()
     assert not [name for name in graph.results["report/tiny"].made_from if "/dev_" in name]
     inputs = report_inputs(graph)
-    measured = {one["benchmark"] for one in inputs["scores"]}
+    measured = {one.benchmark for one in inputs.scores}
     assert measured == {"clock_sums", "harmful", "benign"}
-    assert set(inputs["prompts"]) == {"harmful"}
+    assert set(inputs.prompts) == {"harmful"}
 
 
 def test_no_job_waits_for_itself_where_one_judge_scores_candidates_and_chosen(project):

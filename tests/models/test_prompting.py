@@ -61,7 +61,7 @@ def test_their_samples_are_made_by_the_engine_start_of_the_lrm(experiment, root)
 
 def test_the_report_reads_the_lrms_model(experiment, root):
     graph = graph_of(with_prompts(experiment), root)
-    models = report_inputs(graph)["models"]
+    models = report_inputs(graph).models
     assert models["aligned/tiny/zerothink/seed1"] == models["lrm/tiny/seed1"]
 
 

@@ -41,11 +41,11 @@ class Section(BaseModel):
         """Return the section, or some of its keys, as JSON values, without those that equal their
         default: to write a default down makes nothing stale."""
         chosen = None if keys is None else set(keys)
-        return self.model_dump(mode="json", exclude_defaults=True, include=chosen)
+        return self.model_dump(mode="json", exclude_defaults=True, by_alias=True, include=chosen)
 
     def with_defaults(self) -> dict[str, Any]:
         """Return the whole section as JSON values."""
-        return self.model_dump(mode="json")
+        return self.model_dump(mode="json", by_alias=True)
 
 
 AnySection = TypeVar("AnySection", bound=BaseModel)

@@ -15,12 +15,12 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from workflow.scripts.common.codehash import keep_digests
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import canonical_json, sha256_text
-from workflow.scripts.common.result import is_complete
+from workflow.scripts.common.result import MadeFrom, is_complete
 from workflow.scripts.config.load import load_experiment
 from workflow.scripts.data.resolve_pins import pin, read_lock
 from workflow.scripts.graph.gym import check_gym_tasks
@@ -130,7 +130,7 @@ class Graph:
             return marker_of(name, self.keys[name])
         return self.job_of[name].output
 
-    def record(self, result: Result) -> dict[str, Any]:
+    def record(self, result: Result) -> MadeFrom:
         """Return what a result is made from, as its `result.json` keeps it."""
         report = result.stage == "report"  # made from thousands
         return {

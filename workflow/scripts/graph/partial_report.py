@@ -14,7 +14,6 @@ import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from workflow.scripts.common.errors import InputError, run
 from workflow.scripts.common.io import write_text
@@ -22,7 +21,7 @@ from workflow.scripts.graph.jobs import Graph, read_graph
 from workflow.scripts.graph.plan import list_work
 from workflow.scripts.graph.report_inputs import report_inputs
 from workflow.scripts.graph.status import FAILED, RUNNING, find_states, said
-from workflow.scripts.report.inputs import FILE
+from workflow.scripts.report.inputs import FILE, Inputs, Missing
 from workflow.scripts.report.make_report import make_report
 from workflow.scripts.report.show_report import print_report
 
@@ -30,7 +29,7 @@ PARTIAL = "partial"
 NOT_YET = "not made yet"
 
 
-def partial_inputs(graph: Graph) -> dict[str, Any]:
+def partial_inputs(graph: Graph) -> Inputs:
     """Return what the report of the scores that are there is made from, and the missing ones.
 
     Raises:
@@ -40,35 +39,36 @@ def partial_inputs(graph: Graph) -> dict[str, Any]:
     work = list_work(graph, graph.states())
     found = find_states(graph, work)
     scores = {name: result for name, result in graph.results.items() if result.scorer}
-    there = {graph.folder(name) for name in scores if name in complete}
+    there = {Path(graph.folder(name)) for name in scores if name in complete}
     if not there:
         raise InputError(
             f"results/{graph.name}: no score is there yet, expected at least one; `make status` "
             "shows how far the run is"
         )
-    missing = [
-        {
-            "run": score.run.name if score.run else None,
-            "benchmark": score.benchmark,
-            "scorer": score.scorer,
-            "why": why_missing(graph, name, found),
-        }
+    missing = tuple(
+        Missing(
+            run=score.run.name if score.run else "",
+            benchmark=str(score.benchmark),
+            scorer=str(score.scorer),
+            why=why_missing(graph, name, found),
+        )
         for name, score in scores.items()
         if name not in complete
-    ]
-    folders = {graph.folder(name) for name in complete}
-    return {
-        **inputs,
-        "scores": [one for one in inputs["scores"] if one["folder"] in there],
-        "models": _kept(inputs["models"], folders),
-        "prompts": {name: path for name, path in inputs["prompts"].items() if Path(path).is_file()},
-        "overlap": inputs["overlap"] if Path(inputs["overlap"]).is_file() else None,
-        "judges": _kept(inputs["judges"], folders),
-        "missing": missing,
-    }
+    )
+    folders = {Path(graph.folder(name)) for name in complete}
+    return inputs.model_copy(
+        update={
+            "scores": tuple(one for one in inputs.scores if one.folder in there),
+            "models": _kept(inputs.models, folders),
+            "prompts": {name: path for name, path in inputs.prompts.items() if path.is_file()},
+            "overlap": inputs.overlap if inputs.overlap and inputs.overlap.is_file() else None,
+            "judges": _kept(inputs.judges, folders),
+            "missing": missing,
+        }
+    )
 
 
-def _kept(named: Mapping[str, str], folders: set[str]) -> dict[str, str]:
+def _kept(named: Mapping[str, Path], folders: set[Path]) -> dict[str, Path]:
     return {name: folder for name, folder in named.items() if folder in folders}
 
 
@@ -114,7 +114,7 @@ def main(argv: list[str] | None = None) -> None:
         print_report(Path(graph.link(f"report/{name}")))
         return
     inputs = out / FILE
-    write_text(inputs, json.dumps(partial_inputs(graph), indent=1) + "\n")
+    write_text(inputs, json.dumps(partial_inputs(graph).without_defaults(), indent=1) + "\n")
     make_report(inputs, out)
     print_report(out)
 

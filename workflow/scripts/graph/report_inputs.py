@@ -2,53 +2,49 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
 
 from workflow.scripts.common.result import read_result
+from workflow.scripts.config.kinds import HARMFUL
 from workflow.scripts.graph.jobs import Graph
 from workflow.scripts.graph.results import is_development, list_texts, report_section
+from workflow.scripts.report.inputs import Adopted, Inputs, Score
 
 
-def report_inputs(graph: Graph) -> dict[str, Any]:
-    """Return the experiment's section and the folders and files that the report reads, by name.
-
-    Returns:
-        `experiment`; `scores`: run, benchmark, scorer and folder of each, with the folder of its
-        samples; `models`: folder by run; `sampled`: folders of the samples that a run is trained
-        on, by run; `prompts`: items by harmful benchmark; `overlap`;
-        `judges`: folder by name; `adopted`: results that were made under another key, who adopted
-        them, when and why; `transcripts`: whether the page shall show them.
-    """
-    scores = [one for one in graph.results.values() if one.scorer and one.is_shown]
-    texts = list_texts(graph.experiment)
-    return {
-        "experiment": report_section(graph.experiment),
-        "scores": [
-            {
-                "run": score.run.name if score.run else None,
-                "benchmark": score.benchmark,
-                "scorer": score.scorer,
-                "folder": graph.folder(score.name),
-                "samples": graph.folder(score.inputs["samples"][0]),
-            }
-            for score in scores
-        ],
-        "models": {name: graph.folder(f"models/{run.weights}") for name, run in graph.runs.items()},
-        "sampled": {
-            run: [graph.folder(one) for one in found]
+def report_inputs(graph: Graph) -> Inputs:
+    """Return the experiment's sections, and the folders and files that the report reads."""
+    texts, experiment = list_texts(graph.experiment), graph.experiment
+    return Inputs(
+        experiment=report_section(experiment),
+        scores=tuple(
+            Score(
+                run=score.run.name,
+                benchmark=str(score.benchmark),
+                scorer=score.scorer,
+                folder=Path(graph.folder(score.name)),
+                samples=Path(graph.folder(score.inputs["samples"][0])),
+            )
+            for score in graph.results.values()
+            if score.run and score.scorer and score.is_shown
+        ),
+        models={
+            name: Path(graph.folder(f"models/{run.weights}")) for name, run in graph.runs.items()
+        },
+        sampled={
+            run: tuple(Path(graph.folder(one)) for one in found)
             for run in graph.runs
             if (found := list_own_samples(graph, run))
         },
-        "prompts": {
-            name: graph.path(texts[f"benchmark {name}"])
-            for name, benchmark in graph.experiment.benchmarks.items()
-            if benchmark.kind == "harmful" and not is_development(benchmark)
+        prompts={
+            name: Path(graph.path(texts[f"benchmark {name}"]))
+            for name, benchmark in experiment.benchmarks.items()
+            if benchmark.kind == HARMFUL and not is_development(benchmark)
         },
-        "overlap": graph.path("data/overlap"),
-        "judges": {name: graph.folder(f"score/judges/{name}") for name in graph.experiment.judges},
-        "adopted": list_adopted(graph),
-        "transcripts": graph.experiment.report.transcripts,
-    }
+        overlap=Path(graph.path("data/overlap")),
+        judges={name: Path(graph.folder(f"score/judges/{name}")) for name in experiment.judges},
+        adopted=tuple(list_adopted(graph)),
+        transcripts=experiment.report.transcripts,
+    )
 
 
 def list_own_samples(graph: Graph, run: str) -> list[str]:
@@ -65,19 +61,22 @@ def _is_of_data(graph: Graph, name: str) -> bool:
     return result.stage == "data" or (result.stage == "generate" and result.for_data)
 
 
-def list_adopted(graph: Graph) -> list[dict[str, str]]:
+def list_adopted(graph: Graph) -> list[Adopted]:
     """Return what somebody adopted: name, key it was made under, who, when and why."""
     found = []
-    for name in graph.complete:
+    for name in sorted(graph.complete):
         record = read_result(graph.root / graph.folder(name))
-        if record and (adopted := record.get("adopted")):
+        if record and "adopted" in record:
+            adopted = record["adopted"]
             found.append(
-                {
-                    "name": name,
-                    "from": adopted["key"],
-                    "by": adopted["by"],
-                    "when": adopted["at"],
-                    "reason": adopted["reason"],
-                }
+                Adopted.model_validate(
+                    {
+                        "name": name,
+                        "from": adopted["key"],
+                        "by": adopted["by"],
+                        "when": adopted["at"],
+                        "reason": adopted["reason"],
+                    }
+                )
             )
-    return sorted(found, key=lambda entry: entry["name"])
+    return found
