@@ -38,6 +38,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from workflow.scripts.models.alignment import Alignment, Variant
 
 if TYPE_CHECKING:
+    from workflow.scripts.config.experiment import Experiment
     from workflow.scripts.config.planning import Runtime
     from workflow.scripts.config.recipe import Recipe
     from workflow.scripts.graph.runs import Run
@@ -57,19 +58,19 @@ class Placebo(Alignment):
 ALIGNMENT = Placebo
 
 
-def list_variants(alignment: dict[str, Any], experiment: dict[str, Any]) -> list[Variant]:
+def list_variants(alignment: Placebo, experiment: Experiment) -> list[Variant]:
     return [Variant()]
 
 
-def inputs(run: Run, experiment: dict[str, Any]) -> dict[str, tuple[str, str]]:
+def inputs(run: Run, experiment: Experiment) -> dict[str, tuple[str, str]]:
     return {"parent": ("run", str(run.parent))}
 
 
-def sections(run: Run, experiment: dict[str, Any]) -> dict[str, Any]:
+def sections(run: Run, experiment: Experiment) -> dict[str, Any]:
     return {"chat_format": run.chat_format, "seed": run.seed}
 
 
-def arguments(run: Run, experiment: dict[str, Any]) -> list[str]:
+def arguments(run: Run, experiment: Experiment) -> list[str]:
     return []
 
 
