@@ -201,7 +201,7 @@ def test_a_run_that_does_not_fit_is_named_before_it_is_submitted(parent):
     loose = fits.model_copy(update={"gpu_memory_gb": need / 1.14})
     check_fit(aligned, base, elsewhere, loose, 8, 1, 32e9)
     tight = fits.model_copy(update={"gpu_memory_gb": round(need / 1.16, 2)})
-    with pytest.raises(InputError, match=f"gpu_memory_gb is {tight.gpu_memory_gb}: expected"):
+    with pytest.raises(InputError, match=f"gpu_memory_gb is {tight.gpu_memory_gb:g}: expected"):
         check_fit(aligned, base, elsewhere, tight, 8, 1, 32e9)
 
 

@@ -55,7 +55,7 @@ def test_fp32_master_weights_of_32b_on_eight_gpus_of_80_gb_are_refused_before_an
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert line.startswith("error: aligned/limo-32b/directrefusal/seed42: training needs about 93.")
     assert "guessed from 32.8 B parameters: lrm/limo-32b/hub is not here yet" in line
-    assert "runtime.gpu_memory_gb is 80.0: expected more GPUs" in line
+    assert "runtime.gpu_memory_gb is 80: expected more GPUs" in line
     assert "Traceback" not in said and "rule fetch_model" not in said
     assert not list((folder / "results").rglob("*.*"))
 

@@ -231,7 +231,7 @@ def check_memory(
         parts = ", ".join(f"{name} {size}" for name, size in estimate.items() if name not in SUMS)
         raise InputError(
             f"training needs about {estimate['total']} GiB per GPU ({parts}{basis}), "
-            f"runtime.gpu_memory_gb is {gpu_memory_gb}: expected more GPUs, "
+            f"runtime.gpu_memory_gb is {gpu_memory_gb:g}: expected more GPUs, "
             "gradient_checkpointing, or a smaller per_device_batch or recipe.max_length"
         )
 
