@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, cast
 
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import read_json, sha256_text
@@ -25,10 +25,19 @@ from workflow.scripts.report.power import WANTED_WIDTH
 from workflow.scripts.report.published import against_published
 from workflow.scripts.report.results import Results
 from workflow.scripts.report.rows import build_rows
-from workflow.scripts.report.schema import MeasuredBenchmark, Overlap, Report, SharedPrompts
+from workflow.scripts.report.schema import (
+    DescribedJudge,
+    MeasuredBenchmark,
+    Overlap,
+    Report,
+    SharedPrompts,
+)
 from workflow.scripts.report.stability import stability
 from workflow.scripts.report.titles import read_titles, with_titles, with_titles_of_rows
 from workflow.scripts.report.verdicts import FORMAT, read_verdicts
+
+if TYPE_CHECKING:
+    from workflow.scripts.data.measure_overlap import LevelOverlap, OverlapReport, Pair
 
 
 def build_report(inputs: Inputs) -> Report:
@@ -45,7 +54,7 @@ def build_report(inputs: Inputs) -> Report:
     rows = build_rows(results, costs)
     if not rows:
         raise InputError("scores: none belongs to a model of the experiment's lrms")
-    overlap = read_json(inputs.overlap) if inputs.overlap else {}
+    overlap = cast("OverlapReport", read_json(inputs.overlap) if inputs.overlap else {})
     pairs = overlap.get("pairs", [])
     origins, in_common = read_origins(inputs)
     titles = read_titles(experiment)
@@ -97,24 +106,25 @@ def read_report(path: str | Path) -> Report:
     return cast(Report, found)
 
 
-def _benchmarks(results: Results, overlap: Mapping[str, Any]) -> dict[str, MeasuredBenchmark]:
+def _benchmarks(results: Results, overlap: OverlapReport) -> dict[str, MeasuredBenchmark]:
     described = overlap.get("benchmarks", {})
     return {
         name: {
             "kind": kind,
             "scorers": results.scorers(name),
-            "repeated_prompts": described.get(name, {}).get("exact", {}).get("extra"),
+            "repeated_prompts": (
+                one.get("exact", {}).get("extra") if (one := described.get(name)) else None
+            ),
         }
         for kind in MAIN
         for name in results.benchmarks(kind)
     }
 
 
-def _overlap(pair: Mapping[str, Any]) -> Overlap:
+def _overlap(pair: Pair) -> Overlap:
     """Return how much a training set and a benchmark share, without the items."""
 
-    def shared(level: str) -> SharedPrompts:
-        one = pair[level]
+    def shared(one: LevelOverlap) -> SharedPrompts:
         return {
             "count": one["count"],
             "share": one["share"],
@@ -127,16 +137,18 @@ def _overlap(pair: Mapping[str, Any]) -> Overlap:
         "benchmark": pair["benchmark"],
         "n_train": pair["n_train"],
         "n_benchmark": pair["n_benchmark"],
-        "exact": shared("exact"),
-        "normalised": shared("normalised"),
-        "ngram": shared("ngram"),
+        "exact": shared(pair["exact"]),
+        "normalised": shared(pair["normalised"]),
+        "ngram": shared(pair["ngram"]),
     }
 
 
-def _judges(judges: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
+def _judges(judges: Mapping[str, DescribedJudge], inputs: Inputs) -> dict[str, DescribedJudge]:
     """Return the judges that the scores describe, and those that no score has used."""
     used = [one.get("weights_sha256") for one in judges.values() if isinstance(one, Mapping)]
-    found = {name: read_json(folder / "judge.json") for name, folder in inputs.judges.items()}
+    found: dict[str, DescribedJudge] = {
+        name: read_json(folder / "judge.json") for name, folder in inputs.judges.items()
+    }
     others = {
         name: one
         for name, one in found.items()

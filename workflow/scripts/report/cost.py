@@ -8,20 +8,26 @@ prompts took nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from workflow.scripts.common.io import read_json
 from workflow.scripts.report.inputs import Inputs
 from workflow.scripts.report.origins import (
     gpu_hours,
     is_told,
+    lineage_of,
     parents_of,
     read_manifest,
     read_models,
 )
 from workflow.scripts.report.runs import epoch_of
+
+if TYPE_CHECKING:
+    from workflow.scripts.common.hardware import Hardware
+    from workflow.scripts.common.manifest import Manifest, Training
+    from workflow.scripts.generate.samples import SamplesManifest, Throughput
 
 MEASURES = ("gpu_hours", "cpu_seconds", "tokens", "rows")
 WHOLE = "whole_"  # with all but the LRM that it is made from
@@ -73,11 +79,11 @@ class Costs:
         train = manifest.get("train")
         if not train:
             return {**NOTHING, "cpu_seconds": _seconds(self._folders[run])}
-        share = _share(manifest, checkpoint)
+        share, data = _share(manifest, train, checkpoint), lineage_of(manifest).get("data")
         return {
-            **_time(manifest, share),
+            **_time(train, manifest.get("hardware"), share),
             "tokens": float(train.get("tokens") or 0) * share,
-            "rows": float(((manifest.get("lineage") or {}).get("data") or {}).get("n") or 0),
+            "rows": float((data.get("n") if data else None) or 0),
         }
 
     def _whole(self, run: str, checkpoint: str) -> Numbers | None:
@@ -89,10 +95,13 @@ class Costs:
             known = parts.get(name, own)  # that of a later epoch holds that of an earlier one
             parts[name] = {key: max(own[key], known[key]) for key in MEASURES}
         for folder in {one for name in parts for one in self._sampled.get(name, ())}:
-            samples = read_manifest(folder)
+            samples: SamplesManifest | None = read_manifest(folder)
             if samples is None:
                 return None
-            parts[str(folder)] = {**NOTHING, **_time(samples)}
+            parts[str(folder)] = {
+                **NOTHING,
+                **_time(samples.get("throughput"), samples.get("hardware")),
+            }
         return {key: math.fsum(one[key] for one in parts.values()) for key in MEASURES}
 
     def _made_from(self, run: str, checkpoint: str) -> Iterator[tuple[str, str]]:
@@ -101,30 +110,32 @@ class Costs:
         manifest = self._manifests.get(run)
         if manifest is None or is_told(run, manifest):
             return
-        lineage = manifest.get("lineage") or {}
+        lineage = lineage_of(manifest)
         for one in parents_of(lineage):
             if one["run"].startswith("aligned/"):
                 yield from self._made_from(one["run"], one.get("checkpoint", ""))
-        choice = lineage.get("selection") or lineage.get("promotion") or {}
-        candidates = choice.get("candidates", [])
+        choice = lineage.get("selection") or lineage.get("promotion")
+        candidates = choice.get("candidates", []) if choice else []
         for name in dict.fromkeys(one["run"] for one in candidates):
             yield from self._made_from(name, "")  # trained to its end to be compared
 
 
-def _share(manifest: Mapping[str, Any], checkpoint: str) -> float:
+def _share(manifest: Manifest, train: Training, checkpoint: str) -> float:
     """Return the share of a training that is over at a checkpoint."""
     epochs = (manifest.get("recipe") or {}).get("epochs")
     epoch = epoch_of(checkpoint)
     if epoch is None or not epochs:
         return 1.0
-    return min(1.0, epoch / (epochs * manifest["train"].get("rounds", 1)))
+    return min(1.0, epoch / (epochs * train.get("rounds", 1)))
 
 
-def _time(manifest: Mapping[str, Any], share: float = 1.0) -> Numbers:
+def _time(
+    work: Training | Throughput | None, hardware: Hardware | None, share: float = 1.0
+) -> Numbers:
     """Return the GPU-hours of a training or generation, or else its seconds of CPUs."""
-    hours = gpu_hours(manifest)
-    wall = (manifest.get("train") or manifest.get("throughput") or {}).get("wall_s") or 0.0
-    processes = int((manifest.get("hardware") or {}).get("world_size") or 1)
+    hours = gpu_hours(work, hardware)
+    wall = (work.get("wall_s") if work else None) or 0.0
+    processes = int((hardware.get("world_size") if hardware else None) or 1)
     seconds = 0.0 if hours else float(wall) * processes * share
     return {"gpu_hours": hours * share, "cpu_seconds": seconds}
 

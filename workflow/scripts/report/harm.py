@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from workflow.scripts.common.intervals import Estimate, clustered_proportion
 from workflow.scripts.report.metrics import MAIN
@@ -12,6 +12,9 @@ from workflow.scripts.report.results import Results
 from workflow.scripts.report.runs import Model
 from workflow.scripts.report.schema import CategoryHarm, CleanHarm, SizedInterval
 from workflow.scripts.report.spread import as_interval, mean_by_item
+
+if TYPE_CHECKING:
+    from workflow.scripts.data.measure_overlap import Pair
 
 
 def harm_by_category(results: Results) -> list[CategoryHarm]:
@@ -39,7 +42,7 @@ def harm_by_category(results: Results) -> list[CategoryHarm]:
     return found
 
 
-def harm_on_clean_items(results: Results, pairs: Sequence[Mapping[str, Any]]) -> list[CleanHarm]:
+def harm_on_clean_items(results: Results, pairs: Sequence[Pair]) -> list[CleanHarm]:
     """Return harmful scores without the items that are in the alignment's training sets.
 
     Args:

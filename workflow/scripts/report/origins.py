@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import canonical_json, read_json, sha256_text
@@ -35,14 +35,28 @@ from workflow.scripts.report.schema import (
 from workflow.scripts.report.status import status_of
 from workflow.scripts.report.tables.table import join
 
-Manifest = Mapping[str, Any]
+if TYPE_CHECKING:
+    from workflow.scripts.common.hardware import Hardware
+    from workflow.scripts.common.manifest import (
+        Lineage,
+        Manifest,
+        Parent,
+        ScoredCheckpoint,
+        Training,
+        TrainingData,
+    )
+    from workflow.scripts.generate.samples import DataFile, SamplesManifest, Throughput
+
+T = TypeVar("T")
 
 
 def read_origins(inputs: Inputs) -> tuple[Origins, InCommon]:
     """Return models, data, recipes and adopted results, and what the runs have in common."""
     scores = sorted(inputs.scores, key=lambda one: (one.run, one.benchmark, one.scorer))
     models = read_models(inputs)
-    found = {(one.run, one.benchmark): read_manifest(one.samples) for one in scores if one.samples}
+    found: dict[tuple[str, str], SamplesManifest | None] = {
+        (one.run, one.benchmark): read_manifest(one.samples) for one in scores if one.samples
+    }
     samples = {key: one for key, one in found.items() if one}
     origins: Origins = {
         "models": [describe_model(run, one, inputs.sections) for run, one in models.items()],
@@ -71,31 +85,36 @@ def read_models(inputs: Inputs, runs: Iterable[str] | None = None) -> dict[str, 
         runs: Default: those that were measured.
     """
     runs = sorted({one.run for one in inputs.scores} if runs is None else runs)
-    found = {run: read_manifest(inputs.models.get(run)) for run in runs}
+    found: dict[str, Manifest | None] = {run: read_manifest(inputs.models.get(run)) for run in runs}
     return {run: one for run, one in found.items() if one}
 
 
 def _in_common(
-    models: Mapping[str, Manifest], samples: Mapping[tuple[str, str], Manifest]
+    models: Mapping[str, Manifest], samples: Mapping[tuple[str, str], SamplesManifest]
 ) -> InCommon:
-    known = [*models.values(), *samples.values()]
+    known: list[Manifest | SamplesManifest] = [*models.values(), *samples.values()]
     made = [one for run, one in models.items() if not is_told(run, one)]
     return {
         "git_commits": sorted({str(one["git_commit"]) for one in known if one.get("git_commit")}),
         "versions": _versions(known),
-        "decoding": _by_benchmark(samples, "decoding"),
-        "engines": _by_benchmark(samples, "engine"),
-        "hardware": sorted({name for one in known for name in _devices(one)}),
-        "gpu_hours_training": round(sum(map(gpu_hours, made)), 2),
-        "gpu_hours_generation": round(sum(map(gpu_hours, samples.values())), 2),
+        "decoding": _by_benchmark({at: one.get("decoding") for at, one in samples.items()}),
+        "engines": _by_benchmark({at: one.get("engine") for at, one in samples.items()}),
+        "hardware": sorted({name for one in known for name in _devices(one.get("hardware"))}),
+        "gpu_hours_training": round(
+            sum(gpu_hours(one.get("train"), one.get("hardware")) for one in made), 2
+        ),
+        "gpu_hours_generation": round(
+            sum(gpu_hours(one.get("throughput"), one.get("hardware")) for one in samples.values()),
+            2,
+        ),
     }
 
 
-def describe_model(run: str, manifest: Mapping[str, Any], experiment: Experiment) -> ModelOrigin:
+def describe_model(run: str, manifest: Manifest, experiment: Experiment) -> ModelOrigin:
     """Return a model run's source, hash, data, parent, status and GPU-hours."""
     section, told = section_of(run, experiment), is_told(run, manifest)
     failed = manifest.get("status", "ok") != "ok"
-    lineage = manifest.get("lineage") or {}
+    lineage = lineage_of(manifest)
     sets = [] if told else sets_of(lineage)
     parents = [parent["run"] for parent in parents_of(lineage)]
     source = source_of(section) or made_here(section, lineage)
@@ -107,27 +126,33 @@ def describe_model(run: str, manifest: Mapping[str, Any], experiment: Experiment
         "parent": manifest["run"] if told else ", ".join(parents),
         "status": status_of([manifest.get("status_reason") or ""] if failed else []),
         "seed": manifest.get("seed"),
-        "gpu_hours": 0.0 if told else gpu_hours(manifest),
+        "gpu_hours": 0.0 if told else gpu_hours(manifest.get("train"), manifest.get("hardware")),
     }
 
 
-def sets_of(lineage: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def lineage_of(model: Manifest | Parent) -> Lineage:
+    """Return what a model is made from; empty where it is not known."""
+    return model.get("lineage") or cast("Lineage", {})
+
+
+def sets_of(lineage: Lineage) -> list[TrainingData]:
     """Return the training sets of a model's last training, what it shall not say among them."""
-    return [lineage[key] for key in ("data", "rejected", "retain") if lineage.get(key)]
+    sets = (lineage.get("data"), lineage.get("rejected"), lineage.get("retain"))
+    return [one for one in sets if one]
 
 
-def described_set(lineage: Mapping[str, Any], one: Mapping[str, Any]) -> str:
+def described_set(lineage: Lineage, one: TrainingData) -> str:
     """Return a training set's name, and that its answers are the rejected ones."""
     return f"{'rejected ' if one is lineage.get('rejected') else ''}{one['name']}"
 
 
-def parents_of(lineage: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def parents_of(lineage: Lineage) -> list[Parent]:
     """Return the models that a model is made from, the one that it begins from first."""
     base = lineage.get("base")
     return [*([base] if base else []), *(lineage.get("others") or {}).values()]
 
 
-def made_here(section: ModelEntry, lineage: Mapping[str, Any]) -> str:
+def made_here(section: ModelEntry, lineage: Lineage) -> str:
     """Return how a model was made here."""
     if made := merged_from(lineage) or selected_from(lineage):
         return made
@@ -137,17 +162,18 @@ def made_here(section: ModelEntry, lineage: Mapping[str, Any]) -> str:
     return f"trained here{how}, recipe {section.get('recipe', 'pretrain')}"
 
 
-def merged_from(lineage: Mapping[str, Any]) -> str:
+def merged_from(lineage: Lineage) -> str:
     """Return which models were merged and how, "" for a model that was not merged."""
     others = [one for one in (lineage.get("others") or {}).values() if "scale" in one]
     if not others:
         return ""
     differences = [f"{one['scale']:g} × {one['run']} ({one['checkpoint']})" for one in others]
-    base = lineage["base"]["run"]
-    return f"merged from {base} and differences from it: {', '.join(differences)}"
+    base = lineage["base"]
+    assert base is not None
+    return f"merged from {base['run']} and differences from it: {', '.join(differences)}"
 
 
-def selected_from(lineage: Mapping[str, Any]) -> str:
+def selected_from(lineage: Lineage) -> str:
     """Return which model was selected and how, "" for a model that was not selected."""
     if not (selection := lineage.get("selection")):
         return ""
@@ -157,15 +183,17 @@ def selected_from(lineage: Mapping[str, Any]) -> str:
     return f"selected from {among} candidates: {model}, the one with {selection['rule']}"
 
 
-def _candidate_name(candidate: Mapping[str, Any]) -> str:
+def _candidate_name(candidate: ScoredCheckpoint) -> str:
     """Return a candidate's run, and whose settings it was trained with where it was promoted."""
     origin = candidate.get("origin")
-    return f"{candidate['run']} as {origin}" if origin else str(candidate["run"])
+    return f"{candidate['run']} as {origin}" if origin else candidate["run"]
 
 
 def _selection(run: str, manifest: Manifest) -> list[SelectionCandidate]:
     """Return the candidates of a selected model: run, rule, candidate, figures, whether chosen."""
-    selection = (manifest.get("lineage") or {}).get("selection") or {}
+    selection = lineage_of(manifest).get("selection")
+    if not selection:
+        return []
     return [
         {
             "run": run,
@@ -173,7 +201,7 @@ def _selection(run: str, manifest: Manifest) -> list[SelectionCandidate]:
             "candidate": _candidate_name(one),
             "checkpoint": one["checkpoint"],
             "figures": one["figures"],
-            "chosen": selection["chosen"] == {key: one[key] for key in ("run", "checkpoint")},
+            "chosen": selection["chosen"] == {"run": one["run"], "checkpoint": one["checkpoint"]},
         }
         for one in selection.get("candidates", [])
     ]
@@ -220,18 +248,17 @@ def source_of(section: ReadyMade) -> str:
     return ""
 
 
-def weights_digest(manifest: Mapping[str, Any], checkpoint: str) -> str:
+def weights_digest(manifest: Manifest, checkpoint: str) -> str:
     """Return the sha256 of a checkpoint's weights; of several files, that of their hashes."""
     files = manifest["checkpoints"].get(checkpoint, {})
     hashes = [files[name]["sha256"] for name in sorted(files) if name.endswith(".safetensors")]
     return hashes[0] if len(hashes) == 1 else sha256_text("\n".join(hashes)) if hashes else ""
 
 
-def gpu_hours(manifest: Mapping[str, Any]) -> float:
+def gpu_hours(work: Training | Throughput | None, hardware: Hardware | None) -> float:
     """Return the GPU-hours of a training or generation; 0 on a CPU or where none is recorded."""
-    hardware = manifest.get("hardware") or {}
-    wall = (manifest.get("train") or manifest.get("throughput") or {}).get("wall_s") or 0.0
-    if hardware.get("device") != "cuda":
+    wall = (work.get("wall_s") if work else None) or 0.0
+    if not hardware or hardware.get("device") != "cuda":
         return 0.0
     return float(wall) * int(hardware.get("world_size") or len(hardware.get("gpus", []))) / 3600
 
@@ -256,42 +283,42 @@ def recipe_differences(experiment: Experiment) -> RecipeDifferences:
 def _data(
     experiment: Experiment,
     models: Mapping[str, Manifest],
-    samples: Mapping[tuple[str, str], Manifest],
+    samples: Mapping[tuple[str, str], SamplesManifest],
 ) -> list[DataOrigin]:
     """Return the training sets and benchmarks that were used: source, revision, size, hash."""
-    lineages = (one.get("lineage") or {} for one in models.values())
-    trained: dict[str, Mapping[str, Any]] = {}
-    for one in (one for lineage in lineages for one in sets_of(lineage)):
-        trained.setdefault(one["name"], one)  # a set's own answers come before its rejected ones
+    trained: dict[str, TrainingData] = {}
+    for data in (data for one in models.values() for data in sets_of(lineage_of(one))):
+        trained.setdefault(data["name"], data)  # a set's own answers come before its rejected ones
     mixed = {one for name in trained for one in list_sets(experiment, name)}
     found: list[DataOrigin] = []
     for name, section in experiment.get("data", {}).items():
         if name in trained or name in mixed:
-            data = trained.get(name, {})  # a set that is only mixed has none
+            known = trained.get(name)  # a set that is only mixed has none
             found.append(
                 {
                     "name": name,
                     "use": "training",
                     **_described_source(section),
-                    "n": data.get("n"),
-                    "sha256": data.get("sha256"),
+                    "n": known.get("n") if known else None,
+                    "sha256": known.get("sha256") if known else None,
                 }
             )
-    by_benchmark: dict[str, Manifest] = {}
+    by_benchmark: dict[str, SamplesManifest] = {}
     for (_, benchmark), one in samples.items():
         by_benchmark.setdefault(benchmark, one)
     for name, section in experiment["benchmarks"].items():
         if name in by_benchmark:
-            data = by_benchmark[name].get("data") or {}
+            items = by_benchmark[name].get("data") or cast("DataFile", {})
             source = _described_source(section)
-            source["revision"] = source["revision"] or data.get("revision")
+            of_older = cast(str | None, items.get("revision"))  # today the section alone has it
+            source["revision"] = source["revision"] or of_older
             found.append(
                 {
                     "name": name,
                     "use": "benchmark",
                     **source,
                     "n": by_benchmark[name].get("n_items"),
-                    "sha256": data.get("sha256"),
+                    "sha256": items.get("sha256"),
                 }
             )
     return found
@@ -315,17 +342,17 @@ def _described_source(section: DataEntry) -> DataSource:
     return {"source": ", ".join(filter(None, parts)), "revision": source.get("revision")}
 
 
-def _by_benchmark(samples: Mapping[tuple[str, str], Manifest], key: str) -> dict[str, Any]:
-    """Return {benchmark: value}, a list of values where the runs differ."""
+def _by_benchmark(values: Mapping[tuple[str, str], T | None]) -> dict[str, T | list[T]]:
+    """Return {benchmark: value} from those by run and benchmark, a list where the runs differ."""
     found: dict[str, set[str]] = {}
-    for (_, benchmark), one in samples.items():
-        if one.get(key) is not None:
-            found.setdefault(benchmark, set()).add(json.dumps(one[key], sort_keys=True))
+    for (_, benchmark), value in values.items():
+        if value is not None:
+            found.setdefault(benchmark, set()).add(json.dumps(value, sort_keys=True))
     loaded = {name: [json.loads(text) for text in sorted(texts)] for name, texts in found.items()}
     return {name: values[0] if len(values) == 1 else values for name, values in loaded.items()}
 
 
-def _versions(manifests: Iterable[Manifest]) -> dict[str, list[str]]:
+def _versions(manifests: Iterable[Manifest | SamplesManifest]) -> dict[str, list[str]]:
     found: dict[str, set[str]] = {}
     for one in manifests:
         for package, version in (one.get("versions") or {}).items():
@@ -333,14 +360,14 @@ def _versions(manifests: Iterable[Manifest]) -> dict[str, list[str]]:
     return {package: sorted(versions) for package, versions in sorted(found.items())}
 
 
-def _devices(manifest: Manifest) -> list[str]:
-    hardware = manifest.get("hardware") or {}
-    device = "CPU" if hardware.get("device") == "cpu" else None
-    return list(hardware.get("gpus") or filter(None, [device]))
+def _devices(hardware: Hardware | None) -> list[str]:
+    if not hardware:
+        return []
+    return hardware.get("gpus") or (["CPU"] if hardware.get("device") == "cpu" else [])
 
 
-def read_manifest(folder: Path | None) -> Manifest | None:
-    """Return the manifest in a folder; None where it was deleted."""
+def read_manifest(folder: Path | None) -> Any:
+    """Return the manifest of a model or of samples in a folder; None where it was deleted."""
     path = folder / "manifest.json" if folder else None
     if path is None or not path.exists():
         return None

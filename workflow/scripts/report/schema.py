@@ -9,7 +9,10 @@ training did not fail.
 
 from __future__ import annotations
 
-from typing import Any, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
+
+if TYPE_CHECKING:
+    from workflow.scripts.score.ngram_judge import EvaluatedRows
 
 
 class Interval(TypedDict):
@@ -301,9 +304,9 @@ class SharedPrompts(TypedDict):
     """How many prompts of a benchmark are in a training set."""
 
     count: int
-    share: float
-    low: float
-    high: float
+    share: float | None
+    low: float | None
+    high: float | None
 
 
 class Overlap(TypedDict):
@@ -326,6 +329,16 @@ class MeasuredBenchmark(TypedDict):
     scorers: list[str]
     """The one that counts first"""
     repeated_prompts: int | None
+
+
+class DescribedJudge(TypedDict, total=False):
+    """What a score or its own `judge.json` says of a judge; each type has further keys."""
+
+    type: str
+    weights_sha256: str
+    """Of a judge that was trained here"""
+    test: EvaluatedRows
+    """Likewise: what it got right on held-out answers"""
 
 
 class ModelOrigin(TypedDict):
@@ -405,9 +418,9 @@ class InCommon(TypedDict):
     git_commits: list[str]
     versions: dict[str, list[str]]
     """{package: versions}"""
-    decoding: dict[str, Any]
-    """{benchmark: settings, a list of them where the runs differ}"""
-    engines: dict[str, Any]
+    decoding: dict[str, dict[str, Any] | list[dict[str, Any]]]
+    """{benchmark: settings of `Decoding`, a list of them where the runs differ}"""
+    engines: dict[str, str | list[str]]
     """Likewise"""
     hardware: list[str]
     gpu_hours_training: float
@@ -444,8 +457,8 @@ class Report(TypedDict):
     overlap: list[Overlap]
     ngram: int | None
     """Words in a row that are an overlap"""
-    judges: dict[str, Any]
-    """{benchmark/scorer, or judge: its settings and, in `test`, what it got right}"""
+    judges: dict[str, DescribedJudge]
+    """By benchmark/scorer, or by judge where no score has used it"""
     agreement: list[Agreement]
     detectable: list[Detectable]
     stability: list[Stability]

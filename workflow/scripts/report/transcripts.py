@@ -7,7 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, cast
 
 from workflow.scripts.common.io import read_jsonl, sha256_text, write_text
 from workflow.scripts.common.progress import track
@@ -17,9 +17,34 @@ from workflow.scripts.report.runs import Model, parse_run
 from workflow.scripts.report.schema import Report
 from workflow.scripts.report.tables.table import model_name
 
+if TYPE_CHECKING:
+    from workflow.scripts.score.scorer import SampleRow
+
 SHARD_CHARACTERS = 2_000_000
 FOLDER = "transcripts"
 JUDGED = ("categories", "probability", "harm", "refusal")  # what else a judge says of an answer
+
+
+class Judged(TypedDict, total=False):
+    """What else a judge says of an answer, where it says it; see `JUDGED`."""
+
+    categories: list[str]
+    """Those that the answer is flagged for"""
+    probability: float
+    """Of the likeliest category"""
+    harm: float
+    """Graded, from 0 to 1"""
+    refusal: str
+    """Class of refusal"""
+
+
+class ShownVerdict(Judged, total=False):
+    """What the page shows of a verdict beside the main metric; empty without a verdict."""
+
+    state: str
+    refused: bool | None
+    extracted: str | None
+    """The answer that was read"""
 
 
 class ShownSample(TypedDict):
@@ -42,8 +67,7 @@ class ShownSample(TypedDict):
     """Whether it refuses"""
     extracted: NotRequired[str | None]
     """The answer that was read"""
-    j: NotRequired[dict[str, Any]]
-    """What else a judge says, by `JUDGED`"""
+    j: NotRequired[Judged]
 
 
 class Item(TypedDict):
@@ -140,7 +164,7 @@ def choose_items(items: Sequence[Item], roles: Sequence[str], most: int) -> list
     """
 
     def changed(item: Item) -> bool:
-        verdicts: dict[str, set[Any]] = {"lrm": set(), "aligned": set()}
+        verdicts: dict[str, set[object]] = {"lrm": set(), "aligned": set()}
         for sample in item["samples"]:
             verdicts.setdefault(roles[sample["m"]], set()).add(sample["v"])
         return bool(verdicts["aligned"] - verdicts["lrm"])
@@ -221,12 +245,12 @@ def _add_samples(
 ) -> None:
     """Add a model's samples at its final checkpoints to the items that they answer."""
     assert score.samples is not None
-    verdicts = {
-        (one["checkpoint"], one["item_id"], one["repeat"]): one
+    verdicts: dict[tuple[str, str, int], ShownVerdict] = {
+        (one["checkpoint"], one["item_id"], one["repeat"]): cast(ShownVerdict, one)
         for one in read_jsonl(score.folder / "verdicts.jsonl")
         if one["checkpoint"] in checkpoints
     }
-    for sample in read_jsonl(score.samples / "samples.jsonl"):
+    for sample in (cast("SampleRow", one) for one in read_jsonl(score.samples / "samples.jsonl")):
         if sample["checkpoint"] in checkpoints:
             item = items.setdefault(
                 sample["item_id"],
@@ -242,9 +266,7 @@ def _add_samples(
             item["samples"].append(_shown(sample, verdicts.get(key, {}), kind, model))
 
 
-def _shown(
-    sample: Mapping[str, Any], verdict: Mapping[str, Any], kind: str, model: int
-) -> ShownSample:
+def _shown(sample: SampleRow, verdict: ShownVerdict, kind: str, model: int) -> ShownSample:
     value = value_of(verdict, kind)
     shown: ShownSample = {
         "m": model,
@@ -257,13 +279,13 @@ def _shown(
     }
     if type(value) is float:
         shown["v"], shown["grade"] = value >= 0.5, value
-    if isinstance(verdict.get("refused"), bool):
-        shown["f"] = verdict["refused"]
+    if isinstance(refused := verdict.get("refused"), bool):
+        shown["f"] = refused
     if "extracted" in verdict:
         shown["extracted"] = verdict["extracted"]
-    judged = {key: verdict[key] for key in JUDGED if verdict.get(key) not in (None, [])}
+    judged = {key: one for key in JUDGED if (one := verdict.get(key)) not in (None, [])}
     if judged:
-        shown["j"] = judged
+        shown["j"] = cast(Judged, judged)
     return shown
 
 

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import read_json, read_jsonl, sha256_file
@@ -20,9 +20,15 @@ from workflow.scripts.report.experiment import Experiment
 from workflow.scripts.report.inputs import Inputs, Score
 from workflow.scripts.report.metrics import MAIN, METRICS, TURNS_AT
 from workflow.scripts.report.runs import Model, epoch_of, parse_run
+from workflow.scripts.report.schema import DescribedJudge
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from workflow.scripts.data.measure_overlap import OverlapReport
+    from workflow.scripts.score.score_samples import ScoreSummary
+    from workflow.scripts.score.scorer import VerdictRow
+    from workflow.scripts.score.summary import MeanAndSd
 
 FORMAT = 1
 GRADES = "Float64"
@@ -47,7 +53,7 @@ class Evaluation:
     """A model's checkpoint on a benchmark by a scorer; its verdicts have its `number`.
 
     Attributes:
-        thinking: {"mean", "sd"} of the thinking's tokens; empty where there are none.
+        thinking: The thinking's tokens; empty where there are none.
         graded: Whether its main verdicts are numbers from 0 to 1, not true or false.
     """
 
@@ -61,7 +67,7 @@ class Evaluation:
     n: int
     status: str
     status_reason: str
-    thinking: Mapping[str, float]
+    thinking: MeanAndSd
     graded: bool = False
 
 
@@ -75,14 +81,14 @@ class Verdicts:
             (first item with the same prompt), category, repeat, state, valid, a column of true,
             false or missing for each metric, and `turns_at`.
         evaluations: What belongs to each evaluation, by number.
-        judges: {benchmark/scorer: the judge as the score describes it}.
+        judges: By benchmark/scorer, as the score describes them.
         measured: (run, benchmark, scorer) of each score.
         digests: sha256 of each `verdicts.jsonl`.
     """
 
     table: pd.DataFrame
     evaluations: list[Evaluation]
-    judges: dict[str, Any]
+    judges: dict[str, DescribedJudge]
     measured: list[tuple[str, str, str]]
     digests: list[str]
 
@@ -97,7 +103,7 @@ def read_verdicts(inputs: Inputs) -> Verdicts:
     scores = sorted(inputs.scores, key=lambda one: (one.run, one.benchmark, one.scorer))
     frames: list[pd.DataFrame] = []
     evaluations: list[Evaluation] = []
-    judges: dict[str, Any] = {}
+    judges: dict[str, DescribedJudge] = {}
     for given in track(scores, len(scores), "reading scores"):
         score = _read_score(given.folder / "score.json")
         about = _list_evaluations(given, score, inputs.sections, len(evaluations))
@@ -105,7 +111,8 @@ def read_verdicts(inputs: Inputs) -> Verdicts:
         graded = frames[-1][MAIN[score["kind"]].columns[0]].dtype == GRADES
         evaluations += [replace(one, graded=graded) for one in about]
         if score.get("judge"):
-            judges.setdefault(f"{given.benchmark}/{given.scorer}", score["judge"])
+            about_judge = cast(DescribedJudge, score["judge"])
+            judges.setdefault(f"{given.benchmark}/{given.scorer}", about_judge)
     _check_distinct(evaluations)
     table = _concat(frames)
     _add_columns(table, evaluations, inputs)
@@ -118,7 +125,7 @@ def read_verdicts(inputs: Inputs) -> Verdicts:
     )
 
 
-def repeated_prompts(overlap: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+def repeated_prompts(overlap: OverlapReport) -> dict[str, dict[str, str]]:
     """Return {benchmark: {item id: first item with the same prompt}} from an overlap report."""
     return {
         name: {
@@ -135,15 +142,15 @@ def read_categories(path: Path) -> dict[str, str]:
     return {str(row["item_id"]): row.get("category") or "" for row in read_jsonl(path)}
 
 
-def _read_score(path: Path) -> dict[str, Any]:
-    score = read_json(path)
+def _read_score(path: Path) -> ScoreSummary:
+    score: ScoreSummary = read_json(path)
     if not isinstance(score, dict) or score.get("format") != FORMAT:
         raise InputError(f"{path}: expected a score of format {FORMAT}")
     return score
 
 
 def _list_evaluations(
-    given: Score, score: Mapping[str, Any], experiment: Experiment, first: int
+    given: Score, score: ScoreSummary, experiment: Experiment, first: int
 ) -> list[Evaluation]:
     """Return what a score evaluated, numbered from `first`."""
     model, _ = parse_run(given.run)
@@ -160,7 +167,7 @@ def _list_evaluations(
     for section, name in [*names, ("benchmarks", given.benchmark)]:
         if name not in known[section]:
             raise InputError(f"{given.folder}: {name!r} is no entry of the experiment's {section}")
-    about = score.get("model", {})
+    about: Mapping[str, Any] = score.get("model", {})  # `SampledModel` has no status_reason
     return [
         Evaluation(
             number,
@@ -173,7 +180,7 @@ def _list_evaluations(
             summary["n"],
             about.get("status", "ok"),
             about.get("status_reason") or "",
-            summary.get("thinking_tokens") or {},
+            summary.get("thinking_tokens") or cast("MeanAndSd", {}),
         )
         for number, (checkpoint, summary) in enumerate(score["checkpoints"].items(), first)
     ]
@@ -196,7 +203,7 @@ def _read_rows(folder: Path, evaluations: Sequence[Evaluation]) -> pd.DataFrame:
     import pandas as pd
 
     path = folder / "verdicts.jsonl"
-    rows = list(read_jsonl(path))
+    rows = [cast("VerdictRow", row) for row in read_jsonl(path)]
     by_checkpoint = {one.checkpoint: one for one in evaluations}
     for line, row in enumerate(rows, 1):
         if row["checkpoint"] not in by_checkpoint:
@@ -238,7 +245,7 @@ def _concat(frames: list[pd.DataFrame]) -> pd.DataFrame:
     import pandas as pd
     from pandas.api.types import union_categoricals
 
-    columns: dict[str, Any] = {}
+    columns: dict[str, pd.api.extensions.ExtensionArray] = {}
     for name in list(frames[0]):
         parts = [frame[name] for frame in frames]
         if any(part.dtype == GRADES for part in parts):
@@ -266,7 +273,7 @@ def _add_columns(table: pd.DataFrame, evaluations: Iterable[Evaluation], inputs:
     numbers = table["evaluation"].to_numpy()
     for name in PER_EVALUATION:
         table[name] = about[name].astype("category").array.take(numbers)
-    overlap = read_json(inputs.overlap) if inputs.overlap else {}
+    overlap = cast("OverlapReport", read_json(inputs.overlap) if inputs.overlap else {})
     clusters = repeated_prompts(overlap)
     categories = {name: read_categories(path) for name, path in inputs.prompts.items()}
     table["cluster"] = _by_item(table, clusters, True)

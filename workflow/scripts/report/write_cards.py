@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from workflow.scripts.report.mixtures import list_prompt_sets
 from workflow.scripts.report.origins import (
     described_set,
     is_told,
+    lineage_of,
     merged_from,
     parents_of,
     read_models,
@@ -40,6 +41,8 @@ from workflow.scripts.report.tables.table import Table, points, valid_of_n
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
 
+    from workflow.scripts.common.manifest import Lineage, Manifest
+
 CAVEAT = {
     "base": "A base model: it was not trained to refuse, and may answer harmful requests.",
     "lrm": "This model was trained to reason and **not** to be safe: reasoning training is known "
@@ -56,14 +59,14 @@ def write_card(
     report: Report,
     experiment: Experiment,
     run_name: str,
-    manifest: Mapping[str, Any],
+    manifest: Manifest,
 ) -> str:
     """Return the card of a run as the hub reads it: YAML between dashes, then Markdown."""
     from huggingface_hub import ModelCardData
 
     model, _ = parse_run(run_name)
     rows = rows_of(report, run_name)
-    lineage = manifest.get("lineage") or {}
+    lineage = lineage_of(manifest)
     data = ModelCardData(
         library_name="transformers",
         pipeline_tag="text-generation",
@@ -165,18 +168,18 @@ def _evaluations(rows: Sequence[TradeoffRow], report: Report) -> list[EvalResult
     return found or None
 
 
-def _base_model(run_name: str, lineage: Mapping[str, Any], experiment: Experiment) -> str | None:
+def _base_model(run_name: str, lineage: Lineage, experiment: Experiment) -> str | None:
     """Return the nearest ancestor of the hub; what is trained from nothing has none."""
     base = lineage.get("base")
     while base:
         model, _ = parse_run(base["run"])
         if model.seed is None:
             return section_of(base["run"], experiment).get("hub")
-        base = (base.get("lineage") or {}).get("base")
+        base = lineage_of(base).get("base")
     return None
 
 
-def _datasets(lineage: Mapping[str, Any], experiment: Experiment) -> list[str] | None:
+def _datasets(lineage: Lineage, experiment: Experiment) -> list[str] | None:
     prompts = [
         name for one in sets_of(lineage) for name in list_prompt_sets(experiment, one["name"])
     ]
@@ -184,11 +187,11 @@ def _datasets(lineage: Mapping[str, Any], experiment: Experiment) -> list[str] |
     hubs = [((one.get("prepare") or {}).get("source") or {}).get("hub") for one in sections]
     found = [hub for hub in hubs if hub]
     for parent in parents_of(lineage):
-        found += _datasets(parent.get("lineage") or {}, experiment) or []
+        found += _datasets(lineage_of(parent), experiment) or []
     return list(dict.fromkeys(found)) or None
 
 
-def _what(role: str, alignment: str | None, lineage: Mapping[str, Any], report: Report) -> str:
+def _what(role: str, alignment: str | None, lineage: Lineage, report: Report) -> str:
     made = {
         "base": "A base model",
         "lrm": "A large reasoning model",
@@ -198,7 +201,7 @@ def _what(role: str, alignment: str | None, lineage: Mapping[str, Any], report: 
     return f"{made}, made by a workflow that measures what safety alignment costs: {about}."
 
 
-def _lineage(run_name: str, lineage: Mapping[str, Any]) -> str:
+def _lineage(run_name: str, lineage: Lineage) -> str:
     """Return a numbered list of a model and all that it is made from, the nearest first."""
     lines: dict[str, str] = {}
     waiting = [(run_name, lineage)]
@@ -206,11 +209,11 @@ def _lineage(run_name: str, lineage: Mapping[str, Any]) -> str:
         if name not in lines:
             number = f"{len(lines) + 1}. {escape_markdown(name)}"
             lines[name] = f"{number} {_how_made(step)}"
-            waiting += [(one["run"], one.get("lineage") or {}) for one in parents_of(step)]
+            waiting += [(one["run"], lineage_of(one)) for one in parents_of(step)]
     return "\n".join(lines.values())
 
 
-def _how_made(lineage: Mapping[str, Any]) -> str:
+def _how_made(lineage: Lineage) -> str:
     if made := merged_from(lineage) or selected_from(lineage):
         return escape_markdown(made)
     sets, base = sets_of(lineage), lineage.get("base")

@@ -58,8 +58,8 @@ def draw(report: Report) -> tuple[Any, list[LengthPoint]]:
             value = percent(row["metrics"], f"{metric}/{name}")
             if metric not in sides or length is None or value is None:
                 continue
-            found = decoding.get(name)
-            budget = found.get("max_thinking_tokens") if isinstance(found, Mapping) else None
+            drawn = decoding.get(name)
+            budget = drawn.get("max_thinking_tokens") if isinstance(drawn, Mapping) else None
             points.append(
                 {
                     "lrm": row["lrm"],

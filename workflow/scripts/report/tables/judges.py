@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import cast
 
-from workflow.scripts.report.schema import Agreement, Report, SizedInterval
+from workflow.scripts.report.schema import (
+    Agreement,
+    DescribedJudge,
+    Report,
+    SizedInterval,
+)
 from workflow.scripts.report.tables.table import (
     MISSING,
     Table,
@@ -33,7 +38,7 @@ def judges(report: Report) -> Table:
     )
 
 
-def judge_tests(report: Report) -> list[tuple[str, Mapping[str, Any], str, SizedInterval]]:
+def judge_tests(report: Report) -> list[tuple[str, DescribedJudge, str, SizedInterval]]:
     """Return (name, judge, measure, estimate) of every test on held-out answers."""
     return [
         (name, judge, measure, cast(SizedInterval, one))
