@@ -134,7 +134,9 @@ def put_score(
                 "thinking_tokens": {"mean": (tokens or {}).get(checkpoint, 40.0), "sd": 9.0},
                 "answer_tokens": {"mean": 12.0, "sd": 2.0},
             }
-    reason = {"status": "failed", "status_reason": "gate: 41 % of 80 %"}
+    if failed:
+        manifest = failed_manifest("gate: 41 % of 80 %")
+        write_json(folder / "models" / run / "manifest.json", manifest)
     score = {
         "format": 1,
         "run": run,
@@ -146,12 +148,23 @@ def put_score(
         "model": {
             "role": run.split("/")[0],
             "chat_format": "micro",
-            **(reason if failed else {"status": "ok"}),
+            "status": "failed" if failed else "ok",
         },
         "provenance": {},
     }
     (place / "score.json").write_text(json.dumps(score))
     return place / "score.json"
+
+
+def failed_manifest(reason: str) -> dict[str, Any]:
+    """The manifest of a model that failed."""
+    weights = {"model.safetensors": {"bytes": 1, "sha256": "f" * 64}}
+    return {
+        "status": "failed",
+        "status_reason": reason,
+        "final": "final",
+        "checkpoints": {"final": weights},
+    }
 
 
 def write_inputs(
@@ -185,6 +198,9 @@ def write_inputs(
         if folder:
             scores[-1]["samples"] = str(samples)
             models[score["run"]] = str(folder / "models" / score["run"])
+        elif score["model"]["status"] == "failed":
+            above = path.parents[len(Path(score["run"]).parts) + 3]
+            models[score["run"]] = str(above / "models" / score["run"])
     inputs: dict[str, Any] = {"experiment": experiment, "scores": scores, "models": models, **more}
     if overlap:
         write_json(place / "overlap.json", overlap)

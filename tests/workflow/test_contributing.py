@@ -148,10 +148,11 @@ TABLE = '''"""Which models there are."""
 
 from __future__ import annotations
 
-from workflow.scripts.report.tables.table import Row, Table, make_table
+from workflow.scripts.report.schema import Report
+from workflow.scripts.report.tables.table import Table, make_table
 
 
-def roles(report: Row) -> Table:
+def roles(report: Report) -> Table:
     """Return the models' roles."""
     columns = {"Role": lambda row: row["role"], "Seed": lambda row: str(row["seed"])}
     rows = [row for row in report["rows"] if row["final"] and row["seed"] != "mean"]

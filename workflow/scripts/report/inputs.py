@@ -11,6 +11,7 @@ from typing import Annotated, Any, cast
 
 from pydantic import Field, field_validator
 
+from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import read_json
 from workflow.scripts.config.section import Section, read_section
 from workflow.scripts.report.experiment import Experiment
@@ -95,3 +96,14 @@ def read_inputs(path: str | Path) -> Inputs:
         InputError: The file is absent or no JSON, or a key is wrong; one line.
     """
     return read_section(Inputs, read_json(path), str(path))
+
+
+def read_manifest(folder: Path | None) -> Any:
+    """Return the manifest of a model or of samples in a folder; None where it was deleted."""
+    path = folder / "manifest.json" if folder else None
+    if path is None or not path.exists():
+        return None
+    found = read_json(path)
+    if not isinstance(found, dict):
+        raise InputError(f"{path}: expected a JSON object")
+    return found

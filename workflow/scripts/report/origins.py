@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
-from workflow.scripts.common.errors import InputError
-from workflow.scripts.common.io import canonical_json, read_json, sha256_text
+from workflow.scripts.common.io import canonical_json, sha256_text
 from workflow.scripts.config.recipe import Recipe
 from workflow.scripts.config.section import read_section
 from workflow.scripts.report.experiment import (
@@ -20,7 +18,7 @@ from workflow.scripts.report.experiment import (
     ModelEntry,
     ReadyMade,
 )
-from workflow.scripts.report.inputs import Inputs
+from workflow.scripts.report.inputs import Inputs, read_manifest
 from workflow.scripts.report.mixtures import describe_mix, list_sets
 from workflow.scripts.report.runs import parse_run
 from workflow.scripts.report.schema import (
@@ -364,14 +362,3 @@ def _devices(hardware: Hardware | None) -> list[str]:
     if not hardware:
         return []
     return hardware.get("gpus") or (["CPU"] if hardware.get("device") == "cpu" else [])
-
-
-def read_manifest(folder: Path | None) -> Any:
-    """Return the manifest of a model or of samples in a folder; None where it was deleted."""
-    path = folder / "manifest.json" if folder else None
-    if path is None or not path.exists():
-        return None
-    found = read_json(path)
-    if not isinstance(found, dict):
-        raise InputError(f"{path}: expected a JSON object")
-    return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,7 +18,7 @@ from workflow.scripts.common.io import read_json, read_jsonl, sha256_file
 from workflow.scripts.common.progress import track
 from workflow.scripts.config.kinds import KINDS
 from workflow.scripts.report.experiment import Experiment
-from workflow.scripts.report.inputs import Inputs, Score
+from workflow.scripts.report.inputs import Inputs, Score, read_manifest
 from workflow.scripts.report.metrics import MAIN, METRICS, TURNS_AT
 from workflow.scripts.report.runs import Model, epoch_of, parse_run
 from workflow.scripts.report.schema import DescribedJudge
@@ -104,9 +105,17 @@ def read_verdicts(inputs: Inputs) -> Verdicts:
     frames: list[pd.DataFrame] = []
     evaluations: list[Evaluation] = []
     judges: dict[str, DescribedJudge] = {}
+
+    @cache
+    def reasons(run: str) -> str:
+        """Return why a model failed, as its manifest says it."""
+        manifest = read_manifest(inputs.models.get(run))
+        return (manifest or {}).get("status_reason") or ""
+
     for given in track(scores, len(scores), "reading scores"):
         score = _read_score(given.folder / "score.json")
-        about = _list_evaluations(given, score, inputs.sections, len(evaluations))
+        reason = reasons(given.run)
+        about = _list_evaluations(given, score, reason, inputs.sections, len(evaluations))
         frames.append(_read_rows(given.folder, about))
         graded = frames[-1][MAIN[score["kind"]].columns[0]].dtype == GRADES
         evaluations += [replace(one, graded=graded) for one in about]
@@ -150,9 +159,17 @@ def _read_score(path: Path) -> ScoreSummary:
 
 
 def _list_evaluations(
-    given: Score, score: ScoreSummary, experiment: Experiment, first: int
+    given: Score, score: ScoreSummary, reason: str, experiment: Experiment, first: int
 ) -> list[Evaluation]:
-    """Return what a score evaluated, numbered from `first`."""
+    """Return what a score evaluated, numbered from `first`.
+
+    Args:
+        given: The score's folder, and of what it is.
+        score: What is there.
+        reason: Why the model failed, where it did; "" where nobody knows.
+        experiment: The experiment.
+        first: The number of the first.
+    """
     model, _ = parse_run(given.run)
     names = [("bases" if model.role == "base" else "lrms", model.name)]
     names += [("alignments", model.alignment)] if model.alignment else []
@@ -167,7 +184,7 @@ def _list_evaluations(
     for section, name in [*names, ("benchmarks", given.benchmark)]:
         if name not in known[section]:
             raise InputError(f"{given.folder}: {name!r} is no entry of the experiment's {section}")
-    about: Mapping[str, Any] = score.get("model", {})  # `SampledModel` has no status_reason
+    status = score.get("model", {}).get("status") or "ok"
     return [
         Evaluation(
             number,
@@ -178,8 +195,8 @@ def _list_evaluations(
             score["kind"],
             given.scorer,
             summary["n"],
-            about.get("status", "ok"),
-            about.get("status_reason") or "",
+            status,
+            reason if status != "ok" else "",
             summary.get("thinking_tokens") or cast("MeanAndSd", {}),
         )
         for number, (checkpoint, summary) in enumerate(score["checkpoints"].items(), first)
