@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -34,7 +35,7 @@ class LostJobs:
         self.states = "PREEMPTED,NODE_FAIL" if nodes_too else "PREEMPTED"
         self.earlier = self._list()  # lost by earlier runs
         self.seen: set[str] = set()
-        self.refused: set[str] = set()
+        self.refused: Counter[str] = Counter()
         self.ended = threading.Event()
 
     def watch(self) -> None:
@@ -58,12 +59,12 @@ class LostJobs:
         try:
             ask_slurm("scontrol", "requeue", job)
         except InputError as error:
-            if job not in self.refused:
+            self.refused[job] += 1
+            if self.refused[job] == 2:  # at the first time, Slurm may just be doing it
                 self.say(
                     f"Slurm job {job} was preempted or lost its node and cannot go back into the "
                     f"queue ({error}): when the others are done, stop this run and start it again"
                 )
-            self.refused.add(job)
         else:
             self.say(f"Slurm job {job} was preempted or lost its node: back in the queue")
 
