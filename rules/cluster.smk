@@ -32,6 +32,7 @@ from workflow.scripts.cluster.slurm import (
     check_asks,
     check_names,
     check_profile,
+    check_requeue,
     check_status_command,
     explain_failure,
     limit_nodes,
@@ -190,7 +191,8 @@ def hand_to_slurm(jobs):
     """
     settings = workflow.executor_settings
     check_names(settings.jobname_prefix, settings.logdir, NAME, SLURM_LOGS)
-    file = settings.partition_config
+    check_requeue(settings.requeue)
+    file = settings.partition_config or os.environ.get("SNAKEMAKE_SLURM_PARTITIONS")
     partitions = read_partition_file(file) if file else []
     limits = {p.name: (p.limits.max_mem_mb, p.limits.max_runtime) for p in partitions}
     nodes = limit_nodes(query_nodes(), limits)
@@ -201,8 +203,8 @@ def hand_to_slurm(jobs):
         ROOM[job.wildcards.get("key")] = room_to_grow(ask, nodes)
     if orphans := cancel_orphans(NAME, CLONE):
         print(f"Cancelled jobs of an earlier run: {', '.join(orphans)}", file=sys.stderr)
-    lost = LostJobs(NAME, CLONE, logger.warning, nodes_too=settings.requeue)
-    lost.watch()
+    lost = LostJobs(NAME, CLONE, logger.warning)
+    lost.start()
     print(f"Slurm jobs are named {NAME}_…; logs: {SLURM_LOGS}", file=sys.stderr)
     return lost
 
@@ -215,7 +217,7 @@ def ask_of(job, partitions):
         partition = get_best_partition(partitions, job, logger)
     return Ask(
         job.rule.name,
-        partition or "",
+        str(partition or ""),
         gpus // nodes,
         job.threads,
         job.resources.get("mem_mb", 0),
@@ -380,7 +382,7 @@ onstart:
 
 onsuccess:
     if LOST:
-        LOST.ended.set()
+        LOST.stop()
     if FOLLOWER:
         FOLLOWER.stop()
         say_where(GRAPH)
@@ -388,7 +390,7 @@ onsuccess:
 
 onerror:
     if LOST:
-        LOST.ended.set()
+        LOST.stop(cancel=True)
     if FOLLOWER:
         FOLLOWER.stop()
     say_failures(map(failure_of, FAILED.final()), GRAPH)

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from workflow.scripts.cluster.lost_jobs import LostJobs
+from workflow.scripts.cluster.slurm import check_requeue
+from workflow.scripts.common.errors import InputError
 
 UUID = "0b0e8a3c-1111-2222-3333-444455556666"
 
@@ -40,8 +42,8 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Slurm:
     return Slurm(tmp_path, monkeypatch)
 
 
-def watcher(said: list[str], nodes_too: bool = True) -> LostJobs:
-    return LostJobs("paper", Path("/clone"), said.append, nodes_too)
+def watcher(said: list[str]) -> LostJobs:
+    return LostJobs("paper", Path("/clone"), said.append)
 
 
 def test_a_job_that_stays_lost_goes_back_into_the_queue(slurm: Slurm) -> None:
@@ -87,14 +89,42 @@ def test_a_refusal_is_said_once_with_its_reason_and_what_to_do(slurm: Slurm) -> 
     assert "stop this run and start it again" in line
 
 
-def test_without_requeue_failed_nodes_are_left_to_the_plugin(slurm: Slurm) -> None:
-    watcher([], nodes_too=False)
-    watcher([], nodes_too=True)
-    asked = slurm.asked.read_text().splitlines()
-    assert [line.split()[-1] for line in asked] == [
-        "--states=PREEMPTED",
-        "--states=PREEMPTED,NODE_FAIL",
-    ]
+def test_a_refusal_that_passes_is_not_said(slurm: Slurm) -> None:
+    said: list[str] = []
+    jobs = watcher(said)
+    slurm.list_lost("7")
+    slurm.command("scontrol", "echo 'Job/step already completing' >&2; exit 1")
+    for _ in range(3):
+        jobs.look()
+    slurm.command("scontrol", f"echo $* >> {slurm.asked}")
+    jobs.look()
+    assert slurm.put_back() == ["7"]
+    assert said == ["Slurm job 7 was preempted or lost its node: back in the queue"]
+
+
+def test_a_stopped_run_cancels_what_it_put_back(slurm: Slurm) -> None:
+    jobs = watcher([])
+    slurm.command("scancel", f"echo scancel $* >> {slurm.asked}")
+    slurm.list_lost("7", "12")
+    jobs.start()
+    jobs.look()
+    jobs.look()
+    slurm.list_lost("12", "13")  # 7 has ended, 13 is another's
+    jobs.stop(cancel=True)
+    assert "scancel 12" in slurm.asked.read_text().splitlines()
+
+
+def test_a_cluster_that_forgets_soon_is_said_at_the_start(slurm: Slurm) -> None:
+    slurm.command("scontrol", "echo 'MinJobAge               = 10 sec'")
+    said: list[str] = []
+    watcher(said)
+    assert said and said[0].startswith("MinJobAge of this cluster is 10 s: a job that is preempted")
+
+
+def test_a_profile_without_requeue_is_refused() -> None:
+    check_requeue(True)
+    with pytest.raises(InputError, match="slurm-requeue is off, expected slurm-requeue: true in"):
+        check_requeue(False)
 
 
 def test_a_busy_controller_is_asked_again(slurm: Slurm, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +132,7 @@ def test_a_busy_controller_is_asked_again(slurm: Slurm, monkeypatch: pytest.Monk
     said: list[str] = []
     jobs = watcher(said)
     slurm.command("squeue", "exit 1")
-    jobs.watch()
+    jobs.start()
     try:
         deadline = time.monotonic() + 20
         time.sleep(0.2)
@@ -111,5 +141,5 @@ def test_a_busy_controller_is_asked_again(slurm: Slurm, monkeypatch: pytest.Monk
         while not said and time.monotonic() < deadline:
             time.sleep(0.05)
     finally:
-        jobs.ended.set()
+        jobs.stop()
     assert said and "job 7" in said[0]

@@ -48,6 +48,7 @@ def test_the_rows_of_the_data_sets_that_are_here(shared_data: Path) -> None:
         ({"hub": "walledai/XSTest", "split": "test"}, {"label": "safe"}, 250),
         ({"hub": "walledai/XSTest", "split": "test"}, {"type": "x"}, 450),
         ({"hub": "lab/unknown", "split": "test"}, {}, None),
+        ({"path": "mine.jsonl"}, {}, None),
     ],
 )
 def test_a_section_is_as_large_as_the_part_that_it_takes(
@@ -64,16 +65,20 @@ def test_pinned_rows_come_before_known_ones_but_not_before_a_filter() -> None:
     assert known_rows(Source(hub="lab/new", config="hard", split="test"), {}, pinned) == 77
 
 
-def benchmark(hub: str, thinking: int, answer: int) -> Benchmark:
+def benchmark(hub: str | None, thinking: int, answer: int) -> Benchmark:
     decoding = Decoding(max_thinking_tokens=thinking, max_answer_tokens=answer, temperature=0.0)
-    prepare = ItemSelection(source=Source(hub=hub, split="test"), fields={"prompt": "question"})
-    return Benchmark(prepare=prepare, kind="harmful", decoding=decoding, scorers=("ngram",))
+    about = {"kind": "harmful", "decoding": decoding, "scorers": ("ngram",)}
+    if hub is None:
+        return Benchmark(generated="harmful", **about)
+    source = Source(hub=hub, split="test")
+    return Benchmark(prepare=ItemSelection(source=source, fields={"prompt": "question"}), **about)
 
 
 def test_lengths_are_cut_at_the_budgets_and_unknown_ones_take_a_share() -> None:
     aime = "simplescaling/aime24_nofigures"
     assert answer_tokens(benchmark(aime, 5000, 5000), 0.5) == 5500
-    assert answer_tokens(benchmark("lab/x", 5000, 5000), 0.3) == 3000
+    for unknown in ("lab/x", None):
+        assert answer_tokens(benchmark(unknown, 5000, 5000), 0.3) == 3000
     assert answer_tokens(benchmark(aime, 32_000, 100), 0.5) == 10_100
 
 

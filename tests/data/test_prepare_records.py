@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from workflow.scripts.cluster.resources import count_rows
+from workflow.scripts.cluster.resources import most_rows
 from workflow.scripts.common.chat import chat_format
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import read_json, write_jsonl
@@ -335,7 +335,7 @@ def test_the_published_copy_of_safechain_makes_the_same_records_as_the_docs_say(
     example = docs.partition("## SafeChain without access on the hub")[2].partition("```yaml\n")[2]
     entry = yaml.safe_load(example.partition("```")[0])["safechain"]
     assert entry["prepare"]["source"]["hub"] == "TianshengHuang/Small_SafeChain"
-    assert count_rows(read_section(Dataset, entry, "safechain")) == 1000
+    assert most_rows(read_section(Dataset, entry, "safechain")) == 1000
     harmful = [row for row in SAFECHAIN if row["label"] == "vanilla_harmful"][:1000]
     copy = [{**row, "text": "chat"} for row in harmful if "</think>" in row["response"]]
     built = prepare(tmp_path, copy, without_source(entry["prepare"]))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from workflow.scripts.cluster.resources import count_rows
+from workflow.scripts.cluster.resources import most_rows
 from workflow.scripts.common.chat import chat_format
 from workflow.scripts.common.io import read_json, write_jsonl
 from workflow.scripts.common.records import Record, read_records
@@ -88,5 +88,5 @@ def test_the_example_is_an_experiment_and_its_sizes_are_known(root, example):
         assert f"aligned/limo-here/{name}/seed42" in runs
     mixed = runs["aligned/limo-here/star-1-benign/seed42"].data
     assert [part.set for part in loaded.data[mixed].mix] == ["star-1", "star-benign-915"]
-    sizes = {name: count_rows(loaded.data[name]) for name in example["data"]}
+    sizes = {name: most_rows(loaded.data[name]) for name in example["data"]}
     assert (sizes["star-1"], sizes["star-benign-915"], sizes["r1-act"]) == (1000, 915, 1000)

@@ -175,6 +175,13 @@ def test_without_network_it_says_so(tmp_path: Path) -> None:
     assert result.returncode == 2 and "HF_HUB_OFFLINE forbids the network" in line
 
 
+def test_a_wrong_experiment_is_named_before_the_hub_is_asked(tmp_path: Path, hub: LocalHub) -> None:
+    result = resolve(tmp_path, hub.environment, experiment={**EXPERIMENT, "seeds": []})
+    assert result.returncode == 2
+    assert result.stderr.startswith(f"error: {tmp_path / 'paper.yaml'}: seeds is [], expected")
+    assert not hub.requests
+
+
 def test_a_branch_is_no_revision() -> None:
     section = {"lrms": {"s1": {"hub": "a/b", "revision": "main"}}}
     with pytest.raises(InputError, match="expected a commit hash of 40 hex digits"):

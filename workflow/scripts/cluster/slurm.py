@@ -251,12 +251,27 @@ def check_status_command(command: str | None) -> None:
                 f"{error}; expected accounting, or slurm-status-command: squeue in {PROFILE}"
             ) from None
         return
-    found = re.search(r"MinJobAge\s*=\s*(\d+)", ask_slurm("scontrol", "show", "config"))
-    if found and int(found[1]) < LONGEST_GAP_S:
+    age = min_job_age()
+    if age is not None and age < LONGEST_GAP_S:
         raise InputError(
-            f"MinJobAge of this cluster is {found[1]} s: squeue forgets finished jobs before they "
+            f"MinJobAge of this cluster is {age} s: squeue forgets finished jobs before they "
             f"are asked about, expected slurm-status-command: sacct in {PROFILE}, or a MinJobAge "
             f"of at least {LONGEST_GAP_S} s"
+        )
+
+
+def min_job_age() -> int | None:
+    """Return for how many seconds the controller knows a finished job; None where it says not."""
+    found = re.search(r"MinJobAge\s*=\s*(\d+)", ask_slurm("scontrol", "show", "config"))
+    return int(found[1]) if found else None
+
+
+def check_requeue(requeue: bool) -> None:
+    """Raise `InputError` unless jobs may go back into the queue: else the plugin waits for ever."""
+    if not requeue:
+        raise InputError(
+            f"slurm-requeue is off, expected slurm-requeue: true in {PROFILE}: a job that is "
+            "preempted could not go back into the queue, and the run would wait for it"
         )
 
 

@@ -49,7 +49,7 @@ KEY = ("checkpoint", "item_id", "repeat")
 class FilterReport(TypedDict):
     """The report.json of a training set that an LRM wrote: how many of its samples passed."""
 
-    format: NotRequired[int]  # these four and the hash are added to what `select` counts
+    format: NotRequired[int]  # these five are added to what `select` counts
     name: NotRequired[str]
     run: NotRequired[str]
     scorer: NotRequired[str]

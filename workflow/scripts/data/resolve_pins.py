@@ -170,7 +170,9 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     if not args.experiment.is_file():
         raise InputError(f"{args.experiment}: no such file")
-    experiment = check_experiment(read_yaml(args.experiment, str(args.experiment)), "")
+    experiment = check_experiment(
+        read_yaml(args.experiment, str(args.experiment)), str(args.experiment)
+    )
     names = list(dict.fromkeys(find_hub_names(experiment.with_sources())))
     strangers = set(args.update) - {name for _, name in names}
     if strangers:

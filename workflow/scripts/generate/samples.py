@@ -54,9 +54,10 @@ ADAPTERS = "adapter_config.json"  # a checkpoint with such a file is adapters, i
 class SampledModel(TypedDict):
     """What the manifest of samples says of the model; null where the run's own does not say it."""
 
-    role: str | None  # `base`, `lrm` or `aligned`
+    role: str | None  # `base`, `lrm`, `aligned` or `attacked`
     chat_format: str | None
-    status: str | None  # `ok`, or `failed`: it missed a gate
+    status: str | None  # `ok` or `failed`
+    status_reason: NotRequired[str]  # why it failed
     manifest_sha256: str
 
 
@@ -338,6 +339,14 @@ class Samples:
             if index not in self._before[name]
         )
         devices = job.work.runtime.tensor_parallel * job.work.runtime.data_parallel
+        model: SampledModel = {
+            "role": job.manifest.get("role"),
+            "chat_format": job.manifest.get("chat_format"),
+            "status": job.manifest.get("status"),
+            "manifest_sha256": sha256_file(job.run.model),
+        }
+        if reason := job.manifest.get("status_reason"):
+            model["status_reason"] = reason
         manifest: SamplesManifest = {
             "format": FORMAT,
             "run": self.run_name,
@@ -349,12 +358,7 @@ class Samples:
             "n_items": len(benchmark.items),
             "repeats": section.repeats,
             "checkpoints": list(job.checkpoints),
-            "model": {
-                "role": job.manifest.get("role"),
-                "chat_format": job.manifest.get("chat_format"),
-                "status": job.manifest.get("status"),
-                "manifest_sha256": sha256_file(job.run.model),
-            },
+            "model": model,
             "template": section.template,
             "data": {"sha256": benchmark.data_sha256},
             "versions": versions(),

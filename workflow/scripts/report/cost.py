@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 from workflow.scripts.common.io import read_json
 from workflow.scripts.report.inputs import Inputs
 from workflow.scripts.report.origins import (
+    find_manifest,
     gpu_hours,
     is_told,
     lineage_of,
     parents_of,
-    read_manifest,
     read_models,
 )
 from workflow.scripts.report.runs import epoch_of
@@ -95,7 +95,7 @@ class Costs:
             known = parts.get(name, own)  # that of a later epoch holds that of an earlier one
             parts[name] = {key: max(own[key], known[key]) for key in MEASURES}
         for folder in {one for name in parts for one in self._sampled.get(name, ())}:
-            samples: SamplesManifest | None = read_manifest(folder)
+            samples: SamplesManifest | None = find_manifest(folder)
             if samples is None:
                 return None
             parts[str(folder)] = {

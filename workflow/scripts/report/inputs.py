@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, cast
 
-from pydantic import Field, field_validator
+from pydantic import AliasChoices, Field, field_validator
 
 from workflow.scripts.common.errors import InputError
 from workflow.scripts.common.io import read_json
@@ -47,7 +47,8 @@ class Adopted(Section):
     """A result that was taken over from older code or settings, by decision."""
 
     name: str
-    from_: str = Field(alias="from")
+    # reports of before 2026-11-30 say from_
+    from_: str = Field(validation_alias=AliasChoices("from", "from_"), serialization_alias="from")
     by: str
     when: str
     reason: str
@@ -98,7 +99,7 @@ def read_inputs(path: str | Path) -> Inputs:
     return read_section(Inputs, read_json(path), str(path))
 
 
-def read_manifest(folder: Path | None) -> Any:
+def find_manifest(folder: Path | None) -> Any:
     """Return the manifest of a model or of samples in a folder; None where it was deleted."""
     path = folder / "manifest.json" if folder else None
     if path is None or not path.exists():

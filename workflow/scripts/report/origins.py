@@ -18,7 +18,7 @@ from workflow.scripts.report.experiment import (
     ModelEntry,
     ReadyMade,
 )
-from workflow.scripts.report.inputs import Inputs, read_manifest
+from workflow.scripts.report.inputs import Inputs, find_manifest
 from workflow.scripts.report.mixtures import describe_mix, list_sets
 from workflow.scripts.report.runs import parse_run
 from workflow.scripts.report.schema import (
@@ -53,7 +53,7 @@ def read_origins(inputs: Inputs) -> tuple[Origins, InCommon]:
     scores = sorted(inputs.scores, key=lambda one: (one.run, one.benchmark, one.scorer))
     models = read_models(inputs)
     found: dict[tuple[str, str], SamplesManifest | None] = {
-        (one.run, one.benchmark): read_manifest(one.samples) for one in scores if one.samples
+        (one.run, one.benchmark): find_manifest(one.samples) for one in scores if one.samples
     }
     samples = {key: one for key, one in found.items() if one}
     origins: Origins = {
@@ -83,7 +83,7 @@ def read_models(inputs: Inputs, runs: Iterable[str] | None = None) -> dict[str, 
         runs: Default: those that were measured.
     """
     runs = sorted({one.run for one in inputs.scores} if runs is None else runs)
-    found: dict[str, Manifest | None] = {run: read_manifest(inputs.models.get(run)) for run in runs}
+    found: dict[str, Manifest | None] = {run: find_manifest(inputs.models.get(run)) for run in runs}
     return {run: one for run, one in found.items() if one}
 
 

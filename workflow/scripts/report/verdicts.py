@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,7 +17,7 @@ from workflow.scripts.common.io import read_json, read_jsonl, sha256_file
 from workflow.scripts.common.progress import track
 from workflow.scripts.config.kinds import KINDS
 from workflow.scripts.report.experiment import Experiment
-from workflow.scripts.report.inputs import Inputs, Score, read_manifest
+from workflow.scripts.report.inputs import Inputs, Score, find_manifest
 from workflow.scripts.report.metrics import MAIN, METRICS, TURNS_AT
 from workflow.scripts.report.runs import Model, epoch_of, parse_run
 from workflow.scripts.report.schema import DescribedJudge
@@ -105,16 +104,13 @@ def read_verdicts(inputs: Inputs) -> Verdicts:
     frames: list[pd.DataFrame] = []
     evaluations: list[Evaluation] = []
     judges: dict[str, DescribedJudge] = {}
-
-    @cache
-    def reasons(run: str) -> str:
-        """Return why a model failed, as its manifest says it."""
-        manifest = read_manifest(inputs.models.get(run))
-        return (manifest or {}).get("status_reason") or ""
-
     for given in track(scores, len(scores), "reading scores"):
         score = _read_score(given.folder / "score.json")
-        reason = reasons(given.run)
+        model = score.get("model", {})
+        reason = model.get("status_reason") or ""
+        if model.get("status") == "failed" and not reason:  # samples of before 2026-11-30
+            manifest = find_manifest(inputs.models.get(given.run))
+            reason = (manifest or {}).get("status_reason") or ""
         about = _list_evaluations(given, score, reason, inputs.sections, len(evaluations))
         frames.append(_read_rows(given.folder, about))
         graded = frames[-1][MAIN[score["kind"]].columns[0]].dtype == GRADES
