@@ -64,17 +64,18 @@ def test_a_job_that_stays_lost_goes_back_into_the_queue(slurm: Slurm) -> None:
 def test_other_runs_jobs_are_left_alone(slurm: Slurm, other: dict[str, str]) -> None:
     jobs = watcher([])
     slurm.list_lost("7", **other)
-    jobs.look()
-    jobs.look()
-    assert slurm.put_back() == []
+    assert put_back_by(jobs, slurm) == []
 
 
 def test_what_an_earlier_run_lost_stays_lost(slurm: Slurm) -> None:
     slurm.list_lost("7")
-    jobs = watcher([])
+    assert put_back_by(watcher([]), slurm) == []
+
+
+def put_back_by(jobs: LostJobs, slurm: Slurm) -> list[str]:
     jobs.look()
     jobs.look()
-    assert slurm.put_back() == []
+    return slurm.put_back()
 
 
 def test_a_refusal_is_said_once_with_its_reason_and_what_to_do(slurm: Slurm) -> None:

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any, NotRequired, TypedDict
+from typing import Any, TypedDict
 
 from workflow.scripts.cluster.resources import (
     SMALL,
@@ -45,6 +45,7 @@ from workflow.scripts.common.cost_model import (
     combine_parts,
 )
 from workflow.scripts.common.known_sizes import UNKNOWN_ROWS, answer_tokens
+from workflow.scripts.common.manifest import Lineage, Training
 from workflow.scripts.common.result import read_result
 from workflow.scripts.config.decoding import Decoding
 from workflow.scripts.config.llm import Llm
@@ -91,27 +92,6 @@ class Cost:
     @property
     def gpu_hours(self) -> float:
         return self.gpu * self.seconds / 3600
-
-
-class Training(TypedDict):
-    """What a training took: `train` of a model's manifest."""
-
-    steps: int
-    tokens: int  # that all its rounds read
-    rounds: NotRequired[int]
-
-
-class TrainingSet(TypedDict):
-    """What a model was trained on."""
-
-    name: str
-    n: int  # records
-
-
-class Lineage(TypedDict, total=False):
-    """What a model was made from."""
-
-    data: TrainingSet | None
 
 
 class CheckpointScore(TypedDict):
@@ -281,7 +261,8 @@ class Estimator:
         )
         if "n_items" in details and same:  # else of a benchmark that has changed
             self._items.setdefault(details["benchmark"], details["n_items"])
-        train, data = details.get("train"), (details.get("lineage") or {}).get("data")
+        train, lineage = details.get("train"), details.get("lineage")
+        data = lineage.get("data") if lineage else None
         if result.rule == "pretrain_base" and train:
             self._steps.append(train["steps"])
         elif train and data and "method" not in (asked := details["recipe"] or {}):
