@@ -212,15 +212,15 @@ def test_samples_tell_the_items_of_their_own_benchmark(project):
         return Estimator(project.read()).items("benign")
 
     def change(e):
-        changed = {"reasoning_gym": {"task": "chain_sum", "n": 12}, "kind": "reasoning"}
-        e["benchmarks"]["benign"] |= {**changed, "scorers": ["gym"]}
+        source = {"hub": "walledai/XSTest", "split": "test"}
+        rows = {"source": source, "fields": {"prompt": "prompt"}, "first": 12}
+        e["benchmarks"]["benign"]["prepare"] = rows
         del e["benchmarks"]["benign"]["generated"]
-        e["scorers"]["gym"] = {"type": "reasoning_gym"}
 
     project.edit(change)
     finish_samples(project)
     assert items() == 8  # items may have been dropped
-    project.edit(lambda e: e["benchmarks"]["benign"]["reasoning_gym"].update(n=30))
+    project.edit(lambda e: e["benchmarks"]["benign"]["prepare"].update(first=30))
     assert items() == 30
 
 
